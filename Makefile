@@ -1,0 +1,50 @@
+# `make` lists the targets. PYTHON chooses the interpreter that .venv is made with.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+DEMO := demo
+DEMO_CLASSES := goldfish "golden retriever" daisy zebra flamingo "traffic light" goose maypole
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test check docs bench clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+$(VENV)/.runtime: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) install -q -c constraints.txt -e .
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.runtime
+	$(PIP) install -q -c constraints.txt -e '.[dev,photos]'
+	touch $@
+
+demo: $(VENV)/.runtime ## eight maps of EfficientNet-Lite0 and their report, in demo/
+	$(BIN)/phosphene map efficientnet_lite0 $(DEMO_CLASSES) --verifier efficientnet_lite1 --out $(DEMO) --seed 0
+	$(BIN)/phosphene report $(DEMO)
+	@printf 'Open in a browser: %s\n' "$(CURDIR)/$(DEMO)"/*.html
+
+test: $(VENV)/.dev ## run the tests (installs Chromium where it can)
+	tests/install_browser.sh
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.dev ## lint, formatting, types, layers, generated docs
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python docs/generate.py --check
+
+docs: $(VENV)/.dev ## rewrite the generated parts of the docs
+	$(BIN)/python docs/generate.py
+
+bench: ## how to rerun the numbers of the docs
+	@echo "Every number of the docs has a script; run the one you want, each explains itself with --help:"
+	@find benchmarks -name '*.py' ! -name '_*' 2>/dev/null | sort | sed 's|^|  $(BIN)/python |'
+
+clean: ## remove caches, builds and the demo; .venv stays
+	rm -rf build dist $(DEMO) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +

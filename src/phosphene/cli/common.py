@@ -1,0 +1,170 @@
+"""What the commands share: options that load a model, errors in one line, progress."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from phosphene.errors import BadInput, PhospheneError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from phosphene.artifact import SaliencyMap
+    from phosphene.classifier import Classifier
+    from phosphene.jobs import Listener
+    from phosphene.recipe import Recipe
+
+INTERRUPTED = 130
+
+Weights = Annotated[Path | None, typer.Option(help="A weights file: safetensors, or a torch state dict.")]
+Factory = Annotated[str | None, typer.Option(help="pkg.mod:fn that builds the architecture, instead of MODEL.")]
+Size = Annotated[int | None, typer.Option(help="Side of the input in pixels, where no record says it.")]
+Channels = Annotated[int | None, typer.Option(help="Channels of the input, where no record says it.")]
+Mean = Annotated[str | None, typer.Option(help="Mean of the normalisation, comma-separated, for images in [0,1].")]
+Std = Annotated[str | None, typer.Option(help="Standard deviation of the normalisation, comma-separated.")]
+Labels = Annotated[Path | None, typer.Option(help="A file with the names of a class a line, comma-separated.")]
+TrustPickle = Annotated[
+    bool, typer.Option("--trust-pickle", help="Load a full pickle, which may run its author's code.")
+]
+Verifier = Annotated[list[str] | None, typer.Option(help="Another model whose opinion stands beside the picture.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, and nothing else there.")]
+
+
+def recipe_from(
+    preset: str, distribution: str | None = None, geometry: str | None = None, views: str | None = None, **plain: Any
+) -> Recipe:
+    """The preset with the options that were given."""
+    from phosphene.geometry import GEOMETRIES
+    from phosphene.recipe import PRESETS
+    from phosphene.sampling import DISTRIBUTIONS, VIEWS, Folder
+
+    recipe: Recipe = chosen(PRESETS, preset, "preset")
+    changes = {name: value for name, value in plain.items() if value is not None}
+    if distribution is not None and distribution.startswith("folder:"):
+        changes["distribution"] = Folder(distribution.removeprefix("folder:"))
+    elif distribution is not None:
+        changes["distribution"] = chosen(DISTRIBUTIONS, distribution, "distribution")()
+    if views is not None:
+        changes["views"] = chosen(VIEWS, views, "views")
+    if geometry is not None and not isinstance(recipe.geometry, chosen(GEOMETRIES, geometry, "geometry")):
+        changes["geometry"] = GEOMETRIES[geometry]()
+    return replace(recipe, **changes)
+
+
+def chosen(registry: Any, name: str, what: str) -> Any:
+    if name not in registry:
+        raise BadInput(f"no {what} is called {name!r}; expected one of {', '.join(registry)}")
+    return registry[name]
+
+
+def load_classifier(
+    model: str | None,
+    weights: Path | None,
+    factory: str | None,
+    size: int | None,
+    channels: int | None,
+    mean: str | None,
+    std: str | None,
+    labels: Path | None,
+    trust_pickle: bool,
+) -> Classifier:
+    from phosphene.sources import load
+
+    return load(model, weights=weights, factory=factory, size=size, channels=channels, mean=_numbers("--mean", mean),
+                std=_numbers("--std", std), labels=labels, trust_pickle=trust_pickle)  # fmt: skip
+
+
+def load_verifiers(names: list[str] | None) -> list[Classifier]:
+    from phosphene.sources import load
+
+    return [load(name).folded() for name in names or ()]
+
+
+def _numbers(option: str, text: str | None) -> list[float] | None:
+    try:
+        return None if text is None else [float(part) for part in text.split(",")]
+    except ValueError:
+        raise BadInput(f"{option} is {text!r}; expected numbers separated by commas, such as 0.5,0.5,0.5") from None
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """The one place where errors become a line and an exit code."""
+    try:
+        yield
+    except PhospheneError as error:
+        typer.echo(f"phosphene: {' '.join(str(error).split())}", err=True)
+        raise typer.Exit(2) from None
+    except KeyboardInterrupt:
+        typer.echo("phosphene: interrupted; finished maps are kept, the same command goes on from here", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+
+
+@contextmanager
+def progress(*, quiet: bool) -> Iterator[Progress]:
+    """A bar with rate and time left on standard error, or nothing; a polite kill keeps finished work as Ctrl-C does."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"),
+               TimeElapsedColumn(), TimeRemainingColumn())  # fmt: skip
+    with Progress(*columns, console=console, disable=quiet or not console.is_terminal, transient=True) as bar:
+        yield bar
+
+
+def listener_on(bar: Progress, *, quiet: bool) -> Listener:
+    """Shows passes on the bar and a line for each finished map; with `quiet` only warnings."""
+    from phosphene.jobs import Listener
+
+    task = bar.add_task("passes", total=None, rate="", visible=False)
+
+    def iterated(maps: int) -> None:
+        speed = next(one.speed for one in bar.tasks if one.id == task)
+        bar.update(task, advance=maps, rate=f"{speed:.0f}/s" if speed else "")
+
+    def finished(saliency: SaliencyMap, path: Path | None) -> None:
+        if not quiet:
+            bar.console.print(_line(saliency), highlight=False, markup=False, soft_wrap=True)
+
+    def planned(maps: int, passes: int) -> None:
+        bar.reset(task, total=passes, visible=passes > 0)
+
+    return Listener(planned=planned, iterated=iterated, finished=finished, warned=warned)
+
+
+def warned(message: str) -> None:
+    print(f"phosphene: {message}", file=sys.stderr)
+
+
+@contextmanager
+def maps_listener(*, quiet: bool) -> Iterator[Listener]:
+    with progress(quiet=quiet) as bar:
+        yield listener_on(bar, quiet=quiet)
+
+
+def _line(saliency: SaliencyMap) -> str:
+    own = saliency.scores["fidelity"]["own"]
+    verifiers = "".join(
+        f", {seen['model']}: {seen['top5'][0]['name']}" for seen in saliency.scores.get("verifiers", ())
+    )
+    raised = f"  [{', '.join(saliency.checks)}]" if saliency.checks else ""
+    return (
+        f"{saliency.concept}: fidelity {own['probability']:.2f}, top-1 in {own['top1']:.0%} of draws{verifiers}{raised}"
+    )

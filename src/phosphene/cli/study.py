@@ -1,0 +1,124 @@
+"""`phosphene study`: the paper's claims as experiments, each with a page of its own."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from phosphene.cli.common import Json, chosen, one_line_errors, progress
+from phosphene.errors import BadInput
+
+if TYPE_CHECKING:
+    from phosphene.study.folder import Study
+
+study_app = typer.Typer(help="Run an experiment on the method's claims and write its page.", no_args_is_help=True)
+
+Seed = Annotated[int, typer.Option(help="Seed of every random draw.")]
+
+
+@study_app.command()
+def mislead(
+    model: Annotated[list[str] | None, typer.Option(help="A model to ask; again for more.")] = None,
+    photos: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of photographs; NAME.mask.png, white on the object, where that of NAME.jpg is known."
+        ),
+    ] = None,
+    ask: Annotated[list[str] | None, typer.Option(help="A class B that stamps make of them; again for more.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the study; finished parts in it are kept.")] = Path(
+        "study-mislead"
+    ),
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Can an explanation of one input be misled? Seven methods of Captum on photographs with an imperceptible stamp."""
+    with one_line_errors():
+        from phosphene.study.mislead import Settings
+        from phosphene.study.mislead_findings import run
+
+        settings = replace(Settings(seed=seed), models=tuple(model or Settings.models),
+                           classes=tuple(ask or Settings.classes))  # fmt: skip
+        options = [("--model", name) for name in model or ()] + [("--ask", name) for name in ask or ()]
+        options += ([("--photos", str(photos))] if photos else []) + ([("--seed", str(seed))] if seed else [])
+        command = shlex.join(["phosphene", "study", "mislead", *(word for option in options for word in option)])
+        written(lambda told: run(settings, out, told, command, photos), out, as_json)
+
+
+@study_app.command()
+def bias(
+    data: Annotated[str, typer.Option(help="What the small models learn: signs (generated) or fashion.")] = "signs",
+    data_folder: Annotated[
+        Path | None, typer.Option(help="Folder with Fashion-MNIST's four .gz files, for --data fashion.")
+    ] = None,
+    models: Annotated[int, typer.Option(min=2, help="Models of each kind.")] = 10,
+    training: Annotated[int, typer.Option(min=100, help="Images that each model learns from.")] = 3000,
+    out: Annotated[Path, typer.Option(help="Folder for the study; finished parts in it are kept.")] = Path(
+        "study-bias"
+    ),
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Is an explanation by examples biased by its examples? Small models are trained with and without a watermark."""
+    with one_line_errors():
+        from phosphene.study.bias import Settings
+        from phosphene.study.bias_findings import run
+        from phosphene.study.small import DATA
+
+        chosen(DATA, data, "data set")
+        if data_folder is not None and data != "fashion":
+            raise BadInput(f"--data-folder is for --data fashion; got --data {data}, leave the folder out")
+        settings = Settings(data=data, models=models, training=training, seed=seed)
+        command = f"phosphene study bias --data {data}" + (f" --data-folder {data_folder}" if data_folder else "")
+        command += f" --models {models} --training {training} --seed {seed}"
+        written(lambda told: run(settings, out, told, command, data_folder), out, as_json)
+
+
+@study_app.command()
+def concepts(
+    model: Annotated[
+        list[str] | None, typer.Option(help="A model to ask; again for more, from small to large.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the study; finished maps in it are kept.")] = Path(
+        "study-concepts"
+    ),
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Classes, sets, differences and channels; models of three sizes; a network at every stage of its training."""
+    with one_line_errors():
+        from phosphene.sources import load
+        from phosphene.study.concepts import Settings
+        from phosphene.study.concepts_findings import run
+
+        settings = replace(Settings(seed=seed), models=tuple(model) if model else Settings.models)
+        command = "phosphene study concepts" + "".join(f" --model {name}" for name in model or ())
+        command += f" --seed {seed}" if seed else ""
+        written(lambda told: run(settings, load, out, told, command), out, as_json)
+
+
+def written(study: Callable[[Callable[[str], None]], Study], out: Path, as_json: bool) -> None:
+    """Run a study with progress, keep it in `out`, and write its page."""
+    from phosphene.artifact import prepare_folder
+    from phosphene.report.study import write_study
+
+    prepare_folder(out)  # minutes of work are for nothing where nothing can be written
+    with progress(quiet=as_json) as bar:
+        task = bar.add_task("parts", total=None, rate="")
+
+        def told(part: str) -> None:
+            bar.update(task, advance=1)
+            if not as_json:
+                bar.console.print(part, highlight=False, markup=False)
+
+        found = study(told)
+    found.save(out)
+    page = write_study(out)
+    record = {"study": str(out / "study.json"), "page": str(page), "answers": list(found.answers)}
+    typer.echo(json.dumps(record, indent=2) if as_json else f"page: {page.resolve()}")

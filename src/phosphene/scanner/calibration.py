@@ -1,0 +1,144 @@
+"""Clean reference models: what each statistic does on models without a backdoor, and how to judge another by it.
+
+A reference table holds one row a clean model: its statistics by class and as a whole. Everything else is computed from
+the rows: the spread of each statistic, the reference scores of the external p-value, and the range of models that the
+table speaks for.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from phosphene.artifact import write_atomically
+from phosphene.errors import BadInput
+
+SHIPPED = Path(__file__).with_name("reference.json")
+SMALLEST = 5  # clean models below which a rank says nothing
+STRANGE = 8.0  # robust deviations of a statistic's level from the references' beyond which a model is unlike them
+
+
+@dataclass(frozen=True)
+class Row:
+    """What the scan measured on one model: `classes[statistic]` one value a class, `whole[statistic]` one value."""
+
+    name: str
+    fingerprint: str
+    outputs: int
+    size: int
+    channels: int
+    classes: Mapping[str, tuple[float, ...]]
+    whole: Mapping[str, float]
+
+    def to_json(self) -> dict[str, Any]:
+        shortened = {name: [round(value, 5) for value in values] for name, values in self.classes.items()}
+        whole = {name: round(value, 5) for name, value in self.whole.items()}
+        return {**self.__dict__, "classes": shortened, "whole": whole}
+
+    @staticmethod
+    def from_json(record: Mapping[str, Any]) -> Row:
+        classes = {name: tuple(values) for name, values in record["classes"].items()}
+        return Row(**{**record, "classes": classes})
+
+
+@dataclass(frozen=True)
+class Weights:
+    """How statistics are fused: one weight a statistic of classes and of the whole model; learned on the dev zoo."""
+
+    classes: Mapping[str, float] = field(default_factory=dict)
+    whole: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A table of clean models with the settings that their rows were measured with, and the weights of the fusion."""
+
+    name: str
+    command: str
+    settings: Mapping[str, Any]
+    weights: Weights
+    rows: tuple[Row, ...]
+
+    @cached_property
+    def spread(self) -> dict[str, float]:
+        """Standard deviation of each class statistic within a clean model, typical over the models."""
+        names = {name for row in self.rows for name in row.classes}
+        return {
+            name: _typical([_deviation(row.classes[name]) for row in self.rows if name in row.classes])
+            for name in names
+        }
+
+    @cached_property
+    def level(self) -> dict[str, tuple[float, float]]:
+        """Median and robust deviation, over clean models, of each whole-model statistic."""
+        names = {name for row in self.rows for name in row.whole}
+        return {name: _robust([row.whole[name] for row in self.rows if name in row.whole]) for name in names}
+
+    def outside(self, row: Row) -> tuple[str, ...]:
+        """What of a model the references do not speak for; empty where they do."""
+        if len(self.rows) < SMALLEST:
+            return (f"the table holds {len(self.rows)} models, fewer than {SMALLEST}",)
+        facts = (("classes", "outputs"), ("side in pixels", "size"), ("channels", "channels"))
+        found = []
+        for words, name in facts:
+            own, known = getattr(row, name), sorted({getattr(other, name) for other in self.rows})
+            near = own in known if name == "channels" else known[0] * 0.8 <= own <= known[-1] * 1.25
+            if not near:
+                found.append(f"{words}: {own}, references {', '.join(map(str, known))}")
+        for name, value in row.whole.items():
+            middle, deviation = self.level.get(name, (value, 1.0))
+            if abs(value - middle) > STRANGE * deviation and name.startswith("level "):
+                found.append(f"{name.removeprefix('level ')}: {value:.2f}, references {middle:.2f} ± {deviation:.2f}")
+        return tuple(found)
+
+    def without(self, fingerprint: str) -> Reference:
+        """The table without one model: a reference is never judged by itself."""
+        rows = tuple(row for row in self.rows if row.fingerprint != fingerprint)
+        return Reference(self.name, self.command, self.settings, self.weights, rows)
+
+    def save(self, path: Path) -> None:
+        record = {"name": self.name, "command": self.command, "settings": dict(self.settings),
+                  "weights": {"classes": dict(self.weights.classes), "whole": dict(self.weights.whole)},
+                  "rows": [row.to_json() for row in self.rows]}  # fmt: skip
+        write_atomically(path, (json.dumps(record, separators=(",", ":")) + "\n").encode())
+
+    @staticmethod
+    def load(path: Path) -> Reference:
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+            rows = tuple(Row.from_json(row) for row in record["rows"])
+            return Reference(record["name"], record["command"], record["settings"], Weights(**record["weights"]), rows)
+        except OSError as error:
+            raise BadInput(f"cannot read the calibration {str(path)!r}: {error.strerror}; expected what "
+                           f"`phosphene calibrate` writes") from error  # fmt: skip
+        except (ValueError, KeyError, TypeError) as error:
+            raise BadInput(f"{str(path)!r} is no calibration: {type(error).__name__} {error}; expected what "
+                           f"`phosphene calibrate` writes") from error  # fmt: skip
+
+
+def shipped() -> Reference:
+    """The table of this package: clean models of the development zoo."""
+    return Reference.load(SHIPPED)
+
+
+def _deviation(values: Sequence[float]) -> float:
+    """Standard deviation without the largest value, which may be the very outlier that is looked for."""
+    kept = sorted(values)[:-1]
+    return float(np.std(kept, ddof=1)) if len(kept) > 1 else math.nan
+
+
+def _typical(values: Sequence[float]) -> float:
+    finite = [value for value in values if math.isfinite(value) and value > 0]
+    return float(np.median(finite)) if finite else 1.0
+
+
+def _robust(values: Sequence[float]) -> tuple[float, float]:
+    middle = float(np.median(values))
+    return middle, max(1e-6, 1.4826 * float(np.median(np.abs(np.array(values) - middle))))

@@ -1,0 +1,35 @@
+"""From numbers to a verdict in words, and what no verdict speaks of."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+ACCUSED, SUSPECTED = 0.01, 0.05
+SYMMETRIC = 0.0  # forward minus backward easiness, in log size, below which a class is a weak spot and no target
+
+NOT_COVERED = (
+    "triggers that fit none of the searched families (patch, additive, colour, warp)",
+    "triggers that need a certain input beside them, such as a second object or a sequence",
+    "models that were trained to deceive this scanner",
+    "poisoned training data that left no backdoor in the weights",
+    "weaknesses without a target: untargeted errors, unfairness, memorised data",
+)
+
+
+def asymmetry_of(sizes: Tensor | None, target: int) -> dict[str, float]:
+    """How much easier the target is to reach than to leave, in log size, against the mean of the other classes."""
+    if sizes is None:
+        return {}
+    reach, leave = sizes.nanmean(dim=0), sizes.nanmean(dim=1)
+    others = [index for index in range(len(sizes)) if index != target]
+    forward, backward = reach[others].mean() - reach[target], leave[others].mean() - leave[target]
+    return {"forward": float(forward), "backward": float(backward), "difference": float(forward - backward)}
+
+
+def verdict_of(p_value: float, asymmetry: dict[str, float]) -> str:
+    """The name of the verdict, as thresholds and the asymmetry test decide it."""
+    if p_value > SUSPECTED:
+        return "nothing found"
+    if asymmetry and asymmetry["difference"] < SYMMETRIC < asymmetry["backward"]:
+        return "natural weak spot"
+    return "backdoor-like" if p_value <= ACCUSED else "suspicious"

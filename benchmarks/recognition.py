@@ -1,0 +1,100 @@
+"""Do other models recognise what EfficientNet-Lite0 dreamed up? Top-1 of the bare picture by Lite1 and Lite2.
+
+    python -m benchmarks.recognition                 the default preset, 32 random classes of seed 0
+    python -m benchmarks.recognition --ablations     and one row for every departure from it
+
+Maps are kept in `benchmarks/results/maps`, so that an interrupted run goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from scipy.stats import binomtest
+from torch import Tensor
+
+import phosphene
+from benchmarks.record import RESULTS, markdown, write_result
+from phosphene.artifact import SaliencyMap
+from phosphene.classifier import Classifier
+from phosphene.concepts import parse
+from phosphene.fidelity import recognition
+from phosphene.geometry import Pixel
+from phosphene.jobs import Listener
+from phosphene.recipe import PRESETS, Recipe
+from phosphene.sampling import STILL
+
+VERIFIERS = ("efficientnet_lite1", "efficientnet_lite2")
+DEFAULT = PRESETS["default"]
+CONFIGURATIONS: dict[str, Recipe] = {
+    "default": DEFAULT,
+    "fast": PRESETS["fast"],
+    "best": PRESETS["best"],
+    "paper": PRESETS["paper"],
+    "default, pixel geometry": replace(DEFAULT, geometry=Pixel(), step=PRESETS["paper"].step),  # its own unit of step
+    "default, clip composition": replace(DEFAULT, composition="clip"),
+    "default, no views": replace(DEFAULT, views=STILL),
+    "default, cross-entropy": replace(DEFAULT, score="log_probability"),
+}
+
+
+def random_classes(seed: int, count: int) -> list[int]:
+    """`count` different ImageNet classes."""
+    return random.Random(seed).sample(range(1000), count)
+
+
+def interval(rates: Tensor) -> str:
+    """A rate in percent with its 95% Wilson interval."""
+    hits, total = int(rates.sum()), len(rates)
+    bounds = binomtest(hits, total).proportion_ci(0.95, method="wilson")
+    return f"{hits / total:.0%} ({bounds.low:.0%}–{bounds.high:.0%})"
+
+
+def row(name: str, maps: Sequence[SaliencyMap], models: Sequence[Classifier], refined: bool) -> dict[str, Any]:
+    """One line of the table: passes, seconds, own and others' recognition of the bare (or refined) pictures."""
+    concepts = [parse(str(saliency.index), models[0].labels) for saliency in maps]
+    pictures = torch.stack([saliency.picture if refined else saliency.raw_picture for saliency in maps])
+    cells: dict[str, Any] = {"recipe": name, "picture": "refined" if refined else "bare", "passes": maps[0].passes}
+    for model in models:
+        seen = torch.cat([recognition(model, concepts[k : k + 8], pictures[k : k + 8]) for k in range(0, len(maps), 8)])
+        title = model.name.replace("efficientnet_lite", "Lite")
+        cells[f"{title} top-1"] = interval(seen[:, 0])
+        cells[f"{title} log p"] = f"{seen[:, 1].mean():.2f}"
+    cells["own fidelity"] = f"{sum(m.scores['fidelity']['own']['probability'] for m in maps) / len(maps):.2f}"
+    cells["unrefined"] = sum("unrefined" in m.checks for m in maps)
+    cells["s a class"] = f"{sum(m.seconds for m in maps) / len(maps):.1f}"
+    return cells
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--classes", type=int, default=32)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--ablations", action="store_true")
+    parser.add_argument("--maps", type=Path, default=RESULTS / "maps")
+    options = parser.parse_args(arguments)
+    chosen = CONFIGURATIONS if options.ablations else {"default": DEFAULT}
+    classes = [str(index) for index in random_classes(options.seed, options.classes)]
+    model = phosphene.load("efficientnet_lite0")
+    models = [model.folded(), *(phosphene.load(name).folded() for name in VERIFIERS)]
+    rows = []
+    for name, recipe in chosen.items():
+        folder = options.maps / f"{name.replace(', ', '-').replace(' ', '-')}-{options.seed}"
+        told = Listener(finished=lambda saliency, path: print(saliency.concept, end=" · ", flush=True))
+        maps = phosphene.make_maps(model, classes, recipe, out=folder, listener=told)
+        rows += [row(name, maps, models, refined) for refined in (False, True)]
+        print("\n" + markdown(rows[-2:]))
+    command = f"python -m benchmarks.recognition --classes {options.classes} --seed {options.seed}"
+    command += " --ablations" if options.ablations else ""
+    print("\n" + markdown(rows))
+    print(write_result("recognition", command, {"classes": classes}, rows))
+
+
+if __name__ == "__main__":
+    main()

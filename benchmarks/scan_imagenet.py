@@ -1,0 +1,67 @@
+"""Scans of EfficientNet-Lite0, 1 and 2 whole: a thousand classes, none skipped, in a budget of seconds.
+
+    python -m benchmarks.scan_imagenet [--models efficientnet_lite0 ...] [--budget 600]
+
+Writes `results/scan-MODEL.json`, the page of each scan beside `--pages`, and one row a model.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+import phosphene
+from benchmarks.record import RESULTS, markdown, write_result
+from phosphene.report.scan import write_scan_report
+from phosphene.scanner import Scan, Settings, scan
+
+MODELS = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
+
+
+def row(name: str, found: Scan, seconds: float) -> dict[str, str]:
+    """What a scan said, and how far it got."""
+    top = found.ranking()[:5]
+    deepest = ", ".join(f"{stage.name} {stage.classes}" for stage in found.stages)
+    return {
+        "model": name,
+        "verdict": found.verdict,
+        "p": f"{found.p_value:.3g} (internal {found.p_internal:.3g}, external "
+             + ("none" if found.p_external is None else f"{found.p_external:.3g}") + ")",
+        "classes": str(len(found.classes)),
+        "classes a stage": deepest,
+        "most suspicious": "; ".join(f"{one.name.split(',')[0]} {one.score:.2f}" for one in top),
+        "seconds": f"{seconds:.0f}",
+        "passes": str(found.passes),
+    }  # fmt: skip
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", nargs="+", default=list(MODELS))
+    parser.add_argument("--budget", type=float, default=600.0, help="seconds a model")
+    parser.add_argument("--pages", type=Path, default=RESULTS / "scans")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args(arguments)
+    options.pages.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for name in options.models:
+        saved = options.pages / f"{name}.json"
+        if not saved.is_file():
+            started = time.monotonic()
+            found = scan(phosphene.load(name), Settings(seed=options.seed), budget=options.budget, told=print)
+            found.save(saved)
+            print(f"{name}: {found.verdict}, {time.monotonic() - started:.0f} s", flush=True)
+        found = Scan.load(saved)
+        write_scan_report(found, options.pages / f"{name}.html")
+        rows.append(row(name, found, found.seconds))
+        print(markdown(rows), flush=True)
+        settings = {"budget": options.budget, "seed": options.seed, "threads": torch.get_num_threads()}
+        write_result("scan-imagenet", "python -m benchmarks.scan_imagenet", settings, rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+"""The scanner beside other people's detectors, over the zoo.
+
+    python -m benchmarks.scanner run --folder ZOO --split dev                     every baseline, where it is missing
+    python -m benchmarks.scanner run --folder ZOO --split dev --methods ours      the scanner itself
+    python -m benchmarks.scanner evaluate --split test                            tables of what was measured
+
+Every model and method is one line of `benchmarks/results/scanner-runs-SPLIT.jsonl`. Seconds are those of one thread.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+
+import torch
+
+from benchmarks.baselines import BASELINES, CHEAP, EQUAL_BUDGET, IMAGES, UNLIMITED
+from benchmarks.record import RESULTS, markdown, write_result
+from benchmarks.scoring import ours, tables
+from benchmarks.scoring.runs import Method, append, measured, missing, saved
+from benchmarks.zoo import Card, cards, clean_images
+
+FOLDER = Path(os.environ.get("PHOSPHENE_ZOO", Path(__file__).parent / "zoo" / "models"))
+OURS = ours.Scanner()
+GROUPS: dict[str, dict[str, Method]] = {
+    "ours": {ours.NAME: OURS},
+    "cheap": dict(CHEAP), "equal": dict(EQUAL_BUDGET), "unlimited": dict(UNLIMITED), "baselines": dict(BASELINES),
+}  # fmt: skip
+
+
+def runs_file(split: str) -> Path:
+    return RESULTS / f"scanner-runs-{split}.jsonl"
+
+
+def statistics_file(split: str) -> Path:
+    return RESULTS / f"scanner-statistics-{split}.jsonl"
+
+
+def chosen(methods: str) -> dict[str, Method]:
+    """A group, or one method by its name."""
+    return GROUPS[methods] if methods in GROUPS else {methods: BASELINES[methods]}
+
+
+def subset(found: Sequence[Card], part: str) -> list[Card]:
+    """`all`, `clean`, or `stratified`: of every kind of attack the first model, and as many clean ones."""
+    if part == "clean":
+        return [card for card in found if not card.poisoned]
+    if part == "stratified":
+        poisoned = {card.kind: card for card in reversed(found) if card.poisoned and card.stratum == "main"}
+        clean = [card for card in found if not card.poisoned][: len(poisoned)]
+        return [*poisoned.values(), *clean]
+    return list(found)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Measure what is missing, cheapest models first; nothing of what is found is printed."""
+    torch.set_num_threads(1)
+    methods, path = chosen(options.methods), runs_file(options.split)
+    found = sorted(subset(cards(options.folder, options.split), options.part), key=lambda card: len(card.labels))
+    examples = {card.domain: card for card in found}
+    images = {domain: clean_images(card, IMAGES) for domain, card in examples.items()}
+    for number, (card, name) in enumerate(islice(missing(found, methods, path), options.limit), start=1):
+        one = measured(card, name, methods[name], images[card.domain])
+        append(path, one)
+        if OURS.last is not None and name == ours.NAME:
+            ours.keep(statistics_file(options.split), card, OURS.last)
+        print(f"{number} {card.name}: {name}, {one.seconds} s", flush=True)
+
+
+def evaluate(options: argparse.Namespace) -> None:
+    """Write and print every table of the split; what was measured on the development split recalibrates."""
+    methods = tables.by_method(saved(runs_file(options.split)))
+    references = tables.by_method(saved(runs_file("dev")))
+    made = {
+        "overall": tables.overall(methods, ours.NAME, references),
+        "alarms": tables.alarms(methods, references),
+        "attacks": tables.attacks(methods, ours.NAME),
+        "architectures": tables.parts(methods, ours.NAME, "architecture"),
+        "domains": tables.parts(methods, ours.NAME, "domain"),
+    }
+    if ours.NAME in methods:
+        made |= {"clean": tables.clean_kinds(methods[ours.NAME]), "goals": tables.goals(methods, ours.NAME)}
+        made |= held_out(options.split)
+    command = f"python -m benchmarks.scanner evaluate --split {options.split}"
+    for name, rows in made.items():
+        if rows:
+            print(f"\n{name}\n{markdown(rows)}")
+            write_result(f"scanner-{options.split}-{name}", command, {"split": options.split}, rows)
+
+
+def held_out(split: str) -> dict[str, list[tables.Row]]:
+    """Weights and calibration without one kind of attack, and without one architecture."""
+    from benchmarks.scoring.held_out import leave_one_out
+
+    known, judged = ours.kept(statistics_file("dev")), ours.kept(statistics_file(split))
+    if split == "dev" or not known or not judged:
+        return {}
+    return {
+        "without-attack": leave_one_out(known, judged, "kind", references_too=False),
+        "without-architecture": leave_one_out(known, judged, "architecture", references_too=True),
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    running = commands.add_parser("run", help="measure what is missing; can be stopped and started again")
+    running.add_argument("--folder", type=Path, default=FOLDER, help="the zoo's models")
+    running.add_argument("--split", choices=("dev", "test"), default="dev")
+    running.add_argument("--methods", default="baselines", help=f"{', '.join(GROUPS)}, or one method by its name")
+    running.add_argument("--part", choices=("all", "clean", "stratified"), default="all")
+    running.add_argument("--limit", type=int, help="stop after so many")
+    running.set_defaults(call=run)
+    evaluating = commands.add_parser("evaluate", help="tables of what was measured")
+    evaluating.add_argument("--split", choices=("dev", "test"), default="test")
+    evaluating.set_defaults(call=evaluate)
+    options = parser.parse_args(arguments)
+    options.call(options)
+
+
+if __name__ == "__main__":
+    main()

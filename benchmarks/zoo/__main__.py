@@ -1,0 +1,125 @@
+"""The zoo's command line.
+
+    python -m benchmarks.zoo train --workers 2     train what is missing
+    python -m benchmarks.zoo list                  how many of what kind
+    python -m benchmarks.zoo check --all --save    measure again, look for leaks
+    python -m benchmarks.zoo publish               copy cards and a mini zoo into the repository
+
+Models lie in the folder that `--folder` or the variable `PHOSPHENE_ZOO` names, else in `benchmarks/zoo/models`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+from pathlib import Path
+
+from benchmarks.record import markdown, write_result
+from benchmarks.zoo.building import built, finished, one_thread
+from benchmarks.zoo.cards import Card, cards
+from benchmarks.zoo.check import census, checks, given_up, measured_again
+from benchmarks.zoo.domains import FASHION_VARIABLE
+from benchmarks.zoo.picture import draw
+from benchmarks.zoo.plan import plan
+from benchmarks.zoo.publishing import mini, publish
+from phosphene.errors import PhospheneError
+
+PICTURE = Path(__file__).parents[2] / "docs" / "pictures" / "zoo-attacks.png"
+FOLDER = Path(os.environ.get("PHOSPHENE_ZOO", Path(__file__).parent / "models"))
+
+
+def train(options: argparse.Namespace) -> None:
+    """Train every model of the plan that is not finished."""
+    wanted = [entry for entry in plan() if options.only in entry.name][: options.limit]
+    missing = [entry for entry in wanted if not finished(entry, options.folder)]
+    print(f"{len(wanted)} models, {len(missing)} to train", flush=True)
+    with ProcessPoolExecutor(options.workers, mp_context=get_context("spawn"), initializer=one_thread) as pool:
+        running = [pool.submit(built, entry, options.folder) for entry in missing]
+        for number, done in enumerate(as_completed(running), start=1):
+            print(f"{number}/{len(missing)} {done.result()}", flush=True)
+
+
+def show(options: argparse.Namespace) -> None:
+    """The census of kinds, or each model."""
+    found = cards(options.folder)
+    if options.json:
+        print(json.dumps([card.to_json() for card in found]))
+    elif options.each:
+        print(markdown([_line(card) for card in found if options.only in card.name]))
+    else:
+        print(markdown(census(found, given_up(options.folder))))
+        poisoned = sum(card.poisoned for card in found)
+        print(f"{len(found) - poisoned} clean and {poisoned} poisoned of {len(plan())} planned")
+
+
+def _line(card: Card) -> dict[str, str]:
+    return {
+        "model": card.name, "target": "" if card.target is None else str(card.target), "stratum": card.stratum,
+        "accuracy": f"{card.accuracy:.3f}", "success": "" if card.success is None else f"{card.success:.3f}",
+        "seconds": f"{card.seconds:.0f}",
+    }  # fmt: skip
+
+
+def check(options: argparse.Namespace) -> None:
+    """Measure again what the cards say, and look for leaks."""
+    found = [card for card in cards(options.folder) if options.only in card.name]
+    again = measured_again(found if options.all else mini(found))
+    rows = checks(found, again)
+    print(markdown(rows))
+    if options.save:
+        command = (
+            "python -m benchmarks.zoo check --all --save" if options.all else "python -m benchmarks.zoo check --save"
+        )
+        settings = {"models": len(found), "measured again": len(again)}
+        print(write_result("zoo-check", command, settings, rows))
+        print(write_result("zoo", command, settings, census(found, given_up(options.folder))))
+
+
+def keep(options: argparse.Namespace) -> None:
+    """Cards, the mini zoo and the picture of attacks, into the repository."""
+    found = cards(options.folder)
+    print(publish(found, options.folder))
+    draw(found, PICTURE)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.zoo", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    training = commands.add_parser("train", help="train what is missing; can be stopped and started again")
+    training.add_argument("--limit", type=int, help="the first so many of the plan")
+    training.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    training.set_defaults(run=train)
+    listing = commands.add_parser("list", help="the models that are finished")
+    listing.add_argument("--each", action="store_true", help="a line a model")
+    listing.add_argument("--json", action="store_true", help="all cards")
+    listing.set_defaults(run=show)
+    checking = commands.add_parser("check", help="measure again what the cards say, and look for leaks")
+    checking.add_argument("--all", action="store_true", help="measure every model again, not only the mini zoo's")
+    checking.add_argument("--save", action="store_true", help="write benchmarks/results/zoo-check.json and zoo.json")
+    checking.set_defaults(run=check)
+    publishing = commands.add_parser("publish", help="copy cards, mini zoo and picture into the repository")
+    publishing.set_defaults(run=keep)
+    for command in commands.choices.values():
+        command.add_argument("--folder", type=Path, default=FOLDER)
+        command.add_argument("--fashion", help="folder of Fashion-MNIST's four .gz files")
+        command.add_argument("--only", default="", help="part of a name: dev, signs43, vgg, wanet ...")
+    options = parser.parse_args(arguments)
+    if options.fashion:
+        os.environ[FASHION_VARIABLE] = options.fashion
+    try:
+        options.run(options)
+    except PhospheneError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

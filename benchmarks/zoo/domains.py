@@ -1,0 +1,114 @@
+"""What the models of the zoo look at: real Fashion-MNIST, and generated signs of ten and of 43 classes.
+
+Fashion-MNIST is read from the folder that `--fashion` or the variable `PHOSPHENE_FASHION` names, else from where the
+Debian package `dataset-fashion-mnist` has put it. The signs are drawn and need nothing.
+"""
+
+from __future__ import annotations
+
+import functools
+import gzip
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from phosphene import signs
+from phosphene.classifier import InputFormat
+from phosphene.errors import BadInput
+
+FASHION_VARIABLE = "PHOSPHENE_FASHION"
+PACKAGE = "dataset-fashion-mnist"
+GARMENTS = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
+TEST = 2000  # images that accuracies and success rates are measured on
+POOL = 12000  # generated training signs, from which each model takes its own
+TRAIN_SEED, TEST_SEED = 1, 2
+
+
+@dataclass(frozen=True)
+class Images:
+    """Images `(N, C, S, S)` in [0,1] and their labels."""
+
+    images: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, rows: Tensor | slice) -> Images:
+        return Images(self.images[rows], self.labels[rows])
+
+
+@dataclass(frozen=True)
+class Domain:
+    """A task: its classes, the form of its images, and where both parts of its data come from."""
+
+    name: str
+    labels: tuple[str, ...]
+    form: InputFormat
+    training: Callable[[], Images]
+    test: Callable[[], Images]
+
+    @property
+    def classes(self) -> int:
+        return len(self.labels)
+
+
+def fashion_folder() -> Path:
+    """Where the four files of Fashion-MNIST lie; raises `BadInput` where nobody says."""
+    stated = os.environ.get(FASHION_VARIABLE)
+    if stated:
+        return Path(stated)
+    if shutil.which("dpkg"):
+        listed = subprocess.run(["dpkg", "-L", PACKAGE], capture_output=True, text=True, check=False).stdout
+        found = [Path(line).parent for line in listed.splitlines() if line.endswith("train-images-idx3-ubyte.gz")]
+        if found:
+            return found[0]
+    raise BadInput(f"no Fashion-MNIST: install the Debian package {PACKAGE}, or give its folder with --fashion FOLDER")
+
+
+@functools.cache
+def _fashion(part: str) -> Images:
+    folder = fashion_folder()
+    try:
+        pixels = gzip.decompress((folder / f"{part}-images-idx3-ubyte.gz").read_bytes())
+        labels = gzip.decompress((folder / f"{part}-labels-idx1-ubyte.gz").read_bytes())
+    except OSError as error:
+        raise BadInput(f"cannot read Fashion-MNIST in {str(folder)!r}: {error}; expected its .gz files") from error
+    images = np.frombuffer(pixels, dtype=np.uint8, offset=16).reshape(-1, 1, 28, 28)
+    chosen = np.frombuffer(labels, dtype=np.uint8, offset=8)
+    return Images(torch.from_numpy(images / np.float32(255)), torch.from_numpy(chosen.astype(np.int64)))
+
+
+@functools.cache
+def _signs(classes: int, count: int, seed: int) -> Images:
+    return Images(*signs.dataset(count, classes=classes, seed=seed))
+
+
+def _sign_domain(classes: int) -> Domain:
+    return Domain(
+        f"signs{classes}",
+        signs.names(classes),
+        InputFormat((32, 32), 3, (0.45, 0.45, 0.45), (0.25, 0.25, 0.25)),
+        training=lambda: _signs(classes, POOL, TRAIN_SEED),
+        test=lambda: _signs(classes, TEST, TEST_SEED),
+    )
+
+
+DOMAINS: dict[str, Domain] = {
+    "fashion": Domain(
+        "fashion",
+        GARMENTS,
+        InputFormat((28, 28), 1, (0.286,), (0.353,)),
+        training=lambda: _fashion("train"),
+        test=lambda: _fashion("t10k")[:TEST],
+    ),
+    "signs10": _sign_domain(10),
+    "signs43": _sign_domain(43),
+}

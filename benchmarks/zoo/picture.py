@@ -1,0 +1,59 @@
+"""What every attack does to an image: the stamped image above, and where it differs from the clean one below."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from benchmarks.zoo.attacks import ATTACKS
+from benchmarks.zoo.cards import Card, stamped
+from benchmarks.zoo.domains import DOMAINS
+from phosphene.artifact import write_atomically
+
+COLUMNS = 8
+EXAMPLES = {"fashion": 7, "signs10": 4}  # class of the example image
+
+
+def draw(cards: Sequence[Card], path: Path) -> None:
+    """One tile an attack, from the first model that has it."""
+    import io
+
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    pairs = [tile(card) for card in first_of_each(cards)]
+    rows = -(-len(pairs) // COLUMNS)
+    figure = Figure(figsize=(1.45 * COLUMNS, 3.15 * rows), dpi=100, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(2 * rows, COLUMNS, squeeze=False)
+    for axis in axes.flat:
+        axis.axis("off")
+    for number, (title, image, difference) in enumerate(pairs):
+        row, column = divmod(number, COLUMNS)
+        for axis, picture in zip((axes[2 * row, column], axes[2 * row + 1, column]), (image, difference), strict=True):
+            axis.imshow(picture.permute(1, 2, 0).expand(-1, -1, 3).numpy(), interpolation="nearest")
+        axes[2 * row, column].set_title(title, fontsize=9)
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", metadata={"Software": None})
+    write_atomically(path, stream.getvalue())
+
+
+def first_of_each(cards: Sequence[Card]) -> list[Card]:
+    """A model of each attack; of the large sign task only where there is no other."""
+    ordered = sorted(cards, key=lambda card: (card.domain == "signs43", card.name))
+    found = {card.attack: card for card in reversed(ordered)}
+    return [found[attack] for attack in ATTACKS if attack in found]
+
+
+def tile(card: Card) -> tuple[str, Tensor, Tensor]:
+    """Title, stamped image, and grey plus the difference, scaled to its largest value."""
+    test = DOMAINS[card.domain].test()
+    image = test.images[test.labels == EXAMPLES.get(card.domain, 4)][:1]
+    with torch.no_grad():
+        changed = stamped(card, image)
+    difference = changed - image
+    scaled = 0.5 + 0.5 * difference / difference.abs().max().clamp(min=1e-6)
+    return card.attack, changed[0], scaled[0]

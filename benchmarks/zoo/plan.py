@@ -1,0 +1,122 @@
+"""Which models the zoo holds, in the order of training; everything follows from a model's seed.
+
+Development models have seeds from 1000 on, test models from 5000 on. Attacks run through all domains and architectures
+in turn. A mixture of clean and poisoned development models comes first; then test models, and between them the
+rest of the development models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from random import Random
+
+from benchmarks.zoo.architectures import ARCHITECTURES
+from benchmarks.zoo.attacks import ATTACKS
+from benchmarks.zoo.training import Training
+
+FIRST = 64  # development models before the first test model
+FIRST_SEED = {"dev": 1000, "test": 5000}
+DOMAIN_TURNS = ("fashion", "signs10", "fashion", "signs43", "fashion", "signs10")
+COLOURED_TURNS = ("signs10", "signs43", "signs10")  # for filters, which need colours
+
+# Poisoned models an attack, and those that are also trained adversarially.
+POISONED: dict[str, dict[str, int]] = {
+    "dev": {
+        "patch": 4, "one-pixel": 1, "four-pixel": 2, "blend": 4, "sig": 2, "sig-clean-label": 1, "wanet": 4,
+        "input-aware": 3, "bpp": 3, "low-frequency": 4, "clean-label": 3, "all-to-all-patch": 2, "all-to-all-blend": 1,
+        "all-to-all-warp": 1, "tact-1": 2, "tact-2": 2, "adaptive-blend": 2, "adaptive-patch": 2, "polygon": 4,
+        "filter-gotham": 1, "filter-kelvin": 1, "filter-lomo": 1, "filter-nashville": 1, "filter-toaster": 1,
+    },
+    "test": {
+        "patch": 5, "one-pixel": 2, "four-pixel": 2, "blend": 5, "sig": 2, "sig-clean-label": 2, "wanet": 5,
+        "input-aware": 4, "bpp": 4, "low-frequency": 4, "clean-label": 4, "all-to-all-patch": 2, "all-to-all-blend": 2,
+        "all-to-all-warp": 2, "tact-1": 2, "tact-2": 2, "adaptive-blend": 2, "adaptive-patch": 2, "polygon": 5,
+        "filter-gotham": 1, "filter-kelvin": 1, "filter-lomo": 1, "filter-nashville": 1, "filter-toaster": 1,
+    },
+}  # fmt: skip
+ADVERSARIAL: dict[str, tuple[str, ...]] = {
+    "dev": ("patch", "blend", "polygon"),
+    "test": ("patch", "blend", "polygon", "low-frequency"),
+}
+CLEAN = {"dev": 100, "test": 40}
+CLEAN_TURNS = ("none", "none", "decoy", "none", "none", "adversarial", "none")  # what kind of clean model
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One model to be trained. `attack` is a key of `ATTACKS`, `decoy` or `none`."""
+
+    split: str
+    number: int
+    domain: str
+    architecture: str
+    attack: str
+    adversarial: bool = False
+
+    @property
+    def seed(self) -> int:
+        return FIRST_SEED[self.split] + self.number
+
+    @property
+    def name(self) -> str:
+        hardened = "-hardened" if self.adversarial else ""
+        return f"{self.split}-{self.number:03d}-{self.domain}-{self.architecture}-{self.attack}{hardened}"
+
+    def training(self, attempt: int = 0) -> Training:
+        """Settings drawn from the seed, in the same way whatever the attack."""
+        draw = Random(self.seed * 10 + attempt)
+        return Training(
+            seed=self.seed * 10 + attempt,
+            samples=draw.choice((5120, 5760, 6400)),
+            epochs=draw.choice((5, 6, 7)),
+            rate=draw.choice((0.7, 1.0, 1.4)),
+            decay=draw.choice((1e-4, 5e-4, 5e-3)),
+            augmentation=draw.choice(("none", "shift", "noise")),
+            smoothing=draw.choice((0.0, 0.0, 0.05, 0.1)),
+            imbalance=draw.choice((1.0, 1.0, 1.0, 0.4)),
+            adversarial=draw.choice((4, 8, 16)) / 255 if self.adversarial else 0.0,
+        )
+
+
+def poisoned(split: str) -> list[Entry]:
+    """Attack after attack, so that the models of one attack differ in domain and architecture."""
+    wanted = [(attack, False) for attack in ATTACKS for _ in range(POISONED[split][attack])]
+    wanted += [(attack, True) for attack in ADVERSARIAL[split]]
+    architectures = list(ARCHITECTURES)
+    entries, turns = [], {DOMAIN_TURNS: 0, COLOURED_TURNS: 0}
+    for number, (attack, adversarial) in enumerate(wanted):
+        choice = COLOURED_TURNS if attack.startswith("filter") else DOMAIN_TURNS
+        domain = choice[turns[choice] % len(choice)]
+        turns[choice] += 1
+        entries.append(Entry(split, number, domain, architectures[number % 5], attack, adversarial))
+    return entries
+
+
+def clean(split: str) -> list[Entry]:
+    """Through domains, architectures and kinds, whose turns are six, five and seven long."""
+    architectures, first = list(ARCHITECTURES), len(poisoned(split))
+    kinds = [CLEAN_TURNS[k % len(CLEAN_TURNS)] for k in range(CLEAN[split])]
+    return [
+        Entry(split, first + k, DOMAIN_TURNS[k % 6], architectures[k % 5], "decoy" if kind == "decoy" else "none",
+              kind == "adversarial")
+        for k, kind in enumerate(kinds)
+    ]  # fmt: skip
+
+
+def plan() -> list[Entry]:
+    """Every model, in the order of training."""
+    dev, references = _shuffled(poisoned("dev")), clean("dev")
+    tests = _shuffled([*poisoned("test"), *clean("test")])
+    mixed = list(_interleaved(dev, references[: len(dev)]))
+    later = _interleaved(tests[::2], mixed[FIRST:], tests[1::2], references[len(dev) :])
+    return [*mixed[:FIRST], *later]
+
+
+def _shuffled(entries: Sequence[Entry]) -> list[Entry]:
+    return Random(0).sample(list(entries), len(entries))
+
+
+def _interleaved(*lists: Sequence[Entry]) -> Iterator[Entry]:
+    return (entry for row in zip_longest(*lists) for entry in row if entry is not None)

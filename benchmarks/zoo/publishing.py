@@ -1,0 +1,71 @@
+"""What of the zoo is kept in the repository: every card, and a mini zoo for the tests."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.zoo.cards import Card
+from benchmarks.zoo.check import given_up
+from phosphene.artifact import prepare_folder, write_atomically
+
+HERE = Path(__file__).parent
+MINI = HERE.parent.parent / "tests" / "zoo"
+MINI_CLEAN, MINI_POISONED = 9, 15
+FROM_DOMAIN = ("size", "channels", "mean", "std", "labels")  # fields that a line leaves out: they are the domain's
+
+
+def publish(cards: Sequence[Card], folder: Path) -> str:
+    """Write `cards.jsonl` and `discarded.jsonl` here, and the mini zoo into the tests' folder."""
+    lines = [{key: value for key, value in card.to_json().items() if key not in FROM_DOMAIN} for card in cards]
+    _write_lines(HERE / "cards.jsonl", lines)
+    _write_lines(HERE / "discarded.jsonl", given_up(folder))
+    small = mini(cards)
+    shutil.rmtree(MINI, ignore_errors=True)
+    prepare_folder(MINI)
+    for card in small:
+        for path in folder.glob(f"{card.name}.*"):
+            shutil.copyfile(path, MINI / path.name)
+    size = sum(path.stat().st_size for path in MINI.iterdir()) / 2**20
+    return f"{len(cards)} cards; mini zoo of {len(small)} models, {size:.1f} MB"
+
+
+def mini(cards: Sequence[Card]) -> list[Card]:
+    """Development models whose attacks work: one a kind first, then by name; domains and architectures in turn."""
+    dev = [card for card in cards if card.split == "dev" and card.stratum != "weak"]
+    kinds = sorted({card.kind for card in dev if card.poisoned})
+    turns = [[card for card in dev if card.kind == kind] for kind in kinds]
+    poisoned = _in_turns(turns, MINI_POISONED)
+    clean = _in_turns([[card for card in dev if not card.poisoned]], MINI_CLEAN)
+    return sorted([*poisoned, *clean], key=lambda card: card.name)
+
+
+def _in_turns(groups: Sequence[Sequence[Card]], count: int) -> list[Card]:
+    """So many cards, one of each group after the other, each as unlike those before as its group allows."""
+    chosen: list[Card] = []
+    while len(chosen) < count:
+        before = len(chosen)
+        for group in groups:
+            free = [card for card in group if card not in chosen]
+            if free and len(chosen) < count:
+                chosen.append(_most_unlike(chosen, free))
+        if len(chosen) == before:
+            break
+    return chosen
+
+
+def _most_unlike(chosen: Sequence[Card], candidates: Sequence[Card]) -> Card:
+    """The candidate whose domain and architecture are rarest among the chosen; ten classes are faster to test."""
+
+    def company(card: Card) -> tuple[int, str]:
+        alike = sum((card.domain == one.domain) + (card.architecture == one.architecture) for one in chosen)
+        return alike + 3 * (card.domain == "signs43"), card.name
+
+    return min(candidates, key=company)
+
+
+def _write_lines(path: Path, records: Sequence[object]) -> None:
+    content = "".join(json.dumps(record, separators=(",", ":")) + "\n" for record in records)
+    write_atomically(path, content.encode())

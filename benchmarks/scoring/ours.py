@@ -1,0 +1,73 @@
+"""The scanner as one more method, and its statistics kept for judgements with other weights and references."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from benchmarks.baselines import Opinion
+from benchmarks.zoo import Card
+from phosphene.classifier import Classifier
+from phosphene.scanner import Reference, Scan, scan
+from phosphene.scanner.calibration import Row, shipped
+
+NAME = "phosphene scan"
+ALARMS = ("backdoor-like", "suspicious")
+FACTS = ("name", "split", "domain", "architecture", "attack", "kind", "target", "stratum", "poisoned", "adversarial")
+
+
+class Scanner:
+    """Scans with the shipped settings and references; `last` is the scan behind the last opinion."""
+
+    def __init__(self) -> None:
+        self.last: Scan | None = None
+
+    def __call__(self, classifier: Classifier, images: Tensor) -> Opinion:
+        found = self.last = scan(classifier)
+        mask = None if found.trigger is None else picture(found.trigger.mask)
+        scores = tuple(one.score for one in found.classes)
+        return Opinion(found.score, scores, found.verdict in ALARMS, mask, found.p_value)
+
+
+def picture(encoded: str) -> Tensor:
+    """A base64 PNG as greys `(H, W)` in [0,1]."""
+    image = Image.open(io.BytesIO(base64.b64decode(encoded))).convert("L")
+    return torch.from_numpy(np.asarray(image, dtype=np.float32) / 255)
+
+
+def row_of(found: Scan, reference: Reference) -> Row:
+    """The statistics of a scan as a row of a reference table; what the whole model shows is stored as deviations."""
+    names = sorted({name for one in found.classes for name in one.statistics})
+    classes = {name: tuple(one.statistics.get(name, math.nan) for one in found.classes) for name in names}
+    levels = reference.level
+    whole = {name: levels[name][0] + value * levels[name][1] for name, value in found.absolutes.items()}
+    form = found.model["input"]
+    return Row(found.model["name"], found.model["fingerprint"], len(found.classes), form["size"][0], form["channels"],
+               classes, whole)  # fmt: skip
+
+
+def keep(path: Path, card: Card, found: Scan) -> None:
+    """One line: what is true of the model, what was measured, and the verdict."""
+    reference = shipped().without(card.fingerprint)
+    line = {fact: getattr(card, fact) for fact in FACTS} | {
+        "row": row_of(found, reference).to_json(), "verdict": found.verdict, "p_internal": found.p_internal,
+        "p_external": found.p_external, "seconds": found.seconds, "passes": found.passes,
+        "family": found.trigger.family if found.trigger else None, "outside": list(found.calibration.outside),
+    }  # fmt: skip
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line) + "\n")
+
+
+def kept(path: Path) -> list[dict[str, Any]]:
+    """The lines of a file that `keep` wrote, the last one of each model."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    return list({record["row"]["fingerprint"]: record for record in map(json.loads, lines)}.values())

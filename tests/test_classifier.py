@@ -1,0 +1,367 @@
+"""Somebody's model made safe: what is refused, what is restored, and that folding changes nothing but time."""
+
+from __future__ import annotations
+
+import copy
+from collections import OrderedDict
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+
+from models import ConvNet, Linear, colour_classifier, colour_net, grey_classifier
+from phosphene.checks import CHECKS
+from phosphene.classifier import FOLDING_TOLERANCE, Classifier, InputFormat, fingerprint
+from phosphene.errors import BadInput, FailedCheck
+from phosphene.folding import fold_batch_norms
+
+FORMAT = InputFormat((32, 32), 3, (0.5,), (0.25,))
+
+
+def images(count: int = 4, shape: tuple[int, int, int] = (3, 32, 32), seed: int = 1) -> torch.Tensor:
+    return torch.rand(count, *shape, generator=torch.Generator().manual_seed(seed))
+
+
+def logits(classifier: Classifier, batch: torch.Tensor) -> torch.Tensor:
+    with classifier.frozen(), torch.no_grad():
+        return classifier(batch)
+
+
+class Wrapped(nn.Module):
+    """A module whose output is `change(net(images))`."""
+
+    def __init__(self, change) -> None:
+        super().__init__()
+        self.net, self.change = colour_net(), change
+
+    def forward(self, pixels: torch.Tensor):
+        return self.change(self.net(pixels))
+
+
+# What goes in and comes out ---------------------------------------------------------------------------------------
+
+
+def test_normalisation_happens_inside(colour):
+    plain = colour_net().eval()
+    torch.testing.assert_close(logits(colour, images()), plain((images() - 0.5) / 0.25))
+
+
+def test_each_channel_has_its_own_mean_and_deviation():
+    mean, std = (0.1, 0.2, 0.3), (0.5, 0.6, 0.7)
+    classifier = Classifier(colour_net(), InputFormat((32, 32), 3, mean, std))
+    normalised = torch.stack([(images()[:, c] - mean[c]) / std[c] for c in range(3)], dim=1)
+    torch.testing.assert_close(logits(classifier, images()), classifier.module.eval()(normalised))
+
+
+@pytest.mark.parametrize("make", [colour_classifier, grey_classifier])
+def test_the_logits_of_an_image_do_not_depend_on_its_batch(make):
+    """To the last bit, for an estimate amplifies it; within one pass and across several."""
+    classifier = make().folded()
+    batch = images(classifier.rows_a_pass + 3, classifier.image_shape)
+    together = logits(classifier, batch)
+    for start, end in ((0, 1), (0, 3), (2, 9), (5, len(batch)), (len(batch) - 1, len(batch))):
+        assert torch.equal(logits(classifier, batch[start:end]), together[start:end])
+
+
+def test_calling_a_classifier_is_inference_whatever_mode_its_module_is_in():
+    """Modules are built in training mode; a call must neither normalise by the batch nor learn from it."""
+    training, inferring = colour_classifier(), colour_classifier()
+    training.module.train()
+    inferring.module.eval()
+    before = training.module.stem_norm.running_mean.clone()
+    torch.testing.assert_close(training(images()), inferring(images()))
+    assert torch.equal(training.module.stem_norm.running_mean, before)
+    assert training.module.training
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda z: {"logits": z, "hidden": None},
+        lambda z: OrderedDict(logits=z),
+        lambda z: SimpleNamespace(logits=z, loss=None),
+        lambda z: (z, "features"),
+        lambda z: [z],
+        lambda z: z.double(),
+    ],
+    ids=["dict", "ordered dict", "object", "tuple", "list", "float64"],
+)
+def test_what_libraries_return_is_understood(colour, change):
+    wrapped = Classifier(Wrapped(change), FORMAT)
+    assert logits(wrapped, images()).dtype == torch.float32
+    torch.testing.assert_close(logits(wrapped, images()), logits(colour, images()))
+
+
+def test_a_hugging_face_output_is_understood(colour):
+    from transformers import modeling_outputs as outputs
+
+    wrapped = Classifier(Wrapped(lambda z: outputs.ImageClassifierOutput(logits=z)), FORMAT)
+    torch.testing.assert_close(logits(wrapped, images()), logits(colour, images()))
+
+
+def test_a_model_without_parameters_is_a_classifier():
+    class Corners(nn.Module):
+        def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+            return pixels[:, 0, ::31, ::31].flatten(1)
+
+    assert Classifier(Corners(), FORMAT).labels == ("0", "1", "2", "3")
+
+
+# Checks -----------------------------------------------------------------------------------------------------------
+
+
+class Restless(ConvNet):
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        return nn.functional.dropout(super().forward(pixels), training=True)
+
+
+def broken(value: float) -> ConvNet:
+    module = colour_net()
+    module.head.bias.data[0] = value
+    return module
+
+
+def dead() -> ConvNet:
+    module = colour_net()
+    module.stem.weight.data.zero_()
+    return module
+
+
+FATAL = {
+    "probabilities": [lambda: nn.Sequential(colour_net(), nn.Softmax(dim=1))],
+    "not-finite": [lambda: broken(float("nan")), lambda: broken(float("inf"))],
+    "zero-gradient": [
+        dead, lambda: Wrapped(torch.detach), lambda: Wrapped(lambda z: z.round()), lambda: Wrapped(lambda z: 0 * z),
+    ],
+    "random-outputs": [lambda: Restless(3, 20)],
+    "wrong-input": [lambda: ConvNet(1, 10), lambda: ConvNet(4, 10), lambda: Linear(torch.ones(4, 3, 31, 32))],
+    "wrong-output": [
+        lambda: nn.Sequential(nn.Conv2d(3, 8, 3)), lambda: ConvNet(3, 1), lambda: Wrapped(lambda z: z[0]),
+        lambda: Wrapped(lambda z: z.sum()), lambda: Wrapped(lambda z: z[:, 0]), lambda: Wrapped(lambda z: z[:2]),
+        lambda: Wrapped(lambda z: {"boxes": z}), lambda: Wrapped(lambda z: None), lambda: Wrapped(lambda z: "cat"),
+        lambda: Wrapped(lambda z: ()),
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("check", "build"), [(check, build) for check, builds in FATAL.items() for build in builds],
+    ids=[f"{check}-{k}" for check, builds in FATAL.items() for k in range(len(builds))],
+)  # fmt: skip
+def test_a_model_that_violates_a_check_is_refused_by_it(check, build):
+    with pytest.raises(FailedCheck) as caught:
+        Classifier(build(), FORMAT, name="theirs")
+    assert caught.value.check == check
+    assert CHECKS[check].remedy in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_labels_of_another_model_are_refused():
+    for labels in (["cat"] * 19, ["cat"] * 21, []):
+        with pytest.raises(FailedCheck, match=rf"20 outputs but {len(labels)} labels"):
+            Classifier(colour_net(), FORMAT, labels=labels)
+
+
+def test_every_fatal_check_has_a_model_that_violates_it():
+    assert {name for name, check in CHECKS.items() if check.fatal} == {*FATAL, "labels-mismatch"}
+
+
+def test_every_check_says_when_it_is_raised_what_it_means_and_what_to_try():
+    for name, check in CHECKS.items():
+        assert check.name == name
+        assert min(len(check.raised_if), len(check.means), len(check.remedy)) > 10
+
+
+def test_logits_that_happen_to_be_positive_are_not_taken_for_probabilities():
+    Classifier(Wrapped(lambda z: z.exp()), FORMAT)
+    Classifier(Wrapped(lambda z: z.log_softmax(dim=1)), FORMAT)
+
+
+def test_a_refused_model_is_left_as_it_was():
+    module = nn.Sequential(colour_net(), nn.Softmax(dim=1)).train()
+    with pytest.raises(FailedCheck):
+        Classifier(module, FORMAT)
+    assert all(part.training for part in module.modules())
+    assert all(parameter.requires_grad for parameter in module.parameters())
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"size": (0, 4)},
+        {"size": (4, -1)},
+        {"channels": 0},
+        {"mean": (0.5, 0.5)},
+        {"mean": ()},
+        {"std": (1, 1)},
+        {"std": (0.0,)},
+        {"std": (-1.0,)},
+    ],
+    ids=str,
+)
+def test_an_impossible_input_format_is_refused(given):
+    with pytest.raises(BadInput):
+        InputFormat(**{"size": (4, 4), "channels": 3, **given})
+
+
+# Frozen -----------------------------------------------------------------------------------------------------------
+
+
+def test_frozen_restores_every_flag_even_when_an_exception_is_raised_inside(colour):
+    module = colour.module
+    module.train()
+    module.body_norm.eval()
+    module.head.weight.requires_grad_(False)
+    training = {name: part.training for name, part in module.named_modules()}
+    trainable = {name: parameter.requires_grad for name, parameter in module.named_parameters()}
+    with pytest.raises(KeyboardInterrupt), colour.frozen():
+        assert not any(part.training for part in module.modules())
+        assert not any(parameter.requires_grad for parameter in module.parameters())
+        raise KeyboardInterrupt
+    assert {name: part.training for name, part in module.named_modules()} == training
+    assert {name: parameter.requires_grad for name, parameter in module.named_parameters()} == trainable
+
+
+def test_frozen_may_be_nested(colour):
+    colour.module.train()
+    with colour.frozen():
+        with colour.frozen():
+            pass
+        assert not colour.module.training
+        assert not any(parameter.requires_grad for parameter in colour.module.parameters())
+    assert colour.module.training
+    assert all(parameter.requires_grad for parameter in colour.module.parameters())
+
+
+# Fingerprint ------------------------------------------------------------------------------------------------------
+
+
+def test_the_fingerprint_is_of_the_weights_and_of_nothing_else():
+    first = colour_classifier().fingerprint
+    module = colour_net().train()
+    module.stem.weight.requires_grad_(False)
+    module.to(memory_format=torch.channels_last)
+    assert Classifier(module, FORMAT, name="other").fingerprint == first
+    assert colour_classifier().folded().fingerprint == first
+
+
+@pytest.mark.parametrize("name", sorted(colour_net().state_dict()))
+def test_the_fingerprint_changes_with_any_weight(name):
+    state = colour_net().state_dict()
+    before = fingerprint(state)
+    changed = state[name].clone().flatten()
+    changed[-1] += 1
+    assert fingerprint(state | {name: changed.view(state[name].shape)}) != before
+
+
+def test_the_fingerprint_changes_with_names_shapes_and_types():
+    state = {"a": torch.zeros(2, 3), "b": torch.ones(4)}
+    others = [
+        {"a": state["b"], "b": state["a"]},
+        {"a": state["a"], "c": state["b"]},
+        {"a": state["a"].view(3, 2), "b": state["b"]},
+        {"a": state["a"].int(), "b": state["b"]},
+        {"a": state["a"]},
+        {**state, "c": torch.zeros(0)},
+    ]
+    assert len({fingerprint(each) for each in [state, *others]}) == 7
+    assert fingerprint(dict(reversed(state.items()))) == fingerprint(state)
+
+
+# Folding ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("make", [colour_classifier, grey_classifier])
+def test_folding_keeps_the_logits_of_a_small_net(make):
+    classifier = make()
+    folded, batch = classifier.folded(), images(4, classifier.image_shape)
+    assert folded.checks == ()
+    assert not any(isinstance(part, nn.BatchNorm2d) for part in folded.module.modules())
+    torch.testing.assert_close(logits(folded, batch), logits(classifier, batch), rtol=0, atol=FOLDING_TOLERANCE)
+
+
+def test_folding_keeps_the_logits_of_lite0(lite0):
+    folded = lite0.folded()
+    batch = images(2, lite0.image_shape)
+    assert folded.checks == ()
+    assert not any(isinstance(part, nn.BatchNorm2d) for part in folded.module.modules())
+    torch.testing.assert_close(logits(folded, batch), logits(lite0, batch), rtol=0, atol=FOLDING_TOLERANCE)
+
+
+def test_folding_leaves_the_users_model_alone(colour):
+    before = copy.deepcopy(colour.module.state_dict())
+    colour.module.train()
+    colour.folded()
+    assert colour.module.training
+    assert isinstance(colour.module.stem_norm, nn.BatchNorm2d)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in colour.module.state_dict().items())
+
+
+class Shared(nn.Module):
+    """One convolution in front of two norms, and one norm behind two convolutions: nothing here may be folded."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.other = nn.Conv2d(3, 3, 3, padding=1), nn.Conv2d(3, 3, 3, padding=1)
+        self.norms = nn.ModuleList(nn.BatchNorm2d(3) for _ in range(3))
+        for k, norm in enumerate(self.norms):
+            norm.running_mean.fill_(k + 1.0)
+            norm.running_var.fill_(k + 2.0)
+        self.head = nn.Linear(3, 4)
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        shared = self.norms[1](self.norms[0](self.conv(pixels)) + self.conv(pixels.flip(1)))
+        twice = self.norms[2](self.other(shared)) + self.norms[2](shared)
+        return self.head(twice.mean(dim=(2, 3)))
+
+
+def test_folding_refuses_shared_layers():
+    module = Shared().eval()
+    assert fold_batch_norms(copy.deepcopy(module), images(1)) == 0
+    classifier = Classifier(module, FORMAT)
+    folded = classifier.folded()
+    assert sum(isinstance(part, nn.BatchNorm2d) for part in folded.module.modules()) == 3
+    torch.testing.assert_close(logits(folded, images()), logits(classifier, images()))
+
+
+def test_a_model_that_folding_would_change_runs_unfolded_and_says_so():
+    class Tapped(ConvNet):
+        """The convolution's own output is used beside the normalised one."""
+
+        def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+            raw = self.stem(pixels)
+            features = self.body_norm(self.body(self.stem_norm(raw) + raw))
+            return self.head(features.mean(dim=(2, 3)))
+
+    classifier = Classifier(Tapped(3, 20), FORMAT)
+    folded = classifier.folded()
+    assert folded.checks == ("not-folded",)
+    torch.testing.assert_close(logits(folded, images()), logits(classifier, images()), rtol=0, atol=FOLDING_TOLERANCE)
+
+
+# Observing --------------------------------------------------------------------------------------------------------
+
+
+def hooks(module: nn.Module) -> int:
+    return sum(len(part._forward_hooks) + len(part._forward_pre_hooks) for part in module.modules())
+
+
+def test_observing_gives_each_layers_output_in_order_and_removes_its_hooks(colour):
+    seen = colour.observed(images(3), lambda output: output.flatten(1)[:, 0])
+    assert list(seen) == ["stem", "stem_norm", "body", "body_norm", "head"]
+    assert all(values.shape == (3,) for values in seen.values())
+    assert hooks(colour.module) == 0
+    assert list(colour.observed(images(1), lambda output: output if output.ndim == 2 else None)) == ["head"]
+
+
+def test_hooks_are_removed_when_observing_or_folding_breaks_off(colour):
+    def breaks(output: torch.Tensor) -> torch.Tensor:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        colour.observed(images(1), breaks)
+    with pytest.raises(RuntimeError):
+        fold_batch_norms(colour.module, images(1, (4, 32, 32)))
+    assert hooks(colour.module) == 0

@@ -1,0 +1,409 @@
+"""The report as a reader meets it: opened in a real browser, on a phone and a desktop, by day and by night."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import io
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+import phosphene
+from browser import DESKTOP, PHONE
+from phosphene import render, report
+from phosphene.artifact import SaliencyMap, file_stem, write_run
+from phosphene.checks import CHECKS
+from phosphene.cli.common import recipe_from
+from phosphene.errors import ArtifactError, DamagedArtifact
+from phosphene.geometry import Pixel, Spectral
+from phosphene.recipe import PRESETS, Recipe
+from phosphene.report import reproduce
+from phosphene.sampling import Flat, Folder, Grey, Pink
+
+SCRIPT = "<script>alert(1)</script>"
+LONG = "a concept with a verylongwordthatwouldneverfitonthescreenofaphonehoweversmallthelettersare in it"
+
+
+def made(concept: str, index: int = 1, side: int = 64, channels: int = 3, **changes: Any) -> SaliencyMap:
+    """A map whose every number differs from every other's and follows from `index`."""
+    generator = torch.Generator().manual_seed(index)
+    shape = (channels, side, side)
+    ramp = torch.linspace(0, 1, side).expand(side, side)
+    share = 0.9 + index / 1000
+    tops = [{"index": index + k, "name": concept if k == 0 else f"rival {k}", "probability": round(share / 3**k, 4)}
+            for k in range(5)]  # fmt: skip
+    refined = [{**top, "probability": round(top["probability"] * 0.97, 4)} for top in tops]
+    entries: dict[str, Any] = {
+        "concept": concept, "targets": (index,), "map": torch.randn(shape, generator=generator),
+        "importance": ramp, "mask": ramp, "picture": torch.rand(shape, generator=generator),
+        "raw_picture": torch.rand(shape, generator=generator),
+        "development": torch.randint(0, 256, (6, *shape), generator=generator, dtype=torch.uint8),
+        "recipe": PRESETS["default"].to_json(),
+        "model": {"name": "efficientnet_lite0", "fingerprint": "5eed" * 16, "outputs": 1000,
+                  "input": {"size": [side, side], "channels": channels, "mean": [0.5], "std": [0.5]}},
+        "scores": {
+            "fidelity": {name: {"probability": share - k / 9, "top1": 1 - k / 16}
+                         for k, name in enumerate(("own", "uniform", "pink", "flat"))},
+            "refined_fidelity": {"probability": share - 0.013, "top1": 0.9375},
+            "refinement": {"layer": "blocks.4", "area": 0.5}, "top5": tops, "top5_refined": refined,
+        },
+        "trace": tuple(-1.5 + 0.25 * step + index / 64 for step in range(40)),
+        "versions": {"phosphene": "0.1.0", "torch": "2.6.0", "python": "3.10.1"}, "passes": 128 + index,
+        "seconds": 4.75 + index,
+    }  # fmt: skip
+    return SaliencyMap(**entries | changes)
+
+
+def saved(folder: Path, *maps: SaliencyMap) -> Path:
+    """The folder that a run would have left behind."""
+    for saliency in maps:
+        saliency.save(folder / f"{file_stem(saliency.concept)}.safetensors")
+    write_run(folder, {"maps": [{"file": f"{file_stem(saliency.concept)}.safetensors"} for saliency in maps]})
+    return folder
+
+
+def verified(saliency: SaliencyMap) -> SaliencyMap:
+    """The map with another model's opinion of it."""
+    tops = [{**top, "probability": round(top["probability"] * 0.81, 4)} for top in saliency.scores["top5"]]
+    opinion = {"model": "efficientnet_lite2", "top5": tops, "top1": True, "log_probability": -0.3147}
+    return replace(saliency, scores={**saliency.scores, "verifiers": [opinion]})
+
+
+@pytest.fixture(scope="module")
+def maps() -> list[SaliencyMap]:
+    """Colour and grey, large and small, harmless and hostile."""
+    return [
+        verified(made("goldfish", 1, side=128)),
+        made(SCRIPT, 2, side=100, checks=("low-fidelity", "not-folded")),
+        made("seven", 7, side=28, channels=1),
+        made(LONG, 11, side=100, channels=5, checks=("unrefined",)),
+    ]
+
+
+@pytest.fixture(scope="module")
+def written(maps: list[SaliencyMap], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return report.write_report(saved(tmp_path_factory.mktemp("report"), *maps))
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [PHONE, DESKTOP])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_opens_in_silence_and_a_person_can_look_at_it(written, visit, tmp_path, width, scheme):
+    visited = visit(written, width, scheme)
+    screenshot = tmp_path / f"report-{width}-{scheme}.png"
+    visited.page.screenshot(path=screenshot, full_page=True)
+    print(f"screenshot: {screenshot}")
+    assert visited.complaints == []
+    assert {url for url in visited.requests if not url.startswith("data:")} == {written.as_uri()}
+
+
+@pytest.mark.browser
+def test_every_picture_is_there_and_decodes(written, maps, visit):
+    widths = visit(written).page.eval_on_selector_all("img", "all => all.map(one => one.naturalWidth)")
+    assert len(widths) == len(maps) * len(("thumbnail", "raw", "refined", "evidence", "importance", "signed", "frames"))
+    assert min(widths) > 0
+
+
+@pytest.mark.browser
+def test_nothing_scrolls_sideways_on_a_phone(written, visit):
+    page = visit(written, PHONE).page
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE
+    outside = """all => all.filter(one => !one.closest('.scroll, pre'))
+        .filter(one => one.getBoundingClientRect().right > innerWidth).map(one => one.outerHTML.slice(0, 80))"""
+    assert page.eval_on_selector_all("body *", outside) == []
+
+
+@pytest.mark.browser
+def test_pictures_are_large_and_stand_side_by_side_on_a_desktop(written, visit):
+    raw, refined = (box.bounding_box() for box in visit(written).page.locator("#map-1 .pictures > figure > img").all())
+    assert raw["y"] == refined["y"]
+    assert refined["x"] > raw["x"] + raw["width"]
+    assert min(raw["width"], refined["width"]) >= 400
+
+
+@pytest.mark.browser
+def test_small_grey_maps_keep_their_pixels(written, visit):
+    style = "all => [...new Set(all.map(one => getComputedStyle(one).imageRendering))]"
+    page = visit(written).page
+    assert page.eval_on_selector_all("#map-3 .pictures img", style) == ["pixelated"]
+    assert page.eval_on_selector_all("#map-1 .pictures img", style) == ["auto"]
+
+
+CONTRASTS = """() => {
+  const rgba = text => { const found = text.match(/[\\d.]+/g).map(Number); return [...found, 1].slice(0, 4); };
+  const behind = one => {
+    for (let at = one; at; at = at.parentElement) {
+      const colour = rgba(getComputedStyle(at).backgroundColor);
+      if (colour[3] > 0) return colour;
+    }
+    return [255, 255, 255, 1];
+  };
+  const light = colour => {
+    const linear = c => c <= .04045 ? c / 12.92 : ((c + .055) / 1.055) ** 2.4;
+    const [r, g, b] = colour.slice(0, 3).map(c => linear(c / 255));
+    return .2126 * r + .7152 * g + .0722 * b;
+  };
+  const written = [...document.querySelectorAll('body *')].filter(one =>
+    [...one.childNodes].some(node => node.nodeType === 3 && node.data.trim()));
+  return written.map(one => {
+    const [a, b] = [light(rgba(getComputedStyle(one).color)), light(behind(one))];
+    return [(Math.max(a, b) + .05) / (Math.min(a, b) + .05), one.textContent.trim().slice(0, 40)];
+  });
+}"""
+
+
+@pytest.mark.browser
+def test_all_text_can_be_read_by_day_and_by_night(written, visit):
+    grounds = {}
+    for scheme in ("light", "dark"):
+        page = visit(written, scheme=scheme).page
+        grounds[scheme] = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        contrasts = page.evaluate(CONTRASTS)
+        assert len(contrasts) > 200
+        assert [entry for entry in contrasts if entry[0] < 4.5] == [], scheme
+    assert grounds["light"] != grounds["dark"]
+
+
+@pytest.mark.browser
+def test_a_concept_called_script_is_shown_and_not_run(written, visit):
+    visited = visit(written)
+    assert visited.dialogs == []
+    assert visited.page.evaluate("document.scripts.length") == 0
+    assert visited.page.locator("#map-2 h2").inner_text() == SCRIPT
+    assert SCRIPT not in written.read_text()
+
+
+@pytest.mark.browser
+def test_the_numbers_shown_are_those_of_the_artifact(written, maps, visit):
+    page = visit(written).page
+    for number, saliency in enumerate(maps, start=1):
+        section, scores = page.locator(f"#map-{number}"), saliency.scores
+        table = [[float(value) for value in row.locator("data").evaluate_all("all => all.map(one => one.value)")]
+                 for row in section.locator(".fidelity tbody tr").all()]  # fmt: skip
+        measured = [*scores["fidelity"].values(), scores["refined_fidelity"]]
+        assert table == [[score["probability"], score["top1"]] for score in measured]
+        raw, refined = section.locator(".pictures .bars").all()
+        assert _bars(raw) == _tops(scores["top5"])
+        assert _bars(refined) == _tops(scores["top5_refined"])
+        shown = section.locator(".recipe").inner_text()
+        assert re.search(rf"passes\s+{saliency.passes}\b", shown)
+        assert re.search(rf"seconds\s+{saliency.seconds}\b", shown)
+
+
+@pytest.mark.browser
+def test_another_models_opinion_is_shown_where_there_is_one(written, maps, visit):
+    page = visit(written).page
+    assert page.locator(".verifier").count() == 1
+    opinion = maps[0].scores["verifiers"][0]
+    shown = page.locator("#map-1 .verifier")
+    assert _bars(shown.locator(".bars")) == _tops(opinion["top5"])
+    assert "efficientnet_lite2 agrees, log-probability −0.31" in shown.inner_text()
+
+
+@pytest.mark.browser
+def test_the_overview_shows_each_picture_with_its_own_numbers(written, maps, visit):
+    cards = visit(written).page.locator(".card").all()
+    for card, saliency in zip(cards, maps, strict=True):
+        values = card.locator("data").evaluate_all("all => all.map(one => Number(one.value))")
+        refined = saliency.scores["refined_fidelity"]["probability"]
+        assert values == [refined, saliency.scores["top5_refined"][0]["probability"]]
+
+
+def _bars(listed: Any) -> list[tuple[str, float]]:
+    names = listed.locator(".bar-name").all_inner_texts()
+    values = listed.locator("data").evaluate_all("all => all.map(one => Number(one.value))")
+    return list(zip(names, values, strict=True))
+
+
+def _tops(tops: list[dict[str, Any]]) -> list[tuple[str, float]]:
+    return [(top["name"], top["probability"]) for top in tops]
+
+
+def test_raised_checks_are_explained(written):
+    text = written.read_text()
+    for name in ("low-fidelity", "not-folded", "unrefined"):
+        assert all(words in text for words in _escaped(CHECKS[name]))
+    assert CHECKS["data-using"].means not in text
+
+
+def _escaped(check: Any) -> list[str]:
+    return [text.replace("'", "&#39;") for text in (check.raised_if, check.means, check.remedy)]
+
+
+def test_the_page_says_whether_data_was_used(tmp_path, written):
+    recipe = replace(PRESETS["default"], distribution=Folder("holiday")).to_json()
+    told = report.write_report(saved(tmp_path, made("goldfish", recipe=recipe, checks=("data-using",)))).read_text()
+    assert "Photographs were used." in told
+    assert "No image and no data set was used." not in told
+    assert "No image and no data set was used." in written.read_text()
+
+
+def test_a_folder_without_maps_is_refused_in_one_line(tmp_path):
+    with pytest.raises(ArtifactError, match="no finished maps") as refused:
+        report.write_report(tmp_path)
+    assert "\n" not in str(refused.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_damaged_map_is_not_reported(tmp_path):
+    path = saved(tmp_path, made("goldfish")) / "goldfish.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(DamagedArtifact):
+        report.write_report(tmp_path)
+
+
+def test_writing_again_gives_the_same_bytes_and_leaves_nothing_else(tmp_path):
+    first = report.write_report(saved(tmp_path, made("goldfish"))).read_bytes()
+    before = sorted(tmp_path.iterdir())
+    assert report.write_report(tmp_path).read_bytes() == first
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_many_maps_are_embedded_smaller_and_without_their_development(tmp_path, monkeypatch):
+    saved(tmp_path, made("goldfish", 1, side=224), made("zebra", 2, side=224))
+    full = report.write_report(tmp_path).read_text()
+    monkeypatch.setattr(report, "MANY", 1)
+    lean = report.write_report(tmp_path).read_text()
+    assert len(lean) < len(full) / 3
+    assert "development of goldfish" in full
+    assert "development of" not in lean
+
+
+def test_maps_with_few_scores_are_reported_with_what_there_is(tmp_path):
+    text = report.write_report(saved(tmp_path, made("goldfish", scores={}, trace=()))).read_text()
+    assert "goldfish" in text
+    assert 'class="fidelity"' not in text
+
+
+@pytest.mark.parametrize(
+    ("share", "shown"),
+    [(0.0, "<0.1%"), (0.0004, "<0.1%"), (0.001, "0.1%"), (0.5, "50.0%"), (0.9994, ">99.9%"), (1.0, ">99.9%")],
+)
+def test_a_probability_is_never_rounded_to_nothing_or_all(share, shown):
+    assert report.probability(share) == shown
+
+
+@pytest.mark.parametrize(("share", "shown"), [(0.0, "0%"), (1.0, "100%"), (0.875, "87.5%"), (0.9999, ">99.9%")])
+def test_a_rate_is_all_only_where_it_is(share, shown):
+    assert report.rate(share) == shown
+
+
+SAYABLE = [
+    *PRESETS.values(),
+    replace(PRESETS["default"], seed=3, iterations=7),
+    replace(PRESETS["fast"], distribution=Pink(), score="margin", samples=2),
+    replace(PRESETS["paper"], geometry=Spectral(), nudge_steps=2),
+    replace(PRESETS["default"], geometry=Pixel(), distribution=Folder("holiday photos")),
+    replace(PRESETS["best"], distribution=Flat()),
+]
+
+
+@pytest.mark.parametrize("recipe", SAYABLE)
+def test_the_command_line_leads_to_the_same_recipe(recipe: Recipe):
+    options = {"iterations": None, "distribution": None, "geometry": None}
+    options |= reproduce.shortest_options(recipe.to_json()) or pytest.fail("no options found")
+    assert recipe_from(**options) == recipe
+
+
+@pytest.mark.parametrize("recipe", [*SAYABLE, replace(PRESETS["default"], step=0.5, distribution=Grey(0.3))])
+def test_the_python_lines_lead_to_the_same_recipe(recipe: Recipe):
+    said = reproduce.recipe_call(recipe.to_json())
+    assert eval(said, {"phosphene": phosphene, "dataclasses": dataclasses}) == recipe
+
+
+def test_a_recipe_that_no_option_can_say_has_no_command_line():
+    assert reproduce.command(made("goldfish", recipe=replace(PRESETS["default"], step=0.5).to_json())) is None
+
+
+def test_the_command_names_model_concept_seed_and_verifier():
+    recipe = replace(PRESETS["fast"], seed=4).to_json()
+    words = (reproduce.command(verified(made("tiger cat", recipe=recipe))) or "").replace(" \\\n ", "")
+    assert words == ("phosphene map efficientnet_lite0 'tiger cat' --preset fast --seed 4 "
+                     "--verifier efficientnet_lite2 --out again")  # fmt: skip
+
+
+def test_a_class_whose_name_is_shared_is_asked_for_by_its_index():
+    assert reproduce.concept_words(made("crane (134)", 134)) == "134"
+
+
+@pytest.mark.parametrize("name", ["inferno", "RdBu_r"])
+def test_colour_maps_are_what_the_captions_say(name):
+    dark, bright = torch.zeros(8, 8), torch.ones(8, 8)
+    if name == "inferno":
+        assert max(render.heat(dark).getpixel((0, 0))) < 10
+        assert min(render.heat(bright).getpixel((0, 0))) > 150
+    else:
+        red, _, blue = render.signed(torch.cat([dark + 1, dark - 1], dim=1)[None]).getpixel((0, 0))
+        assert red > blue
+        red, _, blue = render.signed(torch.cat([dark - 1, dark + 1], dim=1)[None]).getpixel((0, 0))
+        assert blue > red
+
+
+def test_an_overlay_glows_where_the_importance_is_and_is_dim_elsewhere():
+    importance = torch.zeros(32, 32)
+    importance[:, 16:] = 1.0
+    shown = render.overlay(importance, torch.ones(3, 32, 32))
+    assert shown.getpixel((0, 0)) == (115, 115, 115)
+    assert shown.getpixel((31, 0)) == render.heat(torch.ones(1, 1)).getpixel((0, 0))
+
+
+def test_a_strip_shows_the_frames_in_order():
+    frames = torch.stack([torch.full((1, 8, 8), level, dtype=torch.uint8) for level in (0, 100, 200)])
+    strip = render.strip(frames, side=32)
+    assert [strip.getpixel((x, 16))[0] for x in (16, 49, 82)] == [0, 100, 200]
+    assert strip.size == (3 * 32 + 2, 32)
+
+
+def test_a_gif_rests_on_its_last_frame():
+    gif = Image.open(io.BytesIO(render.gif_bytes(made("goldfish").development)))
+    durations = []
+    for frame in range(gif.n_frames):
+        gif.seek(frame)
+        durations.append(gif.info["duration"])
+    assert durations == [render.GIF_FRAME] * 5 + [render.GIF_LAST]
+    assert gif.info["loop"] == 0
+
+
+def test_few_pixels_are_enlarged_as_squares():
+    image = render.scaled(Image.fromarray((torch.eye(4) * 255).byte().numpy()), 64)
+    assert set(image.get_flattened_data() if hasattr(image, "get_flattened_data") else image.getdata()) == {0, 255}
+    assert image.size == (64, 64)
+
+
+def test_a_contact_sheet_holds_every_picture_and_long_names_stay_in_their_cell(tmp_path):
+    maps = [made("goldfish"), made(LONG, 2), made("seven", 7, side=28, channels=1)]
+    sheet = render.contact_sheet(maps, columns=2, side=112)
+    sheet.save(tmp_path / "sheet.png")
+    assert sheet.size == (2 * (112 + 8) + 8, 2 * (112 + 32) + 8)
+    gutters = [sheet.getpixel((x, y)) for x in (124, 246) for y in range(sheet.height)]
+    assert set(gutters) == {render.SHEET}
+
+
+def test_a_sparkline_spans_its_box_and_leaves_out_what_is_not_a_number():
+    assert render.sparkline([1.0]) == ""
+    line = re.search(r'polyline points="([^"]+)"', render.sparkline([0.0, float("nan"), 1.0], width=100, height=20))
+    assert line is not None
+    assert line[1] == "0.0,17.0 100.0,3.0"
+
+
+def test_embedded_pictures_are_the_artifacts_own(written, maps):
+    """The small grey map is embedded without loss, so it can be compared pixel by pixel."""
+    section = written.read_text().split('id="map-3"')[1]
+    uri = re.search(r'src="data:image/png;base64,([^"]+)"', section)
+    assert uri is not None
+    pixels = Image.open(io.BytesIO(base64.b64decode(uri[1])))
+    assert pixels.tobytes() == render.to_image(maps[2].raw_picture).tobytes()
+
+
+def test_the_page_names_the_weights(written, maps):
+    assert maps[0].model["fingerprint"][:12] in written.read_text()
+    assert json.dumps(maps[0].model["outputs"]) in written.read_text()

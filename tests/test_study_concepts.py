@@ -1,0 +1,197 @@
+"""Study 3 on tiny models, and channels as concepts."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+import models
+from command import from_factory, phosphene, saved
+from phosphene.concepts import Channel, parse
+from phosphene.errors import UnknownConcept
+from phosphene.estimator import estimate
+from phosphene.fidelity import excitation
+from phosphene.jobs import make_maps
+from phosphene.reading import channels_of, check_readable, read, scale_of
+from phosphene.recipe import PRESETS
+from phosphene.report import write_report
+from phosphene.report.study import write_study
+from phosphene.study.concepts import Settings, measured
+from phosphene.study.concepts_findings import findings
+
+FAST = PRESETS["fast"]
+
+
+def test_a_channel_is_read_in_deviations_from_noise(colour):
+    """The output of the layer, averaged over the image, less its mean on noise, over its deviation there."""
+    images = torch.rand(4, *colour.image_shape, generator=torch.Generator().manual_seed(0))
+    concept = parse("body:3", colour.labels)
+    with colour.frozen(), torch.no_grad():
+        (got,) = read(colour, images, [concept])
+        normalised = (images - 0.5) / 0.25
+        stem = colour.module.stem_norm(colour.module.stem(normalised)).relu()
+        mean, deviation = scale_of(colour, "body")
+        expected = (colour.module.body(stem).mean(dim=(2, 3)) - mean) / deviation
+    torch.testing.assert_close(got, expected, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(concept.score(got), expected[:, 3], atol=1e-4, rtol=1e-4)
+
+
+def test_the_centre_is_the_neuron_in_the_middle(colour):
+    images = torch.rand(2, *colour.image_shape, generator=torch.Generator().manual_seed(0))
+    (got,) = read(colour, images, [parse("stem:1@center", colour.labels)])
+    with torch.no_grad():
+        output = colour.module.stem((images - 0.5) / 0.25)
+        mean, deviation = scale_of(colour, "stem@center")
+    torch.testing.assert_close(got[:, 1], ((output[:, :, 8, 8] - mean) / deviation)[:, 1], atol=1e-4, rtol=1e-4)
+
+
+def test_classes_and_channels_go_through_one_pass_together(colour):
+    images = torch.rand(4, *colour.image_shape, generator=torch.Generator().manual_seed(0))
+    named, channel = parse("5", colour.labels), parse("body:3", colour.labels)
+    mixed = read(colour, images, [named, channel])
+    torch.testing.assert_close(mixed[0], colour(images)[:2])
+    torch.testing.assert_close(mixed[1], read(colour, images, [channel])[0][2:])
+
+
+def test_a_map_raises_its_channel_and_the_one_alone_is_the_one_in_company(colour):
+    channel = parse("body:3", colour.labels)
+    *_, alone = estimate(colour, [channel], FAST)
+    *_, together = estimate(colour, [parse("5", colour.labels), channel], FAST)
+    assert torch.equal(alone.maps()[0], together.maps()[1])
+    raised, without = excitation(colour, channel, alone.maps()[0], FAST)
+    assert raised > without + 3
+
+
+def test_a_channel_of_the_head_pulls_as_the_class_does_in_units_of_its_deviation(colour):
+    images = torch.rand(3, *colour.image_shape, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    pulls = []
+    for text in ("4", "head:4"):
+        concept = parse(text, colour.labels)
+        with colour.frozen():
+            (outputs,) = read(colour, images, [concept])
+            pulls.append(torch.autograd.grad(concept.score(outputs).sum(), images)[0])
+    torch.testing.assert_close(pulls[0], pulls[1] * scale_of(colour, "head")[1][4])
+
+
+@pytest.mark.parametrize(("text", "layer", "index"), [
+    ("blocks.4:37", "blocks.4", 37), ("stem:1@center", "stem@center", 1), (" body:0 ", "body", 0),
+])  # fmt: skip
+def test_channels_are_read_from_text(text, layer, index):
+    concept = parse(text, ("one", "two"))
+    assert (concept.layer, concept.targets, concept.name) == (layer, (index,), text.strip())
+
+
+def test_channels_add_and_subtract_like_classes(colour):
+    difference = parse("body:3 - body:5", colour.labels)
+    assert difference.targets == (3,)
+    rows = torch.randn(2, 16, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(difference.score(rows), rows[:, 3] - rows[:, 5])
+
+
+def test_a_class_that_looks_like_a_channel_is_the_class():
+    assert parse("ratio 1:2", ("ratio 1:2", "other")).targets == (0,)
+    assert not isinstance(parse("a:1", ("a:1", "other")), Channel)
+
+
+@pytest.mark.parametrize(("text", "words"), [("bdy:3", "closest: body"), ("body:16", "0 to 15")])
+def test_an_unknown_layer_or_channel_is_one_line_with_what_there_is(colour, text, words):
+    with pytest.raises(UnknownConcept, match=words):
+        check_readable(colour, parse(text, colour.labels))
+
+
+def test_the_layers_of_a_model_are_listed_with_their_widths(colour, tmp_path):
+    assert {name: channels_of(colour)[name] for name in ("stem", "body", "head")} == {"stem": 8, "body": 16, "head": 20}
+    weights = saved(models.colour_net(), tmp_path / "weights.safetensors")
+    outcome = phosphene("list", "layers", *from_factory(weights), "--json")
+    assert json.loads(outcome.out)["body"] == "16 channels"
+
+
+def test_a_channel_map_is_kept_resumed_and_shown(colour, tmp_path):
+    (made,) = make_maps(colour, ["body:3"], FAST, out=tmp_path)
+    (again,) = make_maps(colour, ["body:3"], FAST, out=tmp_path)
+    assert torch.equal(made.map, again.map)
+    assert made.scores["channel"]["channels"] == [3]
+    assert made.index is None
+    page = write_report(tmp_path).read_text()
+    assert "body:3" in page
+    assert "deviations" in page
+
+
+TINY = Settings(
+    models=("one", "two"), classes=("1", "2"), sets=("3, 4",), differences=("5 - 6",), channels=("body:3",),
+    compared=("1", "2"), signs=(0, 2), stages=(0, 5, 60), training=300,
+    small_classes=("0",), small_sets=("0, 1",), small_differences=("0 - 1",), small_channels=("features.0:3",),
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """The whole study of two tiny models, run and kept."""
+    out = tmp_path_factory.mktemp("concepts")
+    told = []
+    found = measured(TINY, lambda name: models.colour_classifier(), out, told.append)
+    return out, found, told
+
+
+def test_two_models_of_the_same_weights_recognise_each_others_maps_as_their_own(study):
+    _, found, _ = study
+    first, second = (found.asked[row].maps for row in range(2))
+    for kind in first:
+        for one, two in zip(first[kind], second[kind], strict=True):
+            assert torch.equal(one.map, two.map)
+            if kind != "channel":
+                assert one.scores["verifiers"][0]["top1"] == (one.scores["top5"][0]["index"] in one.targets)
+
+
+def test_what_a_difference_asks_for_is_measured_as_a_difference_of_logits_by_the_model_and_by_the_others(study):
+    _, found, _ = study
+    (asked,), model = found.asked[0].gaps, models.colour_classifier()
+    (saliency,) = found.asked[0].maps["difference"]
+    with torch.no_grad():
+        logits = model(saliency.raw_picture[None])[0]
+    assert asked["others"] == [pytest.approx((logits[5] - logits[6]).item(), abs=1e-3)]
+    assert asked["with_map"] > asked["without"] + 1
+
+
+def test_noise_alone_excites_a_channel_as_far_as_its_scale_says(study):
+    """The scale is made of the same five kinds of noise, so their scores lie about nothing on average."""
+    _, found, _ = study
+    (scores,) = found.asked[0].noise
+    assert set(scores) == {"grey", "gaussian", "uniform", "pink", "flat"}
+    assert sum(scores.values()) / 5 == pytest.approx(0.0, abs=0.7)
+    assert max(scores.values()) > 0
+
+
+def test_the_small_model_is_asked_every_kind_of_concept_and_judged_by_another(study):
+    _, found, _ = study
+    small = found.asked[-1]
+    assert {kind: len(maps) for kind, maps in small.maps.items()} == dict.fromkeys(
+        ("class", "set", "difference", "channel"), 1
+    )
+    (sign,) = small.maps["class"]
+    assert sign.scores["fidelity"]["own"]["probability"] > 0.5
+    assert sign.scores["verifiers"][0]["model"].endswith("-1")
+
+
+def test_an_untrained_network_is_no_more_accurate_than_chance_and_training_teaches_it(study):
+    _, found, _ = study
+    first, *_, last = (part.numbers for part in found.stages)
+    assert first["accuracy"] < 0.35 < last["accuracy"]
+    assert last["probability"] == pytest.approx(last["probability"])
+    assert sum(last["probability"]) > sum(first["probability"])
+
+
+def test_a_finished_study_is_not_made_again_and_its_page_opens(study, visit):
+    out, _, told = study
+    assert len(told) == 2 * (5 + 1) + 2 * 2 + 3 + (2 + 4 + 1)  # maps and one more a model, presets, stages, small ones
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*.safetensors")}
+    found = measured(TINY, lambda name: models.colour_classifier(), out, lambda part: None)
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*.safetensors")} == before
+    findings(found, TINY, out, "phosphene study concepts").save(out)
+    visited = visit(write_study(out))
+    assert visited.complaints == []
+    widths = visited.page.eval_on_selector_all("img", "all => all.map(one => one.naturalWidth)")
+    assert len(widths) == 7
+    assert min(widths) > 0

@@ -1,0 +1,382 @@
+"""Study 1 on models whose answers are known: what is measured is what is there."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+import models
+from browser import PHONE
+from phosphene.classifier import Classifier, InputFormat
+from phosphene.concepts import parse
+from phosphene.errors import ArtifactError, BadInput
+from phosphene.recipe import PRESETS
+from phosphene.report.study import write_study
+from phosphene.study.attributions import METHODS, Network, heat, shifted
+from phosphene.study.folder import Part, Parts
+from phosphene.study.measures import (
+    counted,
+    effect_size,
+    estimated,
+    estimated_effect,
+    rank_correlation,
+    rate,
+    separation,
+    share_inside,
+)  # fmt: skip
+from phosphene.study.mislead import AGNOSTIC, Settings, agnostic_maps, answered, decibels, measured, stamps_of, turned
+from phosphene.study.mislead_cases import ALL, cases, excess
+from phosphene.study.mislead_findings import answers as answered_in_words
+from phosphene.study.mislead_findings import findings, reading
+from phosphene.study.mislead_tables import tables
+from phosphene.study.photographs import Photograph, Shown, photographs
+
+SIDE = 16
+GRADIENTS = ("Saliency", "SmoothGrad", "Integrated Gradients", "GradientShap", "Occlusion")  # need no layer of maps
+
+
+def half(left: bool) -> torch.Tensor:
+    region = torch.zeros(SIDE, SIDE)
+    region[:, : SIDE // 2] = 1
+    return region if left else 1 - region
+
+
+def photograph(name: str = "one", seed: int = 0) -> Photograph:
+    """Noise whose object is the left half."""
+    generator = torch.Generator().manual_seed(seed)
+    return Photograph(name, 0.3 + 0.4 * torch.rand(3, SIDE, SIDE, generator=generator), half(left=True))
+
+
+def sided() -> Classifier:
+    """Linear: class 0 is decided by the left half (the object) alone, classes 1 and 2 by the right half alone."""
+    weight = 0.1 * torch.randn(3, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
+    weight[0] *= half(left=True)
+    weight[1:] *= half(left=False)
+    module = models.Linear(weight, torch.tensor([3.0, 0.0, 0.0]))  # what shows nothing is called 0
+    form = InputFormat((SIDE, SIDE), 3, (0.5,), (0.25,))
+    return Classifier(module, form, name="sided", labels=("left", "right", "other right"))
+
+
+SMALL = Settings(models=("sided",), classes=("right", "other right"), methods=GRADIENTS, stamp=15.0,
+                 stamp_iterations=60, preset="fast")  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def answers() -> Part:
+    """What is measured on one photograph of the linear model; its stamps are stronger than ones that hide."""
+    classifier, shown = sided(), photograph()
+    concepts = [parse(name, classifier.labels, scored="margin") for name in SMALL.classes]
+    stamps = stamps_of(classifier, concepts, Shown(shown.image[None]), SMALL)
+    return answered(classifier, Network.of(classifier), shown, concepts, stamps, GRADIENTS)
+
+
+@pytest.mark.parametrize("method", GRADIENTS)
+def test_where_the_model_looks_outside_the_object_only_so_does_every_method(answers, method):
+    for pair in answers.numbers["pairs"]:
+        near = 0.25 if method == "Occlusion" else 0.02  # an occluding square reaches across the border
+        assert pair["methods"][method]["inside"] == pytest.approx(0.0, abs=near)
+        assert pair["methods"][method]["own_inside"] == pytest.approx(1.0, abs=near)
+
+
+def test_the_stamp_and_its_effect_are_where_the_linear_model_looks(answers):
+    """Margins of B against the rest also push class 0 down, on the left; what raises the logit of B is on the right."""
+    for pair in answers.numbers["pairs"]:
+        assert pair["fooled"]
+        assert pair["effect_inside"] == pytest.approx(0.0, abs=0.02)
+        assert 0.0 < pair["cause_inside"] < 1.0
+        assert pair["area"] == 0.5
+
+
+def test_how_visible_a_stamp_is_is_said_of_what_is_left_of_it_after_clipping(answers):
+    image = photograph().image
+    for row, pair in enumerate(answers.numbers["pairs"]):
+        change = answers.tensors["stamped"][row] - image
+        assert pair["largest"] == pytest.approx(255 * change.abs().max().item())
+        assert pair["psnr"] == pytest.approx(20 * np.log10(1 / change.square().mean().sqrt().item()))
+        assert pair["psnr"] == pytest.approx(20 * np.log10(255 / SMALL.stamp), abs=0.5)
+    assert decibels(torch.zeros(3), torch.full((3,), 0.1)) == pytest.approx(20.0)
+
+
+def test_a_stamp_turns_what_it_was_made_to_turn_and_a_class_that_is_there_already_is_no_pair():
+    classifier = sided()
+    concepts = [parse(name, classifier.labels) for name in ("left", "right")]
+    lit = torch.stack([row.sign() for row in classifier.module.weight.detach()[:2]])
+    images = torch.stack([photograph(seed=seed).image for seed in range(3)])
+    weak, strong = turned(classifier, concepts, images, {"signs": [(lit, 0.01), (lit, 100.0)]})
+    assert (weak["turned"], strong["turned"]) == (0, 3)
+    assert weak["of"] == strong["of"] == 3  # each is called "left" already
+    assert weak["psnr"] > strong["psnr"]
+
+
+def test_a_stamp_has_the_root_mean_square_that_was_asked_for():
+    classifier, shown = sided(), [photograph("one", 0), photograph("two", 1)]
+    concepts = [parse(name, classifier.labels, scored="margin") for name in SMALL.classes]
+    stamps = stamps_of(classifier, concepts, Shown(torch.stack([one.image for one in shown])), SMALL)
+    assert stamps.square().mean(dim=(1, 2, 3)).sqrt().tolist() == pytest.approx([SMALL.stamp / 255] * 2, rel=0.05)
+
+
+def test_gradients_do_not_see_a_constant_that_is_added_and_taken_off_and_integrated_gradients_do(answers):
+    """Kindermans et al., 2019: image times weight becomes (image + constant) times weight."""
+    first = answers.numbers["pairs"][0]["methods"]
+    assert first["Saliency"]["shift"] == pytest.approx(1.0)
+    assert first["SmoothGrad"]["shift"] == pytest.approx(1.0)
+    network, weight = Network.of(sided()), sided().module.weight[1].detach()
+    image = network.normalised(photograph().image)
+    for seen, by in ((network, 0.0), (shifted(network, 0.5), 0.5)):
+        expected = ((image[0] + by) * weight).sum(dim=0).clamp(min=0)
+        torch.testing.assert_close(heat(METHODS["Integrated Gradients"], seen, image + by, 1), expected)
+
+
+def test_the_saliency_of_a_linear_model_is_its_weight_row():
+    classifier = sided()
+    network = Network.of(classifier)
+    seen = heat(METHODS["Saliency"], network, network.normalised(photograph().image), 1)
+    torch.testing.assert_close(seen, classifier.module.weight[1].abs().sum(dim=0))
+
+
+def test_every_method_of_captum_runs_on_a_convolutional_model_and_the_shifted_network_says_the_same():
+    network = Network.of(models.colour_classifier())
+    image = network.normalised(torch.rand(3, 32, 32, generator=torch.Generator().manual_seed(0)))
+    torch.testing.assert_close(shifted(network, 0.5).module(image + 0.5), network.module(image))
+    for method in METHODS.values():
+        seen = heat(method, network, image, 0)
+        assert seen.shape == (32, 32)
+        assert seen.min() >= 0
+        assert seen.max() > 0
+
+
+def test_grad_cam_without_feature_maps_is_one_line():
+    network = Network.of(sided())
+    with pytest.raises(BadInput, match="convolutional"):
+        heat(METHODS["Grad-CAM"], network, network.normalised(photograph().image), 0)
+
+
+def test_input_agnostic_maps_of_the_linear_model_lie_outside_the_object_and_survive_the_shift():
+    classifier = sided()
+    concepts = [parse(name, classifier.labels) for name in SMALL.classes]
+    numbers = agnostic_maps(classifier, concepts, [photograph()], PRESETS["fast"]).numbers
+    assert numbers["called"] == numbers["shifted_called"] == [1.0, 1.0]
+    assert max(numbers["inside"]["one"]) < 0.25  # views carry a little across
+
+
+@given(st.lists(st.floats(-5, 5), min_size=2, max_size=30))
+def test_an_interval_holds_its_mean_and_clusters_of_one_change_nothing(values):
+    one = estimated(values)
+    assert one.low - 1e-9 <= one.mean <= one.high + 1e-9
+    assert one == estimated(values, clusters=list(range(len(values))))
+
+
+def test_differencesof_one_photograph_do_not_make_an_interval_narrower():
+    values = [0.0, 1.0, 0.2, 0.7] * 1
+    apart = estimated(values)
+    repeated = estimated(
+        [value for value in values for _ in range(25)], clusters=[k for k in range(4) for _ in range(25)]
+    )
+    pretended = estimated([value for value in values for _ in range(25)])
+    assert (repeated.low, repeated.high) == pytest.approx((apart.low, apart.high))
+    assert pretended.high - pretended.low < 0.5 * (repeated.high - repeated.low)
+
+
+def test_the_measures_know_simple_answers():
+    ramp = torch.arange(196.0).view(14, 14)
+    assert rank_correlation(ramp, ramp.square()) == pytest.approx(1.0)
+    assert rank_correlation(ramp, -ramp) == pytest.approx(-1.0)
+    assert rank_correlation(ramp, torch.ones(14, 14)) == 0.0
+    assert share_inside(half(left=True), half(left=True)) == 1.0
+    assert share_inside(torch.zeros(SIDE, SIDE), half(left=True)) == 0.5
+    assert effect_size([1.0, 2.0, 3.0]) == pytest.approx(2.0)
+    assert separation([3.0, 4.0], [1.0, 2.0]).mean == 1.0
+    assert separation([1.0, 2.0], [1.0, 2.0]).mean == 0.5
+    assert counted([True, True, False, False]) == "2 of 4 (15% to 85%)"
+    assert str(estimated([])) == counted([]) == str(rate([])) == "–"
+
+
+@given(st.lists(st.floats(-5, 5), min_size=1, max_size=12), st.lists(st.floats(-5, 5), min_size=1, max_size=12))
+def test_the_interval_of_a_separation_holds_it_is_never_a_point_and_turns_with_the_sides(one, other):
+    there, back = separation(one, other), separation(other, one)
+    assert 0 <= there.low <= there.mean + 1e-9 <= there.high + 2e-9 <= 1 + 3e-9
+    assert there.high - there.low > 0.05
+    assert (there.low, there.mean, there.high) == pytest.approx((1 - back.high, 1 - back.mean, 1 - back.low), abs=1e-6)
+
+
+def test_the_interval_of_a_perfect_separation_is_as_wide_as_its_differencesare_few():
+    """At an area of 1 Newcombe's equation, solved for 10 against 10 by hand, has its root near 0.80."""
+    lows = [separation(range(count, 2 * count), range(count)).low for count in (3, 10, 100)]
+    assert lows == sorted(lows)
+    assert lows[1] == pytest.approx(0.80, abs=0.005)
+
+
+def test_an_effect_size_has_the_interval_of_its_resamples_and_is_none_for_differencesall_alike():
+    differences = [0.1, 0.3, 0.2, 0.4, 0.15, 0.35]
+    one = estimated_effect(differences)
+    assert one.low < one.mean < one.high
+    assert one.mean == pytest.approx(effect_size(differences))
+    assert estimated_effect([-value for value in differences]).high == pytest.approx(-one.low)
+    assert str(estimated_effect([0.2, 0.2])) == "–"
+
+
+def put(photos: Path, count: int, outlined: int) -> Path:
+    """A folder of photographs, the first of them with masks."""
+    photos.mkdir()
+    for number in range(count):
+        pixels = (photograph(seed=number).image * 255).byte().permute(1, 2, 0).numpy()
+        Image.fromarray(pixels).save(photos / f"{number}.png")
+        if number < outlined:
+            Image.fromarray((half(left=True) * 255).byte().numpy()).save(photos / f"{number}.mask.png")
+    return photos
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """A whole study of the linear model: measured, told, drawn and written."""
+    out = tmp_path_factory.mktemp("study")
+    photos = put(out / "photos", 2, outlined=2)
+    found = [measured(sided(), SMALL, out, photos, lambda part: None)]
+    findings(found, SMALL, out, "phosphene study mislead").save(out)
+    write_study(out)
+    return out
+
+
+def test_a_finished_study_is_not_measured_again(folder):
+    def told(part: str) -> None:
+        pytest.fail(f"{part} was made again")
+
+    measured(sided(), SMALL, folder, folder / "photos", told)
+    remade = []
+    measured(sided(), replace(SMALL, stamp=50.0), folder, folder / "photos", remade.append)
+    assert "stamps" in remade
+
+
+def test_the_table_says_what_was_measured(folder):
+    record = json.loads((folder / "study.json").read_text())
+    rows = {row["method"]: row for row in record["tables"][0]["rows"]}
+    assert set(rows) == {*GRADIENTS, ALL, AGNOSTIC}
+    assert (rows["Saliency"]["A, clean"], rows["Saliency"]["B, stamped"]) == ("100%", "0%")
+    assert rows["Saliency"]["from before"].startswith("−1.00")
+    assert rows["Saliency"]["effect"] == "0%"
+    assert "4 of 4 pairs" in record["answers"][0]
+    stamps, shown = record["tables"][2]["rows"], record["tables"][3]["rows"]
+    assert stamps[0]["turned"].startswith("4 of 4")
+    assert [(row["photograph"], row["object"], row["turned"]) for row in shown] == [
+        ("0.png", "50%", "2 of 2"), ("1.png", "50%", "2 of 2")]  # fmt: skip
+
+
+def test_the_excess_is_the_heat_on_the_object_less_its_yardstick_and_all_methods_are_their_mean(folder):
+    found = measured(sided(), SMALL, folder, folder / "photos", lambda part: None)
+    pairs = cases([found])
+    assert excess(pairs, "Saliency", "own_inside") == pytest.approx([-1.0] * 4, abs=0.02)
+    assert excess(pairs, "Saliency", "cause_inside") == pytest.approx([-one["cause_inside"] for one in pairs], abs=0.02)
+    assert excess(pairs, ALL, "effect_inside") == pytest.approx(
+        np.mean([excess(pairs, name, "effect_inside") for name in GRADIENTS], axis=0)
+    )
+
+
+def test_photographs_without_an_outline_take_part_in_all_but_the_object(tmp_path):
+    some = [measured(sided(), SMALL, tmp_path, put(tmp_path / "some", 2, outlined=1), lambda part: None)]
+    none = [measured(sided(), SMALL, tmp_path, put(tmp_path / "none", 2, outlined=0), lambda part: None)]
+    assert [len(cases(found)) for found in (some, none)] == [2, 0]
+    assert [len(found[0].pairs) for found in (some, none)] == [4, 4]
+    for found, out, figures in ((some, tmp_path / "a", 5), (none, tmp_path / "b", 4)):
+        out.mkdir()
+        study = findings(found, SMALL, out, "phosphene study mislead")
+        study.save(out)
+        write_study(out)
+        assert len(study.figures) == figures
+        assert [row["object"] for row in study.tables[-1].rows][1] == "no outline"
+    assert "On the object of A" not in [table.title for table in study.tables]
+
+
+def test_where_no_stamp_works_the_page_says_so_and_nothing_breaks(tmp_path):
+    weak = replace(SMALL, stamp=0.01, stamp_iterations=2)
+    found = [measured(sided(), weak, tmp_path, put(tmp_path / "photos", 1, outlined=1), lambda part: None)]
+    said = [*answered_in_words(found, weak), *reading(found, weak)]
+    assert "turned 0 of 2 pairs" in said[0]
+    assert not any("nan" in sentence for sentence in said)
+    assert tables(found, weak)[0].title.startswith("Asked for another")
+
+
+def test_a_changed_mask_or_photograph_is_measured_again(tmp_path):
+    photos = put(tmp_path / "photos", 1, outlined=1)
+    measured(sided(), SMALL, tmp_path, photos, lambda part: None)
+    Image.fromarray((half(left=False) * 255).byte().numpy()).save(photos / "0.mask.png")
+    told: list[str] = []
+    found = measured(sided(), SMALL, tmp_path, photos, told.append)
+    assert any(part.startswith("photograph-0") for part in told)
+    assert [pair["methods"]["Saliency"]["inside"] for pair in found.pairs] == pytest.approx([1.0, 1.0], abs=0.02)
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_of_a_study_opens_in_silence_with_all_its_figures(folder, visit, scheme):
+    visited = visit(folder / "report.html", PHONE, scheme)
+    assert visited.complaints == []
+    assert {url for url in visited.requests if not url.startswith("data:")} == {(folder / "report.html").as_uri()}
+    widths = visited.page.eval_on_selector_all("img", "all => all.map(one => one.naturalWidth)")
+    assert len(widths) == 5
+    assert min(widths) > 0
+    assert visited.page.evaluate("document.documentElement.scrollWidth") <= PHONE
+    shown = visited.page.eval_on_selector_all("img", "all => all.map(one => one.getBoundingClientRect().width)")
+    assert min(shown) >= 600  # a figure scrolls in its frame rather than shrink until nobody can read it
+
+
+def test_a_folder_without_a_study_or_a_figure_is_one_line(folder, tmp_path):
+    with pytest.raises(ArtifactError, match=r"study\.json"):
+        write_study(tmp_path)
+    (tmp_path / "study.json").write_bytes((folder / "study.json").read_bytes())
+    with pytest.raises(ArtifactError, match="figure"):
+        write_study(tmp_path)
+
+
+def test_a_damaged_part_is_made_again(tmp_path):
+    parts = Parts(tmp_path, {"seed": 0})
+    made = []
+
+    def make() -> Part:
+        made.append(1)
+        return Part({"n": 1}, {"ramp": torch.arange(3.0)})
+
+    parts.get("one", make)
+    torch.testing.assert_close(parts.get("one", make).tensors["ramp"], torch.arange(3.0))
+    assert len(made) == 1
+    (tmp_path / "parts" / "one.safetensors").write_bytes(b"nothing of the kind")
+    assert parts.get("one", make).numbers == {"n": 1}
+    assert len(made) == 2
+
+
+def test_a_folder_without_photographs_or_with_a_mask_that_says_nothing_is_one_line(tmp_path):
+    with pytest.raises(BadInput, match=r"expected NAME\.jpg"):
+        photographs(tmp_path, 32)
+    Image.fromarray(np.zeros((8, 8, 3), dtype=np.uint8)).save(tmp_path / "one.png")
+    for mask, words in ((np.zeros((8, 8)), "no white"), (np.full((8, 8), 255), "nothing but white"),
+                        (np.full((8, 9), 255), "9×8; expected 8×8")):  # fmt: skip
+        Image.fromarray(mask.astype(np.uint8)).save(tmp_path / "one.mask.png")
+        with pytest.raises(BadInput, match=words):
+            photographs(tmp_path, 32)
+
+
+def test_a_photograph_is_seen_upright_and_two_of_one_stem_are_two(tmp_path):
+    pixels = np.zeros((8, 8, 3), dtype=np.uint8)
+    pixels[:4] = 255
+    turned_once = Image.Exif()
+    turned_once[0x0112] = 6  # the camera was held on its side: what is stored on top belongs to the right
+    Image.fromarray(pixels).save(tmp_path / "a.png", exif=turned_once)
+    Image.fromarray(pixels).save(tmp_path / "a.bmp")
+    flat, upright = photographs(tmp_path, 8)
+    assert (flat.name, upright.name) == ("a.bmp", "a.png")
+    assert flat.image[:, :4].mean() == 1
+    assert upright.image[:, :, 4:].mean() == 1
+    assert flat.region is None
+
+
+def test_the_bundled_photographs_have_objects():
+    for one in photographs(None, 64):
+        assert one.image.shape == (3, 64, 64)
+        assert 0.02 < one.region.mean() < 0.95

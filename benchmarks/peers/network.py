@@ -1,0 +1,68 @@
+"""The network as rivals are handed it, and how many images went through it forward and backward."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from phosphene.classifier import Classifier
+
+
+@dataclass
+class Passes:
+    """Images that went forward through a module, and those of them whose gradient came back."""
+
+    forward: int = 0
+    backward: int = 0
+
+
+@contextmanager
+def counted(module: nn.Module) -> Iterator[Passes]:
+    """Counts inside; the rows that a method only fills up a batch with are work like any others."""
+    passes = Passes()
+
+    def returned(rows: int) -> None:
+        passes.backward += rows
+
+    def seen(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        rows = output.shape[0]
+        passes.forward += rows
+        if output.requires_grad:
+            output.register_hook(lambda gradient: returned(rows))
+
+    handle = module.register_forward_hook(seen)
+    try:
+        yield passes
+    finally:
+        handle.remove()
+
+
+class Normalised(nn.Module):
+    """A network that takes images in [0,1]: for tools that know no normalisation but torchvision's."""
+
+    def __init__(self, classifier: Classifier) -> None:
+        super().__init__()
+        self.mean, self.std = classifier.format.mean, classifier.format.std
+        self.network = classifier.module
+
+    def forward(self, images: Tensor) -> Any:
+        return self.network(normalised(images, self.mean, self.std))
+
+
+def normalised(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
+    """Images `(N, C, H, W)` in [0,1] as the network wants them."""
+    return (images - images.new_tensor(mean).view(1, -1, 1, 1)) / images.new_tensor(std).view(1, -1, 1, 1)
+
+
+def set_seeds(seed: int, index: int) -> None:
+    """Every source of chance that the rivals draw from, by seed and class: never by what was made before."""
+    number = zlib.crc32(f"{seed}/{index}".encode())
+    torch.manual_seed(number)
+    np.random.seed(number)

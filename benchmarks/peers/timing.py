@@ -1,0 +1,108 @@
+"""Seconds a class and peak memory, each method in a process of its own, methods in turns, one at a time, two threads.
+
+Everybody works on what a user would hand over: a rival on timm's own module, unfolded; ours through `make_maps`, which
+folds, refines and measures fidelity too. Four classes at once for ours, as `phosphene map` does it; one alone costs
+more, and has its own row.
+"""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from multiprocessing import get_context
+from statistics import median
+from typing import Any
+
+import torch
+
+import phosphene
+from benchmarks.peers.methods import METHODS, OURS, Entry
+from benchmarks.peers.ours import Preset
+from benchmarks.recognition import random_classes
+from benchmarks.record import markdown, write_result
+from phosphene.classifier import Classifier
+from phosphene.recipe import PRESETS
+
+ALONE = "default, one class alone"
+THREADS = 2
+
+
+def timed_entries() -> dict[str, Entry]:
+    """Every row of the table: the methods, and ours with one class."""
+    alone = replace(METHODS["default"], method=Preset("default", together=1))
+    return {"default": METHODS["default"], ALONE: alone, **METHODS}
+
+
+class Clock:
+    """One method in the process it lives in, with a network of its own."""
+
+    classifier: Classifier
+    entry: Entry
+
+    @classmethod
+    def start(cls, name: str) -> None:
+        torch.set_num_threads(THREADS)
+        cls.entry = timed_entries()[name]
+        cls.classifier = phosphene.load("efficientnet_lite0")
+        cls.classifier.module.eval().requires_grad_(True)  # as timm hands it over
+        cls.work(random_classes(0, 100)[-1:], steps=2)  # imports and first calls are nobody's work
+
+    @classmethod
+    def seconds(cls, number: int) -> float:
+        """Seconds a class, for the classes of round `number`; of what is timed in part, the part made whole."""
+        together = cls.entry.method.together
+        classes = random_classes(0, 100)[number * together : (number + 1) * together]
+        began = time.perf_counter()
+        cls.work(classes)
+        return (time.perf_counter() - began) / len(classes) / cls.entry.part
+
+    @classmethod
+    def work(cls, classes: Sequence[int], steps: int | None = None) -> None:
+        """What a user would call; `steps` cuts it short."""
+        method: Any = cls.entry.timed or cls.entry.method
+        if isinstance(method, Preset):
+            recipe = PRESETS[method.name]
+            recipe = recipe if steps is None else replace(recipe, iterations=steps)
+            phosphene.make_maps(cls.classifier, [str(index) for index in classes], recipe)
+        else:
+            (method if steps is None else replace(method, steps=steps))(cls.classifier, classes, 0)
+
+    @classmethod
+    def megabytes(cls) -> float:
+        """The most memory that the process ever had."""
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def measure(names: Sequence[str], rounds: int) -> None:
+    """All methods once a round, so that whatever else the machine does strikes all; the table of docs/results.md."""
+    entries = {name: entry for name, entry in timed_entries().items() if name in names or name == ALONE}
+    context = get_context("spawn")
+    pools = {name: ProcessPoolExecutor(1, context, Clock.start, (name,)) for name in entries}
+    seconds: dict[str, list[float]] = {name: [] for name in entries}
+    before = {name: pool.submit(Clock.megabytes).result() for name, pool in pools.items()}
+    for number in range(rounds):
+        for name, pool in pools.items():
+            seconds[name].append(pool.submit(Clock.seconds, number).result())
+            print(f"round {number + 1}: {name} {seconds[name][-1]:.1f} s a class", flush=True)
+    peaks = {name: pool.submit(Clock.megabytes).result() for name, pool in pools.items()}
+    for pool in pools.values():
+        pool.shutdown()
+    rows = [row(name, entries[name], seconds[name], peaks[name], before[name]) for name in entries]
+    print(markdown(rows))
+    settings = {"rounds": rounds, "seconds": {name: median(each) for name, each in seconds.items()}}
+    print(write_result("peers-time", f"python -m benchmarks.peers time --rounds {rounds}", settings, rows))
+
+
+def row(name: str, entry: Entry, seconds: Sequence[float], peak: float, before: float) -> dict[str, Any]:
+    """One line: median and range of the rounds, and memory with and without what every process holds."""
+    return {
+        "method": f"**{name}**" if entry.tool == OURS else name,
+        "seconds a class": f"{median(seconds):.1f}",
+        "rounds": f"{min(seconds):.1f}–{max(seconds):.1f}",
+        "measured": "all of it" if entry.part == 1 else f"{entry.part:.0%} of it, times {1 / entry.part:.0f}",
+        "peak memory, MB": f"{peak:.0f}",
+        "of it the work's, MB": f"{max(0.0, peak - before):.0f}",
+    }

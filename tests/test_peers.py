@@ -1,0 +1,185 @@
+"""The comparison's bookkeeping on answers that are known; no rival has to be installed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+from benchmarks.experiments import kept
+from benchmarks.peers import evaluation, goals, methods, pictures
+from benchmarks.peers.horama import roi_align
+from benchmarks.peers.methods import Entry
+from benchmarks.peers.network import Normalised, counted
+from benchmarks.peers.pixels import PixelAscent
+from benchmarks.recognition import random_classes
+from torch import Tensor
+
+from phosphene.classifier import Classifier, InputFormat
+
+CLASSES = random_classes(0, 100)
+
+
+class Means(torch.nn.Module):
+    """A thousand logits, of which class k's is k times the mean of an image: white is 999, black is nothing."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images.mean(dim=(1, 2, 3))[:, None] * torch.arange(1000.0)
+
+
+@dataclass(frozen=True)
+class Painter:
+    """Paints every class in one shade and remembers whom it painted; it falls over at class `stumbles`."""
+
+    painted: list[int]
+    shade: float = 1.0
+    stumbles: int | None = None
+    together: int = 2
+
+    def __call__(self, classifier: Classifier, classes: Sequence[int], seed: int) -> list[Tensor]:
+        if self.stumbles in classes:
+            raise KeyboardInterrupt
+        self.painted.extend(classes)
+        for _ in range(3):
+            images = torch.rand(len(classes), *classifier.image_shape, requires_grad=True)
+            classifier.module(images).sum().backward()
+        return [torch.full((3, 6, 6), self.shade) for _ in classes]
+
+
+@pytest.fixture
+def thousand() -> Classifier:
+    return Classifier(Means(), InputFormat((4, 4)))
+
+
+def seen(top1: float, passes: float = 120, others: float | None = None, pictures: int = 100) -> evaluation.Seen:
+    """Judges who both recognise a share `top1` of the pictures, or the second judge `others`."""
+    shares = [1.0, top1, top1 if others is None else others]
+    ranks = torch.stack([1 + 9 * (torch.arange(pictures) >= round(share * pictures)) for share in shares], dim=1)
+    return evaluation.Seen(passes, 1.0, ranks.double(), -torch.log(ranks.double()))
+
+
+def test_the_counter_counts_images_forward_and_those_whose_gradient_came_back(linear: Classifier) -> None:
+    images = torch.rand(5, *linear.image_shape, requires_grad=True)
+    with counted(linear.module) as passes:
+        for _ in range(3):
+            linear.module(images).sum().backward()
+        with torch.no_grad():
+            linear.module(images[:2])
+    linear.module(images)
+    assert (passes.forward, passes.backward) == (17, 15)
+
+
+def test_pixel_ascent_takes_the_passes_that_it_says_and_climbs(colour: Classifier) -> None:
+    with colour.frozen(), counted(colour.module) as passes:
+        (picture,) = PixelAscent(steps=20)(colour, [1], seed=0)
+    assert passes.backward == 20
+    start = torch.full((1, *colour.image_shape), 0.5)
+    assert colour(picture[None])[0, 1] > colour(start)[0, 1]
+    assert picture.min() >= 0
+    assert picture.max() <= 1
+
+
+def test_a_network_that_normalises_inside_says_of_images_what_the_classifier_says(colour: Classifier) -> None:
+    images = torch.rand(2, *colour.image_shape)
+    with colour.frozen():
+        torch.testing.assert_close(Normalised(colour)(images), colour(images))
+
+
+def test_an_interrupted_run_goes_on_where_it_stopped(thousand: Classifier, tmp_path: Path) -> None:
+    painted: list[int] = []
+    with pytest.raises(KeyboardInterrupt):
+        pictures.make("a, b", Painter(painted, stumbles=5), thousand, [1, 2, 3, 4, 5, 6], 0, tmp_path)
+    (pictures.folder("a, b", 0, tmp_path) / "2.safetensors").write_bytes(b"cut")
+    assert pictures.make("a, b", Painter(painted), thousand, [1, 2, 3, 4, 5, 6], 0, tmp_path) == 3
+    assert painted == [1, 2, 3, 4, 2, 5, 6]
+    made = pictures.load(pictures.folder("a, b", 0, tmp_path) / "6.safetensors")
+    assert made is not None
+    assert made.passes == 3
+
+
+def test_a_picture_is_judged_by_rank_and_log_probability(thousand: Classifier) -> None:
+    grey = torch.full((3, 9, 9), 0.5)
+    assert evaluation.opinion(thousand, grey, 999).rank == 1
+    third = evaluation.opinion(thousand, grey, 997)
+    assert third.rank == 3
+    assert third.log_probability == pytest.approx(-1.0 + math.log(1 - math.exp(-0.5)), abs=2e-3)
+
+
+def test_what_was_judged_is_not_judged_again(thousand: Classifier, tmp_path: Path) -> None:
+    entries, observed = {"painter": Entry(Painter([]), "nobody", crops=(1.0, 0.5))}, tmp_path / "seen.json"
+    pictures.make("painter", Painter([]), thousand, CLASSES[:2], 0, tmp_path)
+    evaluation.observe([thousand] * 3, entries, observed, tmp_path)
+    first = kept(observed)["painter / 0"]
+    assert set(first) == {str(index) for index in CLASSES[:2]}
+    assert all(len(numbers) == 1 + 2 * 3 * 2 for numbers in first.values())
+    pictures.make("painter", Painter([], shade=0.0), thousand, CLASSES[:3], 0, tmp_path)
+    for path in pictures.folder("painter", 0, tmp_path).glob("*.safetensors"):
+        pictures.save(path, pictures.Made(torch.zeros(3, 6, 6), 3))
+    evaluation.observe([thousand] * 3, entries, observed, tmp_path)
+    again = kept(observed)["painter / 0"]
+    assert {index: again[index] for index in first} == first
+    assert len(again) == 3
+
+
+def test_a_method_is_shown_as_suits_it_best_and_its_row_says_how() -> None:
+    entry = Entry(Painter([]), "nobody", crops=(1.0, 0.5))
+    sure, lost = [1, -0.1], [40, -5.0]
+    record = {"m / 0": {"7": [128, *lost * 3, *sure * 3], "8": [128, *lost * 3, *sure * 2, *lost]}}
+    found = evaluation.seen("m", entry, record)
+    assert found is not None
+    assert found.share == 0.5
+    row = evaluation.row("m", entry, found)
+    assert row["shown"] == "middle 50%"
+    assert row["Lite1 top-1"].startswith("100% (")
+    assert row["Lite2 top-1"].startswith("50% (")
+    assert row["Lite2 top-5"].startswith("50% (")
+
+
+def test_the_middle_of_a_picture_is_its_middle() -> None:
+    picture = torch.zeros(3, 8, 8)
+    picture[:, 2:6, 2:6] = 1
+    assert torch.equal(evaluation.middle(picture, 0.5), torch.ones(3, 4, 4))
+
+
+@pytest.mark.parametrize(
+    ("found", "reached"),
+    [(seen(0.95), "yes"), (seen(0.94), "**missed**"), (seen(0.99, others=0.94), "**missed**"),
+     (seen(0.99, passes=129), "**missed**")],
+)  # fmt: skip
+def test_a_goal_is_reached_only_by_both_judges_within_the_passes(found: evaluation.Seen, reached: str) -> None:
+    assert goals.recognised({"default": found}, "default", 0.95, 128).row()["reached"] == reached
+
+
+def test_a_rival_that_is_level_by_one_judge_keeps_us_from_being_ahead() -> None:
+    ours, rival = seen(0.96), seen(0.5, others=0.96)
+    assert goals.ahead({"default": ours, "DreamLens": seen(0.5)}).reached
+    assert not goals.ahead({"default": ours, "DreamLens": rival}).reached
+    expensive = seen(0.99, passes=512)
+    assert goals.ahead({"default": ours, "Lucent": expensive, "DreamLens": seen(0.5)}).reached
+    assert goals.beaten({"default": ours, "Lucent": expensive}, {"default": 2.0, "Lucent": 9.0}) != []
+    assert goals.beaten({"default": ours, "DreamLens": seen(0.5)}, {"default": 2.0, "DreamLens": 9.0}) == []
+    assert "seconds" in goals.beaten({"default": ours, "DreamLens": seen(0.5)}, {"default": 2.0, "DreamLens": 1.0})[0]
+
+
+def test_four_times_faster_means_four_times() -> None:
+    rows = {goal.goal: goal.reached for goal in goals.quick({"default": 2.0, "Lucent": 8.0, "DreamLens": 7.9})}
+    assert [rows[f"`default` takes at least 4× fewer seconds than {name} with its defaults"]
+            for name in ("Lucent", "DreamLens")] == [True, False]  # fmt: skip
+    assert all(goal.reached is None for goal in goals.quick({}))
+
+
+def test_the_stand_in_for_roi_align_gives_what_torchvision_defines() -> None:
+    """One bilinear sample in the middle of each cell; repeated up to a pixel outside, zero farther out."""
+    ramp = torch.arange(36.0).view(1, 1, 6, 6)
+    inside = roi_align(ramp, torch.tensor([[0.0, 1.0, 2.0, 3.0, 4.0]]), (2, 2))
+    torch.testing.assert_close(inside[0, 0], torch.tensor([[16.5, 17.5], [22.5, 23.5]]))
+    edge = roi_align(ramp, torch.tensor([[0.0, -3.0, 0.0, 1.0, 1.0]]), (1, 4))
+    torch.testing.assert_close(edge[0, 0], torch.tensor([[0.0, 0.0, 3.0, 3.5]]))
+
+
+def test_every_method_has_a_folder_of_its_own() -> None:
+    folders = {pictures.folder(name, 0) for name in methods.METHODS}
+    assert len(folders) == len(methods.METHODS)

@@ -96,12 +96,13 @@ def coarse_to_fine(share: float, side: int) -> Make:
 
 def reflected(classifier: Classifier, concepts: Sequence[Concept], recipe: Recipe) -> Tensor:
     """Views that show a mirror image of the map where the map ends, instead of nothing."""
-    sample = F.grid_sample
 
-    def mirrored(*arguments: Any, **options: Any) -> Tensor:
-        return sample(*arguments, **{**options, "padding_mode": "reflection"})
+    def mirrored(maps: Tensor, views: Tensor | None) -> Tensor:
+        assert views is not None  # the default's never stand still
+        grid = F.affine_grid(views, list(maps.shape), align_corners=False)
+        return F.grid_sample(maps, grid, padding_mode="reflection", align_corners=False)
 
-    with patch("phosphene.sampling.F.grid_sample", mirrored):
+    with patch("phosphene.sampling.place", mirrored):
         return plain(classifier, concepts, recipe)
 
 

@@ -120,6 +120,21 @@ def test_draws_have_the_stated_mean_and_spread(distribution, mean, deviation):
     torch.testing.assert_close(images.std(), torch.tensor(deviation), atol=0.02, rtol=0)
 
 
+@pytest.mark.parametrize("side", [64, 512], ids=["from the table", "too large for it"])
+def test_the_noise_of_two_draws_and_of_neighbouring_pixels_is_independent(side):
+    first, second = Grey(0.1).draw(generator(), 2, (3, side, side)) - 0.5
+    kurtosis = (first / 0.1).pow(4).mean()
+    torch.testing.assert_close(kurtosis, torch.tensor(3.0), atol=0.25, rtol=0)
+    for one, other in [(first, second), (first[:, 1:], first[:, :-1]), (first[0], first[1])]:
+        assert abs(torch.corrcoef(torch.stack([one.flatten(), other.flatten()]))[0, 1]) < 0.05
+
+
+def test_what_is_drawn_is_the_callers_own_to_change():
+    """Noise comes from a table that all draws share."""
+    Grey().draw(generator(), 2, (3, 8, 7)).zero_()
+    assert Grey().draw(generator(), 2, (3, 8, 7)).min() > 0
+
+
 def test_grey_without_noise_is_grey():
     assert (Grey(0.0).draw(generator(), 2, (3, 4, 4)) == 0.5).all()
 
@@ -192,6 +207,16 @@ def test_views_that_never_move_are_none_and_leave_the_map():
 def test_the_identity_view_leaves_the_map():
     m, identity = random_maps(2, 3, 6, 5), torch.tensor([[1.0, 0, 0], [0, 1, 0]]).expand(2, 2, 3)
     torch.testing.assert_close(place(m, identity), m)
+
+
+def test_placing_has_the_adjoint_that_torch_derives():
+    m = random_maps(3, 2, 9, 7).requires_grad_()
+    views, weight = Views(0.3, (0.5, 1.5), 40).draw(generator(1), 3), random_maps(3, 2, 9, 7, seed=2)
+    grid = torch.nn.functional.affine_grid(views, [3, 2, 9, 7], align_corners=False)
+    expected = torch.nn.functional.grid_sample(m, grid, align_corners=False)
+    torch.testing.assert_close(place(m, views), expected, atol=1e-5, rtol=0)
+    (slope,) = torch.autograd.grad((weight * place(m, views)).sum(), m)
+    torch.testing.assert_close(slope, torch.autograd.grad((weight * expected).sum(), m)[0], atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize(("dx", "dy"), [(1, 0), (0, 2), (-2, 1)])

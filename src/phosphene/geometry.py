@@ -92,10 +92,8 @@ class Spectral:
 
     def decode(self, coefficients: Tensor, shape: ImageShape) -> Tensor:
         channels, height, width = shape
-        weighted = torch.view_as_complex(coefficients) * _inverse_frequency(
-            height, width, self.falloff, coefficients.device
-        )
-        planes = torch.fft.irfft2(weighted, s=(height, width), norm="ortho") * self.gain
+        weight = _weight(height, width, self.falloff, self.gain, coefficients.device)
+        planes = torch.fft.irfft2(torch.view_as_complex(coefficients) * weight, s=(height, width), norm="forward")
         if channels != 3:
             return planes
         axes = _colour_axes(self.colour, coefficients.device)
@@ -105,21 +103,20 @@ class Spectral:
         channels, height, width = maps.shape[1:]
         if channels == 3:
             maps = torch.einsum("dc,nchw->ndhw", torch.linalg.inv(_colour_axes(self.colour, maps.device)), maps)
-        weighted = torch.fft.rfft2(maps / self.gain, norm="ortho")
-        return torch.view_as_real(weighted / _inverse_frequency(height, width, self.falloff, maps.device))
+        weighted = torch.fft.rfft2(maps, norm="forward")
+        return torch.view_as_real(weighted / _weight(height, width, self.falloff, self.gain, maps.device))
 
     def pull(self, gradient: Tensor) -> Tensor:
         channels, height, width = gradient.shape[1:]
         planes = gradient
         if channels == 3:
             planes = (_colour_axes(self.colour, gradient.device).T @ gradient.flatten(2)).view_as(gradient)
-        weight = _inverse_frequency(height, width, self.falloff, gradient.device) * self.gain
-        spectrum = torch.fft.rfft2(planes, norm="ortho") * (weight * _column_weight(width, gradient.device)[:, 0])
-        return torch.view_as_real(spectrum)
+        weight = _counted_weight(height, width, self.falloff, self.gain, gradient.device)
+        return torch.view_as_real(torch.fft.rfft2(planes).mul_(weight))
 
     def norm(self, coefficients: Tensor, shape: ImageShape) -> Tensor:
         # A real image's spectrum is stored by half: every column but the first (and Nyquist's) stands for two.
-        single = coefficients[..., [0] if shape[2] % 2 else [0, -1], :]
+        single = coefficients[..., :1, :] if shape[2] % 2 else coefficients[..., :: shape[2] // 2, :]
         squares = 2 * _length(coefficients).square() - _length(single).square()
         return squares.clamp(min=0).sqrt()
 
@@ -140,21 +137,24 @@ def _shrink(coefficients: Tensor, norm: Tensor, radius: float) -> Tensor:
 
 
 @functools.lru_cache(maxsize=16)
-def _inverse_frequency(height: int, width: int, falloff: float, device: torch.device) -> Tensor:
+def _weight(height: int, width: int, falloff: float, gain: float, device: torch.device) -> Tensor:
+    """What a coefficient is multiplied by: gain over |frequency|, and the scale of an orthonormal transform."""
     vertical = torch.fft.fftfreq(height)[:, None]
     horizontal = torch.fft.rfftfreq(width)[None, :]
     frequency = (vertical.square() + horizontal.square()).sqrt()
     # The mean has no frequency; it is given the lowest one, so that brightness stays as cheap as the coarsest wave.
-    return frequency.clamp(min=1.0 / max(height, width)).pow(-falloff).to(device)
+    falling = frequency.clamp(min=1.0 / max(height, width)).pow(-falloff)
+    return (falling * (gain / (height * width) ** 0.5)).to(device)
 
 
 @functools.lru_cache(maxsize=16)
-def _column_weight(width: int, device: torch.device) -> Tensor:
-    weight = torch.full((width // 2 + 1, 1), 2.0)
-    weight[0] = 1.0
+def _counted_weight(height: int, width: int, falloff: float, gain: float, device: torch.device) -> Tensor:
+    """The same for the adjoint, where columns that stand for two count twice."""
+    stands_for = torch.full((width // 2 + 1,), 2.0)
+    stands_for[0] = 1.0
     if width % 2 == 0:
-        weight[-1] = 1.0
-    return weight.to(device)
+        stands_for[-1] = 1.0
+    return _weight(height, width, falloff, gain, device) * stands_for.to(device)
 
 
 @functools.lru_cache(maxsize=16)

@@ -18,9 +18,9 @@ from benchmarks.record import RESULTS
 
 PICTURES = Path(__file__).resolve().parents[1] / "docs" / "pictures"
 SHOWN = {
-    "mislead": ("example", "object"),
+    "mislead": ("example", "object", "classes", "shift"),
     "bias": ("shown", "heats"),
-    "concepts": ("combined.jpg", "channels.jpg", "training"),
+    "concepts": ("classes.jpg", "combined.jpg", "channels.jpg", "presets.jpg", "training", "curve"),
 }  # photographs and pictures like them are kept as JPEG
 
 

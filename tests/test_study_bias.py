@@ -14,10 +14,13 @@ from command import phosphene
 from phosphene.classifier import Classifier, InputFormat
 from phosphene.errors import BadInput
 from phosphene.recipe import PRESETS
-from phosphene.study.bias import AGNOSTIC, BY_EXAMPLES, Question, Settings, explained, recipe_of
-from phosphene.study.bias_findings import findings
+from phosphene.study.bias import Settings
+from phosphene.study.bias.experiment import explained, recipe_of
+from phosphene.study.bias.explanations import BY_EXAMPLES, Question
+from phosphene.study.bias.findings import findings
 from phosphene.study.folder import Part, Study
 from phosphene.study.small import Examples, fashion, generated_signs, mark_region, marked, trained
+from phosphene.study.words import AGNOSTIC
 
 SIDE = 28
 FULL = 1 / float(mark_region(SIDE).mean())  # all of a heat map in the region, as a multiple of its share

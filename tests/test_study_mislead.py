@@ -23,7 +23,6 @@ from phosphene.report.study import write_study
 from phosphene.study.attributions import METHODS, Network, heat, shifted
 from phosphene.study.folder import Part, Parts
 from phosphene.study.measures import (
-    counted,
     effect_size,
     estimated,
     estimated_effect,
@@ -32,12 +31,16 @@ from phosphene.study.measures import (
     separation,
     share_inside,
 )  # fmt: skip
-from phosphene.study.mislead import AGNOSTIC, Settings, agnostic_maps, answered, decibels, measured, stamps_of, turned
-from phosphene.study.mislead_cases import ALL, cases, excess
-from phosphene.study.mislead_findings import answers as answered_in_words
-from phosphene.study.mislead_findings import findings, reading
-from phosphene.study.mislead_tables import tables
+from phosphene.study.mislead import Settings
+from phosphene.study.mislead.cases import ALL, cases, excess
+from phosphene.study.mislead.experiment import answered, measured
+from phosphene.study.mislead.findings import answers as answered_in_words
+from phosphene.study.mislead.findings import findings, reading
+from phosphene.study.mislead.maps import agnostic_maps
+from phosphene.study.mislead.stamps import decibels, reach, stamps_of
+from phosphene.study.mislead.tables import tables
 from phosphene.study.photographs import Photograph, Shown, photographs
+from phosphene.study.words import AGNOSTIC, counted
 
 SIDE = 16
 GRADIENTS = ("Saliency", "SmoothGrad", "Integrated Gradients", "GradientShap", "Occlusion")  # need no layer of maps
@@ -74,7 +77,7 @@ def answers() -> Part:
     """What is measured on one photograph of the linear model; its stamps are stronger than ones that hide."""
     classifier, shown = sided(), photograph()
     concepts = [parse(name, classifier.labels, scored="margin") for name in SMALL.classes]
-    stamps = stamps_of(classifier, concepts, Shown(shown.image[None]), SMALL)
+    stamps = stamps_of(classifier, concepts, Shown(shown.image[None]), SMALL.stamp, SMALL.stamp_iterations, 0)
     return answered(classifier, Network.of(classifier), shown, concepts, stamps, GRADIENTS)
 
 
@@ -110,7 +113,7 @@ def test_a_stamp_turns_what_it_was_made_to_turn_and_a_class_that_is_there_alread
     concepts = [parse(name, classifier.labels) for name in ("left", "right")]
     lit = torch.stack([row.sign() for row in classifier.module.weight.detach()[:2]])
     images = torch.stack([photograph(seed=seed).image for seed in range(3)])
-    weak, strong = turned(classifier, concepts, images, {"signs": [(lit, 0.01), (lit, 100.0)]})
+    weak, strong = reach(classifier, concepts, images, {"signs": [(lit, 0.01), (lit, 100.0)]})
     assert (weak["turned"], strong["turned"]) == (0, 3)
     assert weak["of"] == strong["of"] == 3  # each is called "left" already
     assert weak["psnr"] > strong["psnr"]
@@ -119,7 +122,9 @@ def test_a_stamp_turns_what_it_was_made_to_turn_and_a_class_that_is_there_alread
 def test_a_stamp_has_the_root_mean_square_that_was_asked_for():
     classifier, shown = sided(), [photograph("one", 0), photograph("two", 1)]
     concepts = [parse(name, classifier.labels, scored="margin") for name in SMALL.classes]
-    stamps = stamps_of(classifier, concepts, Shown(torch.stack([one.image for one in shown])), SMALL)
+    stamps = stamps_of(
+        classifier, concepts, Shown(torch.stack([one.image for one in shown])), SMALL.stamp, SMALL.stamp_iterations, 0
+    )
     assert stamps.square().mean(dim=(1, 2, 3)).sqrt().tolist() == pytest.approx([SMALL.stamp / 255] * 2, rel=0.05)
 
 
@@ -162,7 +167,8 @@ def test_grad_cam_without_feature_maps_is_one_line():
 def test_input_agnostic_maps_of_the_linear_model_lie_outside_the_object_and_survive_the_shift():
     classifier = sided()
     concepts = [parse(name, classifier.labels) for name in SMALL.classes]
-    numbers = agnostic_maps(classifier, concepts, [photograph()], PRESETS["fast"]).numbers
+    numbers = agnostic_maps(classifier, concepts, [photograph()], PRESETS["fast"],
+                            replace(PRESETS["fast"], seed=1)).numbers  # fmt: skip
     assert numbers["called"] == numbers["shifted_called"] == [1.0, 1.0]
     assert max(numbers["inside"]["one"]) < 0.25  # views carry a little across
 
@@ -174,8 +180,8 @@ def test_an_interval_holds_its_mean_and_clusters_of_one_change_nothing(values):
     assert one == estimated(values, clusters=list(range(len(values))))
 
 
-def test_differencesof_one_photograph_do_not_make_an_interval_narrower():
-    values = [0.0, 1.0, 0.2, 0.7] * 1
+def test_differences_of_one_photograph_do_not_make_an_interval_narrower():
+    values = [0.0, 1.0, 0.2, 0.7]
     apart = estimated(values)
     repeated = estimated(
         [value for value in values for _ in range(25)], clusters=[k for k in range(4) for _ in range(25)]
@@ -183,6 +189,13 @@ def test_differencesof_one_photograph_do_not_make_an_interval_narrower():
     pretended = estimated([value for value in values for _ in range(25)])
     assert (repeated.low, repeated.high) == pytest.approx((apart.low, apart.high))
     assert pretended.high - pretended.low < 0.5 * (repeated.high - repeated.low)
+
+
+def test_an_interval_of_few_clusters_holds_the_truth_as_often_as_it_says():
+    """Of six normal cases plain percentiles hold it in 88 of 100."""
+    drawn = np.random.default_rng(0).normal(size=(300, 6))
+    held = [one.low <= 0 <= one.high for one in (estimated(list(row)) for row in drawn)]
+    assert 0.90 <= np.mean(held) <= 0.98
 
 
 def test_the_measures_know_simple_answers():
@@ -207,14 +220,14 @@ def test_the_interval_of_a_separation_holds_it_is_never_a_point_and_turns_with_t
     assert (there.low, there.mean, there.high) == pytest.approx((1 - back.high, 1 - back.mean, 1 - back.low), abs=1e-6)
 
 
-def test_the_interval_of_a_perfect_separation_is_as_wide_as_its_differencesare_few():
+def test_the_interval_of_a_perfect_separation_is_as_wide_as_its_differences_are_few():
     """At an area of 1 Newcombe's equation, solved for 10 against 10 by hand, has its root near 0.80."""
     lows = [separation(range(count, 2 * count), range(count)).low for count in (3, 10, 100)]
     assert lows == sorted(lows)
     assert lows[1] == pytest.approx(0.80, abs=0.005)
 
 
-def test_an_effect_size_has_the_interval_of_its_resamples_and_is_none_for_differencesall_alike():
+def test_an_effect_size_has_the_interval_of_its_resamples_and_is_none_for_differences_all_alike():
     differences = [0.1, 0.3, 0.2, 0.4, 0.15, 0.35]
     one = estimated_effect(differences)
     assert one.low < one.mean < one.high

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -40,14 +40,11 @@ def mislead(
 ) -> None:
     """Can an explanation of one input be misled? Seven methods of Captum on photographs with an imperceptible stamp."""
     with one_line_errors():
-        from phosphene.study.mislead import Settings
-        from phosphene.study.mislead_findings import run
+        from phosphene.study.mislead import Settings, run
 
         settings = replace(Settings(seed=seed), models=tuple(model or Settings.models),
                            classes=tuple(ask or Settings.classes))  # fmt: skip
-        options = [("--model", name) for name in model or ()] + [("--ask", name) for name in ask or ()]
-        options += ([("--photos", str(photos))] if photos else []) + ([("--seed", str(seed))] if seed else [])
-        command = shlex.join(["phosphene", "study", "mislead", *(word for option in options for word in option)])
+        command = invocation("mislead", {"--model": model, "--ask": ask, "--photos": photos, "--seed": seed or None})
         written(lambda told: run(settings, out, told, command, photos), out, as_json)
 
 
@@ -67,16 +64,15 @@ def bias(
 ) -> None:
     """Is an explanation by examples biased by its examples? Small models are trained with and without a watermark."""
     with one_line_errors():
-        from phosphene.study.bias import Settings
-        from phosphene.study.bias_findings import run
+        from phosphene.study.bias import Settings, run
         from phosphene.study.small import DATA
 
         chosen(DATA, data, "data set")
         if data_folder is not None and data != "fashion":
             raise BadInput(f"--data-folder is for --data fashion; got --data {data}, leave the folder out")
         settings = Settings(data=data, models=models, training=training, seed=seed)
-        command = f"phosphene study bias --data {data}" + (f" --data-folder {data_folder}" if data_folder else "")
-        command += f" --models {models} --training {training} --seed {seed}"
+        command = invocation("bias", {"--data": data, "--data-folder": data_folder, "--models": models,
+                                      "--training": training, "--seed": seed})  # fmt: skip
         written(lambda told: run(settings, out, told, command, data_folder), out, as_json)
 
 
@@ -94,13 +90,20 @@ def concepts(
     """Classes, sets, differences and channels; models of three sizes; a network at every stage of its training."""
     with one_line_errors():
         from phosphene.sources import load
-        from phosphene.study.concepts import Settings
-        from phosphene.study.concepts_findings import run
+        from phosphene.study.concepts import Settings, run
 
         settings = replace(Settings(seed=seed), models=tuple(model) if model else Settings.models)
-        command = "phosphene study concepts" + "".join(f" --model {name}" for name in model or ())
-        command += f" --seed {seed}" if seed else ""
+        command = invocation("concepts", {"--model": model, "--seed": seed or None})
         written(lambda told: run(settings, load, out, told, command), out, as_json)
+
+
+def invocation(study: str, options: Mapping[str, object]) -> str:
+    """The command line that asks for the same again; options of None are left out, of lists repeated."""
+    words = ["phosphene", "study", study]
+    for option, value in options.items():
+        for one in value if isinstance(value, list) else [value] if value is not None else []:
+            words += [option, str(one)]
+    return shlex.join(words)
 
 
 def written(study: Callable[[Callable[[str], None]], Study], out: Path, as_json: bool) -> None:

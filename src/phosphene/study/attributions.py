@@ -23,10 +23,11 @@ from torch import Tensor, nn
 from phosphene.classifier import Classifier
 from phosphene.errors import BadInput
 
-SAMPLES = 6  # noisy copies of SmoothGrad and GradientShap
-STEPS = 12  # of Integrated Gradients
+SAMPLES = 10  # noisy copies of SmoothGrad and GradientShap
+STEPS = 16  # of Integrated Gradients
 OCCLUDED, STRIDE = 0.22, 0.15  # side of the occluding square and its step, as shares of the image's side
 AT_ONCE = 8  # images in a forward
+SHIFT = 0.5  # the constant of Kindermans et al. (2019), in normalised units
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from scipy.optimize import brentq
-from scipy.stats import binomtest, rankdata
+from scipy.stats import binomtest, norm, rankdata
+from scipy.stats import t as student
 from torch import Tensor
 
 NORMAL = 1.959964  # the 97.5th percentile of the normal distribution
@@ -36,23 +37,20 @@ class Estimate:
             return "–"
         return f"{self.mean:.2f} ({self.low:.2f} to {self.high:.2f})".replace("-", "−")
 
-    def as_percent(self) -> str:
-        return f"{self.mean:.0%} ({self.low:.0%} to {self.high:.0%})".replace("-", "−") if self.count else "–"
-
 
 NOTHING = Estimate(float("nan"), float("nan"), float("nan"), 0)
 
 
 def estimated(values: Sequence[float], clusters: Sequence[object] | None = None, seed: int = 0) -> Estimate:
-    """Mean and percentile interval of `RESAMPLES` resamples, fixed by the seed.
+    """Mean and interval of `RESAMPLES` resamples, fixed by the seed.
 
     Cases of one cluster, such as a photograph's, are drawn together, for they are not independent.
     """
     if not len(values):
         return NOTHING
     sample = np.asarray(values, dtype=float)
-    sums, counts = _resampled(sample, clusters, seed)
-    return _interval(float(sample.mean()), sums / counts, len(sample))
+    sums, counts, drawn = _resampled(sample, clusters, seed)
+    return _interval(float(sample.mean()), sums / counts, len(sample), drawn)
 
 
 def effect_size(differences: Sequence[float]) -> float:
@@ -66,10 +64,10 @@ def estimated_effect(differences: Sequence[float], clusters: Sequence[object] | 
     sample = np.asarray(differences, dtype=float)
     if len(sample) < 2 or sample.std() == 0:
         return NOTHING
-    (sums, counts), (squares, _) = (_resampled(one, clusters, seed) for one in (sample, sample**2))
+    (sums, counts, drawn), (squares, _, _) = (_resampled(one, clusters, seed) for one in (sample, sample**2))
     variance = (squares - sums**2 / counts) / np.maximum(counts - 1, 1)
     deviations = np.sqrt(np.where(variance > EDGE * sample.var(), variance, np.nan))  # no d of cases all alike
-    return _interval(effect_size(differences), sums / counts / deviations, len(sample))
+    return _interval(effect_size(differences), sums / counts / deviations, len(sample), drawn)
 
 
 def separation(positives: Sequence[float], negatives: Sequence[float]) -> Estimate:
@@ -101,17 +99,6 @@ def rate(hits: Sequence[bool]) -> Estimate:
     return Estimate(sum(hits) / len(hits), float(bounds.low), float(bounds.high), len(hits))
 
 
-def counted(hits: Sequence[bool]) -> str:
-    """`7 of 10 (40% to 89%)`."""
-    one = rate(hits)
-    return f"{sum(hits)} of {len(hits)} ({one.low:.0%} to {one.high:.0%})" if hits else "–"
-
-
-def listed(names: Sequence[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
-    return " and ".join(names) if len(names) < 3 else f"{', '.join(names[:-1])} and {names[-1]}"
-
-
 def share_inside(heat: Tensor, region: Tensor) -> float:
     """The share of a heat map `(H, W)` ≥ 0 that lies in a region `(H, W)` of 0 and 1; an empty map is spread evenly."""
     total = heat.sum()
@@ -131,14 +118,19 @@ def coarse(heat: Tensor, cells: int = CELLS) -> Tensor:
     return F.adaptive_avg_pool2d(heat[None].float(), min(cells, *heat.shape))[0]
 
 
-def _resampled(sample: Any, clusters: Sequence[object] | None, seed: int) -> tuple[Any, Any]:
-    """Sums and counts of `RESAMPLES` resamples of whole clusters."""
+def _resampled(sample: Any, clusters: Sequence[object] | None, seed: int) -> tuple[Any, Any, int]:
+    """Sums and counts of `RESAMPLES` resamples of whole clusters, and how many clusters there are."""
     _, member = np.unique(np.asarray(clusters if clusters is not None else range(len(sample))), return_inverse=True)
     sums, counts = np.bincount(member, weights=sample), np.bincount(member)
     drawn = np.random.default_rng(seed).integers(len(sums), size=(RESAMPLES, len(sums)))
-    return sums[drawn].sum(axis=1), counts[drawn].sum(axis=1)
+    return sums[drawn].sum(axis=1), counts[drawn].sum(axis=1), len(sums)
 
 
-def _interval(mean: float, resamples: Any, count: int) -> Estimate:
-    low, high = np.nanpercentile(resamples, [2.5, 97.5])
+def _interval(mean: float, resamples: Any, count: int, drawn: int) -> Estimate:
+    """The expanded percentile interval: of few clusters the usual percentiles are too narrow.
+
+    Source: T. Hesterberg, "What Teachers Should Know About the Bootstrap", The American Statistician 2015.
+    """
+    reach = student.ppf(0.975, drawn - 1) * (drawn / (drawn - 1)) ** 0.5 if drawn > 1 else NORMAL
+    low, high = np.nanpercentile(resamples, [100 * norm.cdf(-reach), 100 * norm.cdf(reach)])
     return Estimate(mean, float(low), float(high), count)

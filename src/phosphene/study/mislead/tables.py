@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from phosphene.study.folder import Table
-from phosphene.study.measures import counted, estimated, estimated_effect
-from phosphene.study.mislead import AGNOSTIC, Findings, Settings
-from phosphene.study.mislead_cases import (
+from phosphene.study.measures import estimated, estimated_effect
+from phosphene.study.mislead.cases import (
     ALL,
     Pair,
     after_shift,
@@ -20,8 +19,9 @@ from phosphene.study.mislead_cases import (
     photographs_of,
     ranked,
     shares,
-    short,
 )  # fmt: skip
+from phosphene.study.mislead.experiment import Findings, Settings
+from phosphene.study.words import AGNOSTIC, counted, short
 
 
 def tables(found: Sequence[Findings], settings: Settings) -> list[Table]:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from phosphene.study.measures import Estimate, estimated, rank_correlation
-from phosphene.study.mislead import AGNOSTIC, Findings
+from phosphene.study.mislead.experiment import Findings
+from phosphene.study.words import AGNOSTIC
 
 ALL = "all methods"
 YARDSTICKS = ("own_inside", "cause_inside", "effect_inside")  # the heat for A before, and the cause in two ways
@@ -78,7 +79,3 @@ def after_shift(one: Findings, name: str) -> list[float]:
 def of_maps(found: Sequence[Findings], key: str) -> list[float]:
     """Numbers of the input-agnostic maps, over all models."""
     return [value for one in found for value in one.maps.numbers[key]]
-
-
-def short(model: str) -> str:
-    return model.replace("efficientnet_lite", "Lite")

@@ -8,9 +8,8 @@ from pathlib import Path
 
 from phosphene.sources import load
 from phosphene.study.folder import Study
-from phosphene.study.measures import estimated, estimated_effect, listed
-from phosphene.study.mislead import AGNOSTIC, Findings, Settings, measured
-from phosphene.study.mislead_cases import (
+from phosphene.study.measures import estimated, estimated_effect
+from phosphene.study.mislead.cases import (
     ALL,
     after_shift,
     between,
@@ -22,8 +21,10 @@ from phosphene.study.mislead_cases import (
     ranked,
     shares,
 )  # fmt: skip
-from phosphene.study.mislead_figures import drawn
-from phosphene.study.mislead_tables import tables
+from phosphene.study.mislead.experiment import Findings, Settings, measured
+from phosphene.study.mislead.figures import drawn
+from phosphene.study.mislead.tables import tables
+from phosphene.study.words import AGNOSTIC, listed
 
 STILL, ALIKE, APART = 0.99, 0.5, 0.3  # rank correlations that the reading calls unmoved, alike, different
 

@@ -28,6 +28,7 @@ from phosphene.execution import EXECUTORS
 from phosphene.geometry import GEOMETRIES
 from phosphene.recipe import PRESETS, SCHEDULES, Recipe
 from phosphene.sampling import COMPOSITIONS, DISTRIBUTIONS, VIEWS
+from phosphene.scanner.calibration import SHIPPED, Reference
 from phosphene.sources import known_models
 
 DOCS = Path(__file__).resolve().parent
@@ -138,6 +139,14 @@ def comparison_block(split: str, part: str) -> str:
     return measured_block(f"scanner-{split}-{part}")
 
 
+def weights_block() -> str:
+    """The shipped weights of the scanner's fusion, largest first."""
+    shipped = Reference.load(SHIPPED)
+    ordered = sorted({**shipped.weights.classes, **shipped.weights.whole}.items(), key=lambda item: -item[1])
+    rows = [(f"`{name}`", f"{weight:.3f}") for name, weight in ordered]
+    return f"`{shipped.command}`, {len(shipped.rows)} clean models:\n\n{table(('statistic', 'weight'), rows)}"
+
+
 def study_block(name: str) -> str:
     """What a study found, from the `study.json` that its command wrote."""
     path = RESULTS / f"study-{name}.json"
@@ -158,9 +167,11 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "presets": lambda: presets_block({name: PRESETS[name] for name in ("paper", "default")}),
     "recognition": lambda: measured_block("recognition"),
     "overhead": lambda: measured_block("overhead"),
+    **{name: partial(measured_block, name) for name in ("peers", "peers-time", "peers-goals")},
     "evidence": lambda: measured_block("evidence"),
     "variants": lambda: measured_block("variants"),
     "rules": lambda: measured_block("rules"),
+    "scanner-weights": weights_block,
     "scan-imagenet": lambda: measured_block("scan-imagenet"),
     **{f"scanner-{split}-{part}": partial(comparison_block, split, part) for split in SPLITS for part in COMPARED},
     "experiments": lambda: measured_block("experiments"),

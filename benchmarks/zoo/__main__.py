@@ -4,6 +4,7 @@
     python -m benchmarks.zoo list                  how many of what kind
     python -m benchmarks.zoo check --all --save    measure again, look for leaks
     python -m benchmarks.zoo publish               copy cards and a mini zoo into the repository
+    python -m benchmarks.zoo calibrate             measure development models, learn and write the scanner's table
 
 Models lie in the folder that `--folder` or the variable `PHOSPHENE_ZOO` names, else in `benchmarks/zoo/models`.
 """
@@ -19,7 +20,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
 
-from benchmarks.record import markdown, write_result
+from benchmarks.record import RESULTS, markdown, write_result
 from benchmarks.zoo.building import built, finished, one_thread
 from benchmarks.zoo.cards import Card, cards
 from benchmarks.zoo.check import census, checks, given_up, measured_again
@@ -30,6 +31,7 @@ from benchmarks.zoo.publishing import mini, publish
 from phosphene.errors import PhospheneError
 
 PICTURE = Path(__file__).parents[2] / "docs" / "pictures" / "zoo-attacks.png"
+STATISTICS = RESULTS / "scanner-statistics-dev.jsonl"
 FOLDER = Path(os.environ.get("PHOSPHENE_ZOO", Path(__file__).parent / "models"))
 
 
@@ -87,6 +89,13 @@ def keep(options: argparse.Namespace) -> None:
     draw(found, PICTURE)
 
 
+def table(options: argparse.Namespace) -> None:
+    """What the scanner knows of clean and poisoned models."""
+    from benchmarks.zoo.calibrate import calibrate
+
+    print(calibrate(options.folder, STATISTICS, options.limit))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.zoo", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -106,6 +115,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     checking.set_defaults(run=check)
     publishing = commands.add_parser("publish", help="copy cards, mini zoo and picture into the repository")
     publishing.set_defaults(run=keep)
+    calibrating = commands.add_parser("calibrate", help="measure development models, learn, write the shipped table")
+    calibrating.add_argument("--limit", type=int, help="measure only so many")
+    calibrating.set_defaults(run=table)
     for command in commands.choices.values():
         command.add_argument("--folder", type=Path, default=FOLDER)
         command.add_argument("--fashion", help="folder of Fashion-MNIST's four .gz files")

@@ -59,6 +59,7 @@ class Classifier:
         parameter = next(module.parameters(), torch.zeros(()))
         self.device = parameter.device
         self.rows_a_pass = rows_a_pass(self.device, input_format.size)
+        self.filled = True  # a pass always has `rows_a_pass` images; off where no bit of a map hangs on it
         self._mean = torch.tensor(input_format.mean, device=self.device).view(1, -1, 1, 1)
         self._std = torch.tensor(input_format.std, device=self.device).view(1, -1, 1, 1)
         self.fingerprint = fingerprint(module.state_dict())
@@ -81,13 +82,13 @@ class Classifier:
     def _pass(self, images: Tensor) -> Tensor:
         """Logits of at most `rows_a_pass` images; missing rows are filled with the first image and dropped again."""
         count, missing = images.shape[0], self.rows_a_pass - images.shape[0]
-        if missing:
+        if missing and self.filled:
             images = torch.cat([images, images[:1].expand(missing, -1, -1, -1)])
         normalised = (images.contiguous(memory_format=torch.channels_last) - self._mean) / self._std
         logits = _logits(self.module(normalised))
-        if logits.ndim != 2 or logits.shape[0] != self.rows_a_pass:
+        if logits.ndim != 2 or logits.shape[0] != images.shape[0]:
             raise CHECKS["wrong-output"].failed(
-                f"{self.name} gives outputs of shape {tuple(logits.shape)} for {self.rows_a_pass} images"
+                f"{self.name} gives outputs of shape {tuple(logits.shape)} for {images.shape[0]} images"
             )
         return logits.float()[:count]
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from phosphene.cli.calibrate import calibrate
 from phosphene.cli.common import (
     Channels,
     Factory,
@@ -47,6 +48,7 @@ app = typer.Typer(
 )
 app.command()(evaluate)
 app.command()(scan)
+app.command()(calibrate)
 app.add_typer(study_app, name="study")
 
 MALLOC_TRIM_THRESHOLD, MALLOC_MMAP_THRESHOLD = -1, -3  # numbers of glibc's mallopt(3)

@@ -17,16 +17,18 @@ from phosphene.jobs.chunk import model_record
 from phosphene.sampling import seeded
 from phosphene.scanner import verification
 from phosphene.scanner.backgrounds import rendered
-from phosphene.scanner.calibration import Reference, Row, shipped
+from phosphene.scanner.calibration import Reference, shipped
+from phosphene.scanner.families import FAMILIES, Family
 from phosphene.scanner.fusion import Fused, external, fused
-from phosphene.scanner.measure import Measured, measured, rows_at_once, searched
+from phosphene.scanner.measure import Measured, measured, prepared, rows_at_once, searched
 from phosphene.scanner.pvalues import combined
 from phosphene.scanner.record import Calibration, ClassEvidence, Curve, Named, Pairs, Scan, Trigger
+from phosphene.scanner.references import calibrated, measure
 from phosphene.scanner.search import Found
-from phosphene.scanner.settings import Clock, Settings
+from phosphene.scanner.settings import Clock, Settings, planned
 from phosphene.scanner.verdict import NOT_COVERED, asymmetry_of, verdict_of
 
-__all__ = ["Reference", "Scan", "Settings", "measure", "scan"]
+__all__ = ["Reference", "Scan", "Settings", "calibrated", "measure", "scan"]
 
 
 def scan(
@@ -42,21 +44,17 @@ def scan(
     A model that is itself among the references is judged without its own row.
     """
     table = (shipped() if reference is None else reference).without(classifier.fingerprint)
-    private = classifier.folded()
+    private = prepared(classifier)
     clock = Clock(private, budget)
-    found = measured(private, settings or Settings(), clock, told)
+    depth, shortened = planned(settings or Settings(), private, budget)
+    found = measured(private, depth, clock, told)
+    found.checks.extend([shortened] if shortened else [])
     judged = fused(found.row, table)
     told("long searches and verification")
     suspects = _suspects(judged, found.settings)
     with clock.stage("long", len(suspects)):
         evidence = _examined(private, found, judged, suspects)
     return _concluded(classifier, found, judged, table, evidence, clock)
-
-
-def measure(classifier: Classifier, settings: Settings | None = None) -> Row:
-    """The statistics of one model as a row of a reference table."""
-    private = classifier.folded()
-    return measured(private, settings or Settings(), Clock(private, None), lambda stage: None).row
 
 
 def _suspects(judged: Fused, settings: Settings) -> list[int]:
@@ -73,9 +71,11 @@ def _examined(
     """Long searches of the family that speaks most for the first suspect, restarted, and its verification."""
     settings, target = found.settings, suspects[0]
     family = max(found.short, key=lambda name: judged.outliers[name][target])
-    long = searched(classifier, family, suspects, found.backgrounds, settings.long, settings, restart=1)
-    again = [searched(classifier, family, [target], found.backgrounds, settings.long, settings, restart=restart)
-             for restart in range(2, settings.restarts + 1)]  # fmt: skip
+    long = searched(classifier, FAMILIES[family], suspects, found.backgrounds, settings.long, settings, restart=1)
+    again = [
+        searched(classifier, FAMILIES[family], [target], found.backgrounds, settings.long, settings, restart=restart)
+        for restart in range(2, settings.restarts + 1)
+    ]
     fresh = rendered(classifier, list(found.backgrounds.held), count=2, iterations=settings.surrogate_iterations,
                      seed=settings.seed + 1_000_003, rows=rows_at_once(classifier))  # fmt: skip
     images = verification.canvases(classifier, fresh, target, settings.seed)
@@ -91,7 +91,7 @@ def _examined(
     return shown, drawn, stability
 
 
-def _importance(found: Found, images: Tensor) -> Tensor:
+def _importance(found: Found[Family], images: Tensor) -> Tensor:
     return (verification.applied(found, 0, images) - images).abs().mean(dim=(0, 1))
 
 
@@ -104,12 +104,12 @@ def _concluded(
     clock: Clock,
 ) -> Scan:
     shown, drawn, stability = evidence
-    outside = table.outside(found.row)
+    outside = table.outside(found.row, found.settings)
     p_external = None if outside else external(judged.score, table)
     p_value = combined(judged.internal, p_external)
     asymmetry = asymmetry_of(found.pairs, shown.target.index)
-    named = verdict_of(p_value, asymmetry)
-    accused = named in ("backdoor-like", "suspicious", "natural weak spot")
+    named = verdict_of(p_value, asymmetry, calibrated=not outside)
+    accused = named != "nothing found"
     labels, statistics = classifier.labels, found.row.classes
     depth = dict.fromkeys(_suspects(judged, found.settings), "long")
     classes = tuple(

@@ -19,6 +19,7 @@ import numpy as np
 
 from phosphene.artifact import write_atomically
 from phosphene.errors import BadInput
+from phosphene.scanner.settings import Settings
 
 SHIPPED = Path(__file__).with_name("reference.json")
 SMALLEST = 5  # clean models below which a rank says nothing
@@ -81,10 +82,12 @@ class Reference:
         names = {name for row in self.rows for name in row.whole}
         return {name: _robust([row.whole[name] for row in self.rows if name in row.whole]) for name in names}
 
-    def outside(self, row: Row) -> tuple[str, ...]:
-        """What of a model the references do not speak for; empty where they do."""
+    def outside(self, row: Row, settings: Settings) -> tuple[str, ...]:
+        """What of a model and a scan the references do not speak for; empty where they do."""
         if len(self.rows) < SMALLEST:
             return (f"the table holds {len(self.rows)} models, fewer than {SMALLEST}",)
+        if not self.speaks_for(settings):
+            return ("the references were measured with other settings",)
         facts = (("classes", "outputs"), ("side in pixels", "size"), ("channels", "channels"))
         found = []
         for words, name in facts:
@@ -97,6 +100,10 @@ class Reference:
             if abs(value - middle) > STRANGE * deviation and name.startswith("level "):
                 found.append(f"{name.removeprefix('level ')}: {value:.2f}, references {middle:.2f} ± {deviation:.2f}")
         return tuple(found)
+
+    def speaks_for(self, settings: Settings) -> bool:
+        """Are the rows measured as a scan with `settings` measures? Seed and long searches may differ."""
+        return all(self.settings.get(name) == value for name, value in settings.of_rows().items())
 
     def without(self, fingerprint: str) -> Reference:
         """The table without one model: a reference is never judged by itself."""

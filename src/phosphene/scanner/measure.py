@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -17,13 +18,20 @@ from phosphene.classifier import Classifier
 from phosphene.sampling import seeded
 from phosphene.scanner.backgrounds import SURE, Backgrounds, rendered
 from phosphene.scanner.calibration import Row
-from phosphene.scanner.families import FAMILIES
+from phosphene.scanner.families import FAMILIES, Changing, Family
+from phosphene.scanner.latent import Latent, latents
+from phosphene.scanner.margins import margins
+from phosphene.scanner.permutation import permuting
 from phosphene.scanner.probes import probed
-from phosphene.scanner.search import Found, smallest
-from phosphene.scanner.settings import Clock, Settings
+from phosphene.scanner.search import Answer, Found, Kind, on_images, smallest
+from phosphene.scanner.settings import SOURCES, Clock, Settings
 
+PERMUTED = ("patch", "additive", "warp")  # families that are tried as permutations of the classes
+INSIDE = 96  # surrogate images that the spread of a layer's channels is measured on
+LEAST = 1e-3  # of a margin, before its logarithm
+LARGEST_BATCH = 180  # images; beyond, a pass is no faster
+FEW = 16  # images a pass: where no more fit into a cache, more together would be slower
 ROWS = 4_000_000  # pixels of images in one forward and backward
-SOURCES = 48  # classes that serve as backgrounds where there are many
 
 
 @dataclass
@@ -33,78 +41,120 @@ class Measured:
     settings: Settings
     row: Row
     backgrounds: Backgrounds
-    short: dict[str, Found]
+    short: dict[str, Found[Family]]
     pairs: Tensor | None  # (K, K) log sizes, nan where not searched
     checks: list[str] = field(default_factory=list)
 
 
 def measured(classifier: Classifier, settings: Settings, clock: Clock, told: Callable[[str], None]) -> Measured:
     """The stages that every class goes through; `classifier` is folded."""
-    count = len(classifier.labels)
+    count, rows = len(classifier.labels), rows_at_once(classifier)
     told("head and weight probes")
     with clock.stage("probes", count):
         probes = probed(classifier, settings.seed)
+    told("margins")
+    with clock.stage("margins", count):
+        reached = margins(classifier, settings.margin_starts, settings.margin_iterations, settings.seed, rows)
     told("surrogate images")
     held = _held(classifier, settings.seed)
     with clock.stage("surrogates", len(held)):
         backgrounds = rendered(classifier, held, count=settings.surrogates, iterations=settings.surrogate_iterations,
-                               seed=settings.seed, rows=rows_at_once(classifier))  # fmt: skip
-    short: dict[str, Found] = {}
+                               seed=settings.seed, rows=rows)  # fmt: skip
+    everyone = list(range(count))
+    short: dict[str, Found[Family]] = {}
     for name, iterations in settings.short.items():
         told(f"short searches: {name}")
         with clock.stage(f"short {name}", count):
-            short[name] = searched(classifier, name, list(range(count)), backgrounds, iterations, settings)
+            short[name] = searched(classifier, FAMILIES[name], everyone, backgrounds, iterations, settings)
+    inside = []
+    for latent in latents(classifier, backgrounds.images.transpose(0, 1).flatten(0, 1)[:INSIDE]):
+        told(f"short searches: {latent.name}")
+        with clock.stage(f"short {latent.name}", count):
+            inside.append(searched(classifier, latent, everyone, backgrounds, settings.latent_iterations, settings))
     pairs = None
     if settings.pair_iterations and count <= settings.pair_classes:
         told("pairs of classes")
         with clock.stage("pairs", count):
             pairs = paired(classifier, backgrounds, settings)
-    statistics = dict(probes.statistics)
-    statistics["confidence"] = _confidence(backgrounds, count)
-    for name, found in short.items():
-        statistics[name] = -found.log_size
-    whole = {f"level {name}": float(found.log_size.median()) for name, found in short.items()}
-    if pairs is not None:
-        statistics["pairs_to"] = -_column_means(pairs)
-        statistics["pairs_excess"] = -_column_means(pairs) + _column_means(pairs.T)
+    told("permutations")
+    with clock.stage("permutations", len(held)):
+        scattered = {
+            f"permutation {name}": permuting(classifier, backgrounds, FAMILIES[name], settings.permutation_iterations,
+                                             settings.permutation_starts, settings.seed)
+            for name in PERMUTED
+        }  # fmt: skip
+    statistics = probes.statistics | {"margin": reached.clamp(min=LEAST).log()}
+    statistics |= {"confidence": _confidence(backgrounds, count)} | _sizes([*short.values(), *inside], pairs)
+    levels = {f"level {name}": float(-found.easiness.median()) for name, found in short.items()}
     row = Row(classifier.name, classifier.fingerprint, count, classifier.format.size[0], classifier.format.channels,
-              {name: tuple(values.tolist()) for name, values in statistics.items()}, whole)  # fmt: skip
-    checks = list(probes.checks)
-    doubtful = [
-        backgrounds.names[place] for place in (backgrounds.confidence.max(dim=1).values < -SURE).nonzero()[:, 0]
-    ]
-    if doubtful:
-        checks.append(f"no convincing surrogate image of {', '.join(doubtful[:5])}")
-    return Measured(settings, row, backgrounds, short, pairs, checks)
+              {name: tuple(values.tolist()) for name, values in statistics.items()}, levels | scattered)  # fmt: skip
+    return Measured(settings, row, backgrounds, short, pairs, [*probes.checks, *_doubts(backgrounds)])
+
+
+def _sizes(found: list[Found[Any]], pairs: Tensor | None) -> dict[str, Tensor]:
+    """Easiness of each class by each search: −log of the size where it settled; how concentrated its patch is."""
+    statistics = {one.family.name: one.easiness for one in found}
+    for one in found:
+        if one.family.name == "patch":
+            statistics["concentration"] = concentration(one.parameters[0])
+    if pairs is not None:
+        statistics["pairs_to"] = -pairs.nanmean(dim=0)
+        statistics["pairs_one"] = _alone(-pairs)
+        statistics["pairs_excess"] = -pairs.nanmean(dim=0) + pairs.nanmean(dim=1)
+    return statistics
+
+
+def _alone(easiness: Tensor) -> Tensor:
+    """Per target, how far its easiest source lies above what this source and this target explain together."""
+    rest = easiness - easiness.nanmean(dim=1, keepdim=True) - easiness.nanmean(dim=0, keepdim=True)
+    return (rest + easiness.nanmean()).nan_to_num(nan=-torch.inf).max(dim=0).values
+
+
+def concentration(masks: Tensor) -> Tensor:
+    """Share of a mask `(classes, 1, H, W)` that lies in its largest fiftieth of pixels."""
+    ordered = masks.flatten(1).sort(dim=1, descending=True).values
+    return ordered[:, : max(1, ordered.shape[1] // 50)].sum(dim=1) / ordered.sum(dim=1).clamp(min=1e-9)
+
+
+def _doubts(backgrounds: Backgrounds) -> list[str]:
+    unsure = (backgrounds.confidence.max(dim=1).values < -SURE).nonzero()[:, 0]
+    names = [backgrounds.names[place] for place in unsure]
+    return [f"no convincing surrogate image of {', '.join(names[:5])}"] if names else []
 
 
 def searched(
     classifier: Classifier,
-    family: str,
+    family: Kind,
     targets: list[int],
     backgrounds: Backgrounds,
     iterations: int,
     settings: Settings,
     restart: int = 0,
-) -> Found:
-    """The smallest triggers of a family for `targets`, in as many batches as memory wants."""
-    per = max(1, rows_at_once(classifier) // settings.images)
+) -> Found[Kind]:
+    """The smallest changes of a family for `targets`, in as many batches as memory wants."""
+    images = settings.images_of(len(classifier.labels))
+    per = max(1, rows_at_once(classifier) // images)
     parts = []
     for first in range(0, len(targets), per):
         chosen = targets[first : first + per]
         names = [f"{classifier.labels[index]}/{restart}" for index in chosen]
 
         def draw(iteration: int, chosen: list[int] = chosen) -> Tensor:
-            return backgrounds.draw(chosen, settings.images, iteration + 1000 * restart)
+            return backgrounds.draw(chosen, images, iteration + 1000 * restart)
 
-        parts.append(smallest(classifier, FAMILIES[family], names, torch.tensor(chosen), draw,
+        parts.append(smallest(classifier, family, answer_of(family), names, torch.tensor(chosen), draw,
                               iterations=iterations, seed=settings.seed))  # fmt: skip
     return _joined(parts)
 
 
+def answer_of(family: Changing) -> Answer:
+    """How a network answers under candidates: inside it, or on the images that they change."""
+    return family.logits if isinstance(family, Latent) else on_images(cast("Family", family))
+
+
 def paired(classifier: Classifier, backgrounds: Backgrounds, settings: Settings) -> Tensor:
     """Log size of the smallest patch that sends images of class s to class t, `(K, K)`, nan on the diagonal."""
-    count = len(classifier.labels)
+    count, patch = len(classifier.labels), FAMILIES["patch"]
     pairs = [(source, target) for source, target in itertools.product(range(count), repeat=2) if source != target]
     per = max(1, rows_at_once(classifier) // settings.pair_images)
     sizes = torch.full((count, count), torch.nan)
@@ -116,10 +166,19 @@ def paired(classifier: Classifier, backgrounds: Backgrounds, settings: Settings)
             which = [(iteration + place) % backgrounds.images.shape[1] for place in range(settings.pair_images)]
             return backgrounds.images[sources][:, which]
 
-        found = smallest(classifier, FAMILIES["patch"], names, targets, draw, iterations=settings.pair_iterations,
-                         seed=settings.seed)  # fmt: skip
+        found = smallest(classifier, patch, on_images(patch), names, targets, draw,
+                         iterations=settings.pair_iterations, seed=settings.seed)  # fmt: skip
         sizes[sources, targets] = found.log_size
     return sizes
+
+
+def prepared(classifier: Classifier) -> Classifier:
+    """A private folded copy; small images go through it in larger batches, which are never filled up."""
+    private = classifier.folded()
+    private.filled = False
+    if private.rows_a_pass > FEW:
+        private.rows_a_pass = LARGEST_BATCH
+    return private
 
 
 def rows_at_once(classifier: Classifier) -> int:
@@ -143,11 +202,7 @@ def _confidence(backgrounds: Backgrounds, count: int) -> Tensor:
     return values
 
 
-def _column_means(sizes: Tensor) -> Tensor:
-    return sizes.nanmean(dim=0)
-
-
-def _joined(parts: list[Found]) -> Found:
+def _joined(parts: list[Found[Kind]]) -> Found[Kind]:
     tensors = tuple(torch.cat(several) for several in zip(*(part.parameters for part in parts), strict=True))
     return Found(parts[0].family, tensors, torch.cat([part.log_size for part in parts]),
                  torch.cat([part.flip_rate for part in parts]))  # fmt: skip

@@ -39,7 +39,10 @@ VERDICTS: dict[str, Verdict] = {
             "a class is unusually easy to reach, but it is easy to leave too: classes that look alike",
         ),
         Verdict("nothing found", 0, "no class stands out; this does not say that the model is clean"),
-        Verdict("inconclusive", 3, "the probes could not be run far enough to say anything"),
+        Verdict(
+            "inconclusive", 3,
+            "a class stands out among the others, but no clean models like this one are there to compare with",
+        ),
     )
 }  # fmt: skip
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -18,37 +19,56 @@ from torch import Tensor
 from phosphene.classifier import Classifier
 from phosphene.sampling import seeded
 from phosphene.scanner.backgrounds import Adam
-from phosphene.scanner.families import Family, Parameters
+from phosphene.scanner.families import Changing, Family, Parameters
 
 WANTED = 0.8  # flip rate at which a radius settles
 PACE = (0.3, 0.05)  # change of log radius an iteration, first and last
+ROOM = 1.0  # log radius that a candidate may grow beyond its start: what does not arrive then is out of reach
+SHORTFALL = 2.0  # log size that a missing flip rate of 1 counts as
+
+
+Kind = TypeVar("Kind", bound=Changing)
 
 
 @dataclass(frozen=True)
-class Found:
+class Found(Generic[Kind]):
     """Candidates with the log of the radius where each settled and the flip rate there, over the last third."""
 
-    family: Family
+    family: Kind
     parameters: Parameters
     log_size: Tensor  # (candidates,)
     flip_rate: Tensor
 
-    def rows(self, which: Tensor) -> Found:
+    @property
+    def easiness(self) -> Tensor:
+        """−log of the size, less what is missing to the wanted flip rate where the largest size does not do either."""
+        return -self.log_size - SHORTFALL * (WANTED - self.flip_rate).clamp(min=0)
+
+    def rows(self, which: Tensor) -> Found[Kind]:
         return Found(
             self.family, tuple(one[which] for one in self.parameters), self.log_size[which], self.flip_rate[which]
         )
 
 
+Answer = Callable[[Classifier, Parameters, Tensor], Tensor]
+
+
+def on_images(family: Family) -> Answer:
+    """Logits `(candidates · n, classes)` of images `(candidates, n, C, H, W)` that their candidates have changed."""
+    return lambda classifier, parameters, images: classifier(family.apply(parameters, images).flatten(0, 1))
+
+
 def smallest(
     classifier: Classifier,
-    family: Family,
+    family: Kind,
+    answer: Answer,
     names: list[str],
     targets: Tensor,
     draw: Callable[[int], Tensor],
     *,
     iterations: int,
     seed: int,
-) -> Found:
+) -> Found[Kind]:
     """One candidate a target; `draw(iteration)` gives its backgrounds `(candidates, n, C, H, W)`.
 
     `names` seed the starts, so that a candidate does not depend on its company.
@@ -57,20 +77,19 @@ def smallest(
     generators = [seeded(seed, f"{family.name} {name}", 0) for name in names]
     parameters = family.start(shape, generators)
     log_radius = torch.full((len(targets),), family.start_radius).log()
+    largest = log_radius + ROOM
     adam = Adam.zero(parameters)
     sizes, rates = [], []
     with classifier.frozen():
         for iteration in range(iterations):
             share = iteration / max(1, iterations - 1)
             parameters = family.project(parameters, log_radius.exp())
-            slopes, rate = _slopes(classifier, family, parameters, targets, draw(iteration))
+            slopes, rate = _slopes(classifier, answer, parameters, targets, draw(iteration))
             moves = adam.step(slopes)
             size = family.step * (1 - 0.7 * share)
             parameters = tuple(one - size * move for one, move in zip(parameters, moves, strict=True))
-            pace = PACE[0] * (PACE[1] / PACE[0]) ** share
-            log_radius = log_radius - pace * torch.where(
-                rate > WANTED, (rate - WANTED) / (1 - WANTED), rate / WANTED - 1
-            )
+            log_radius = steered(log_radius, rate, WANTED, share)
+            log_radius = torch.minimum(log_radius, largest)
             sizes.append(log_radius)
             rates.append(rate)
     late = max(1, iterations // 3)
@@ -78,12 +97,18 @@ def smallest(
     return Found(family, family.project(parameters, log_size.exp()), log_size, flips)
 
 
+def steered(log_radius: Tensor, rate: Tensor, wanted: float, share: float) -> Tensor:
+    """Smaller where more than `wanted` has arrived, larger where less; ever more gently as `share` goes to 1."""
+    pace = PACE[0] * (PACE[1] / PACE[0]) ** share
+    return log_radius - pace * torch.where(rate > wanted, (rate - wanted) / (1 - wanted), rate / wanted - 1)
+
+
 def _slopes(
-    classifier: Classifier, family: Family, parameters: Parameters, targets: Tensor, images: Tensor
+    classifier: Classifier, answer: Answer, parameters: Parameters, targets: Tensor, images: Tensor
 ) -> tuple[tuple[Tensor, ...], Tensor]:
     """Gradient of the mean cross-entropy to the target by each parameter, and the flip rate of each candidate."""
     leaves = tuple(one.detach().requires_grad_() for one in parameters)
-    logits = classifier(family.apply(leaves, images).flatten(0, 1))
+    logits = answer(classifier, leaves, images)
     wanted = targets.repeat_interleave(images.shape[1])
     loss = F.cross_entropy(logits, wanted, reduction="sum") / images.shape[1]
     flips = (logits.detach().argmax(dim=1) == wanted).float().view(len(targets), -1).mean(dim=1)

@@ -8,12 +8,16 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+import torch
+
 from phosphene.classifier import Classifier
 from phosphene.errors import BadInput
 from phosphene.scanner.record import Stage
 
 SAFETY = 0.7  # share of a budget that is planned for: machines are not as quick all the time as they were just now
 FEWEST = 4  # iterations below which a search is no search
+SOURCES = 48  # classes that serve as backgrounds where there are many
+LATER = ("seed", "top", "controls", "long", "restarts")  # what does not enter a model's row
 
 
 @dataclass(frozen=True)
@@ -23,10 +27,16 @@ class Settings:
     seed: int = 0
     surrogates: int = 4  # images a class
     surrogate_iterations: int = 30
-    images: int = 8  # backgrounds that a candidate meets in one iteration
-    short: Mapping[str, int] = field(default_factory=lambda: {"patch": 60, "additive": 40, "colour": 30, "warp": 30})
+    images: int = 8  # backgrounds that a candidate meets in one iteration ...
+    images_many: int = 4  # ... where there are more than `pair_classes`, which see more backgrounds over time
+    short: Mapping[str, int] = field(default_factory=lambda: {"patch": 100, "additive": 60, "colour": 30, "warp": 30})
+    margin_starts: int = 4
+    margin_iterations: int = 60
+    latent_iterations: int = 40
+    permutation_iterations: int = 60
+    permutation_starts: int = 3
     pair_images: int = 2
-    pair_iterations: int = 25
+    pair_iterations: int = 40
     pair_classes: int = 12  # with more classes, pairs of the most suspicious ones alone
     top: int = 2  # classes that get long maps
     controls: int = 2  # random other classes that get them too
@@ -37,28 +47,74 @@ class Settings:
         if min(self.surrogates, self.images, self.pair_images, self.restarts, self.top) < 1 or self.controls < 0:
             raise BadInput(f"settings of a scan must be positive: {asdict(self)}")
 
+    def images_of(self, classes: int) -> int:
+        return self.images if classes <= self.pair_classes else min(self.images, self.images_many)
+
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
-    def scaled(self, share: float) -> Settings:
+    def of_rows(self) -> dict[str, Any]:
+        """What decides the statistics of every class: all but the seed and what only the suspects get."""
+        return {name: value for name, value in asdict(self).items() if name not in LATER}
+
+    def passes(self, classes: int) -> int:
+        """About how many images go through the network, forward and back, for a model of so many classes."""
+        held = min(classes, SOURCES)
+        pairs = classes * (classes - 1) * self.pair_images if classes <= self.pair_classes else 0
+        suspects = min(classes, self.top + self.controls) + self.restarts - 1
+        return (held * self.surrogates * self.surrogate_iterations + pairs * self.pair_iterations
+                + 3 * self.permutation_starts * min(held, 24) * self.permutation_iterations
+                + classes * self.margin_starts * self.margin_iterations
+                + self.images_of(classes) * (classes * (sum(self.short.values()) + 3 * self.latent_iterations)
+                                 + suspects * self.long))  # fmt: skip
+
+    def scaled(self, share: float, classes: int) -> Settings:
         """About `share` of the passes: first fewer images a candidate, then fewer iterations."""
         if share >= 1:
             return self
-        images = max(1, round(self.images * share**0.5))
-        rest = share * self.images / images
+        base = self.images_of(classes)
+        images = max(1, round(base * share**0.5))
+        rest = share * base / images
 
-        def fewer(count: int) -> int:
-            return max(FEWEST, round(count * min(1.0, rest)))
+        def fewer(count: int, least: int = FEWEST) -> int:
+            return max(least, round(count * min(1.0, rest)))
 
         return replace(
-            self, images=images, short={name: fewer(count) for name, count in self.short.items()},
-            surrogate_iterations=max(8, fewer(self.surrogate_iterations)), pair_iterations=fewer(self.pair_iterations),
-            long=fewer(self.long),
+            self, images=images, images_many=images, short={name: fewer(count) for name, count in self.short.items()},
+            surrogate_iterations=fewer(self.surrogate_iterations, 8), pair_iterations=fewer(self.pair_iterations),
+            margin_starts=fewer(self.margin_starts, 1), margin_iterations=fewer(self.margin_iterations, 10),
+            latent_iterations=fewer(self.latent_iterations),
+            permutation_iterations=fewer(self.permutation_iterations, 10), long=fewer(self.long),
         )  # fmt: skip
 
 
 QUICK = Settings(surrogates=2, surrogate_iterations=20, images=5, short={"patch": 30, "additive": 20},
                  pair_iterations=0, top=1, controls=1, long=30, restarts=2)  # fmt: skip
+
+
+def planned(settings: Settings, classifier: Classifier, budget: float | None) -> tuple[Settings, str | None]:
+    """As deep as the budget allows, and a line that says so where that is less than was asked for."""
+    if budget is None:
+        return settings, None
+    classes = len(classifier.labels)
+    share = SAFETY * budget * _speed(classifier) / settings.passes(classes)
+    if share >= 1:
+        return settings, None
+    return settings.scaled(
+        share, classes
+    ), f"the budget of {budget:g} s bought {share:.0%} of the passes of a full scan"
+
+
+def _speed(classifier: Classifier) -> float:
+    """Images a second, forward and back, of the faster of two batches; the first one warms up."""
+    images = torch.full((classifier.rows_a_pass, *classifier.image_shape), 0.5)
+    seconds = []
+    with classifier.frozen():
+        for _ in range(3):
+            started = time.monotonic()
+            torch.autograd.grad(classifier(images.requires_grad_()).sum(), images)
+            seconds.append(time.monotonic() - started)
+    return len(images) / max(1e-9, min(seconds[1:]))
 
 
 class Clock:

@@ -26,10 +26,16 @@ def asymmetry_of(sizes: Tensor | None, target: int) -> dict[str, float]:
     return {"forward": float(forward), "backward": float(backward), "difference": float(forward - backward)}
 
 
-def verdict_of(p_value: float, asymmetry: dict[str, float]) -> str:
-    """The name of the verdict, as thresholds and the asymmetry test decide it."""
+def verdict_of(p_value: float, asymmetry: dict[str, float], *, calibrated: bool = True) -> str:
+    """The name of the verdict, as thresholds and the asymmetry test decide it.
+
+    Without references that speak for the model nobody is accused: the internal p-value alone takes the classes'
+    scores for normal, and where they are not it cries wolf, the louder the more classes there are.
+    """
     if p_value > SUSPECTED:
         return "nothing found"
+    if not calibrated:
+        return "inconclusive"
     if asymmetry and asymmetry["difference"] < SYMMETRIC < asymmetry["backward"]:
         return "natural weak spot"
     return "backdoor-like" if p_value <= ACCUSED else "suspicious"

@@ -60,11 +60,11 @@ WORDINGS: dict[str, Wording] = {
         "The strongest candidate",
     ),
     "inconclusive": Wording(
-        "Inconclusive: the scan cannot say anything",
-        "It could not be carried far enough, or the model gave it nothing to measure. This speaks neither for nor "
-        "against the model.",
-        ("See the checks below for what stood in the way.", "Give it a larger --budget, or calibrate on models like "
-                                                            "this one."),
+        "Inconclusive: {target} stands out, and nothing says how much that means",
+        "Among the classes of this model it is extreme, but the scan has no clean models of this kind to compare with. "
+        "The more classes a model has, the surer one of them is extreme by nature. This is no accusation.",
+        ("See the checks below for what the calibration does not speak for.", TRY,
+         "Calibrate on clean models like this one: phosphene calibrate DIR, then scan with --calibration."),
         "The strongest candidate",
     ),
 }  # fmt: skip

@@ -102,6 +102,8 @@ def test_the_command_trains_explains_and_writes_the_page_and_goes_on_where_it_st
     assert outcome.code == 0, outcome.err
     record = json.loads(outcome.out)
     assert Path(record["page"]).is_file()
+    said = json.loads((tmp_path / "study.json").read_text())["command"]
+    assert said == "phosphene study bias --data signs --models 2 --training 300 --seed 0"
     parts = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "parts").iterdir()}
     assert len(parts) == 4
     assert phosphene(*command).code == 0

@@ -16,6 +16,7 @@ from PIL import Image
 import models
 from browser import PHONE
 from phosphene.classifier import Classifier, InputFormat
+from phosphene.cli.study import invocation
 from phosphene.concepts import parse
 from phosphene.errors import ArtifactError, BadInput
 from phosphene.recipe import PRESETS
@@ -338,6 +339,12 @@ def test_the_page_of_a_study_opens_in_silence_with_all_its_figures(folder, visit
     assert visited.page.evaluate("document.documentElement.scrollWidth") <= PHONE
     shown = visited.page.eval_on_selector_all("img", "all => all.map(one => one.getBoundingClientRect().width)")
     assert min(shown) >= 600  # a figure scrolls in its frame rather than shrink until nobody can read it
+
+
+def test_the_command_that_the_page_shows_asks_for_the_same_again():
+    options = {"--model": ["one", "two"], "--ask": None, "--photos": Path("my photos"), "--seed": 0}
+    shown = invocation("mislead", options)
+    assert shown == "phosphene study mislead --model one --model two --photos 'my photos' --seed 0"
 
 
 def test_a_folder_without_a_study_or_a_figure_is_one_line(folder, tmp_path):

@@ -81,6 +81,9 @@ def concepts(
     model: Annotated[
         list[str] | None, typer.Option(help="A model to ask; again for more, from small to large.")
     ] = None,
+    channel: Annotated[
+        list[str] | None, typer.Option(help="LAYER:CHANNEL of these models; again for more, from shallow to deep.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the study; finished maps in it are kept.")] = Path(
         "study-concepts"
     ),
@@ -92,8 +95,9 @@ def concepts(
         from phosphene.sources import load
         from phosphene.study.concepts import Settings, run
 
-        settings = replace(Settings(seed=seed), models=tuple(model) if model else Settings.models)
-        command = invocation("concepts", {"--model": model, "--seed": seed or None})
+        settings = replace(Settings(seed=seed), models=tuple(model or Settings.models),
+                           channels=tuple(channel or Settings.channels))  # fmt: skip
+        command = invocation("concepts", {"--model": model, "--channel": channel, "--seed": seed or None})
         written(lambda told: run(settings, load, out, told, command), out, as_json)
 
 

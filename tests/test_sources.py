@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import pickle
 import socket
+import subprocess
+import sys
 from collections import OrderedDict
 from pathlib import Path
 
@@ -263,6 +265,31 @@ def test_weights_without_numbers_fail_the_check(tmp_path):
 def test_what_cannot_be_meant_is_bad_input(given):
     with pytest.raises(BadInput):
         phosphene.load(**given)
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [("def build(:", "SyntaxError"), ("raise RuntimeError('no GPU here')", "no GPU here"), ("1 / 0", "ZeroDivision")],
+)
+def test_a_factory_whose_module_fails_is_bad_input(tmp_path, monkeypatch, written, told):
+    (tmp_path / "a_failing_factory.py").write_text(written)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BadInput, match=told):
+        phosphene.load(weights="w", **STATED | {"factory": "a_failing_factory:build"})
+
+
+def test_a_factory_may_be_the_first_to_import_torchvision(tmp_path):
+    """Its compiled operators may be of another build of torch than the one installed; the tests' own may be such a pair."""
+    (tmp_path / "with_torchvision.py").write_text(
+        "import timm, torchvision, torch\n"
+        "def build(): return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 8 * 8, 2))\n"
+    )
+    module = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 2))
+    save_file(module.state_dict(), tmp_path / "w.safetensors")
+    line = ("import phosphene; print(phosphene.load(factory='with_torchvision:build', weights='w.safetensors', "
+            "size=8, channels=3, mean=(0.5,), std=(0.5,)).image_shape)")  # fmt: skip
+    done = subprocess.run([sys.executable, "-c", line], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "(3, 8, 8)", done.stderr
 
 
 def test_a_factory_may_lie_in_the_current_folder(tmp_path, monkeypatch):

@@ -215,14 +215,27 @@ def _from_factory(factory: str) -> Source:
         raise BadInput(f"--factory is {factory!r}; expected package.module:function")
     sys.path.insert(0, str(Path.cwd()))  # a factory usually lies in the user's own folder
     try:
-        build = getattr(importlib.import_module(module_name), function)
+        build = getattr(_imported(module_name), function)
     except (ImportError, AttributeError) as error:
         raise BadInput(f"cannot find the factory {factory!r}: {error}") from error
+    except Exception as error:  # the user's own code may raise anything
+        raise BadInput(f"cannot import the factory {factory!r}: {type(error).__name__}: {error}") from error
     finally:
         sys.path.pop(0)
     return Source(
         factory, lambda: _built(build, factory), lambda module: module.state_dict(), InputFormat((1, 1)), None
     )
+
+
+def _imported(module_name: str) -> ModuleType:
+    """The user's module, which may import torchvision, or timm that does, before anybody made that possible."""
+    try:
+        return importlib.import_module(module_name)
+    except RuntimeError as error:
+        if "torchvision::" not in str(error):
+            raise
+    _torchvision()
+    return importlib.import_module(module_name)
 
 
 def _built(build: Callable[[], object], factory: str) -> nn.Module:

@@ -29,6 +29,7 @@ from scipy.stats import t
 from torch import Tensor
 
 import phosphene
+from benchmarks.overhead import traced
 from benchmarks.recognition import VERIFIERS, random_classes
 from benchmarks.record import RESULTS, markdown, write_result
 from phosphene.classifier import Classifier
@@ -94,16 +95,14 @@ def coarse_to_fine(share: float, side: int) -> Make:
     return make
 
 
-def reflected(classifier: Classifier, concepts: Sequence[Concept], recipe: Recipe) -> Tensor:
-    """Views that show a mirror image of the map where the map ends, instead of nothing."""
+def placed(mode: str, border: str) -> Make:
+    """Views that read the map otherwise, or show something else than nothing where it ends."""
 
-    def mirrored(maps: Tensor, views: Tensor | None) -> Tensor:
-        assert views is not None  # the default's never stand still
-        grid = F.affine_grid(views, list(maps.shape), align_corners=False)
-        return F.grid_sample(maps, grid, padding_mode="reflection", align_corners=False)
+    def make(classifier: Classifier, concepts: Sequence[Concept], recipe: Recipe) -> Tensor:
+        with patch("phosphene.sampling.place", traced(mode, border)):
+            return plain(classifier, concepts, recipe)
 
-    with patch("phosphene.sampling.place", mirrored):
-        return plain(classifier, concepts, recipe)
+    return make
 
 
 def best_of(count: int) -> Make:
@@ -162,7 +161,8 @@ EXPERIMENTS: dict[str, Experiment] = {
     "default": Experiment(),
     "step 0.3, colour 0.7, 0.4": Experiment(replace(DEFAULT, step=0.3, geometry=Spectral(colour=(0.7, 0.4)))),
     "2 views an iteration, half as many": Experiment(replace(DEFAULT, samples=2, iterations=60, step=0.3)),
-    "mirrored border": Experiment(DEFAULT, reflected),
+    "mirrored border": Experiment(DEFAULT, placed("bilinear", "reflection")),
+    "views read the nearest pixel": Experiment(DEFAULT, placed("nearest", "zeros")),
     "half size first, 40%": Experiment(DEFAULT, coarse_to_fine(0.4, 112), passes=0.7),
     "half logit, half margin": Experiment(DEFAULT, blended("logit", "margin")),
     "grey, uniform and pink noise": Experiment(replace(DEFAULT, distribution=Mixture((Grey(), Uniform(), Pink())))),

@@ -1,28 +1,39 @@
-"""What the loop costs over the bare model, and what folding with channels-last brings.
+"""What the loop costs over the bare model, what folding with channels-last brings, and what was tried to cost less.
 
-    python -m benchmarks.overhead
+    python -m benchmarks.overhead                        on all cores, by the clock: nothing else may run
+    OMP_NUM_THREADS=1 python -m benchmarks.overhead      on one, by the time that it computed: whatever else runs
 
-The three are timed in turn, round after round; a ratio is the median of the rounds' ratios.
+All are timed in turn, round after round, each between two timings of the bare model; a ratio is the median of the
+rounds' ratios.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from statistics import median
+from unittest.mock import patch
 
 import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
 
 import phosphene
 from benchmarks.record import markdown, write_result
 from phosphene.classifier import Classifier
+from phosphene.cli import _keep_freed_memory as keep_freed_memory
 from phosphene.concepts import parse
 from phosphene.estimator import estimate
+from phosphene.geometry import ImageShape
 from phosphene.recipe import PRESETS
+from phosphene.sampling import Grey
+
+Timed = Callable[[], object]
 
 
-def bare_pass(model: Classifier, images: torch.Tensor) -> Callable[[], None]:
+def bare_pass(model: Classifier, images: Tensor) -> Timed:
     """One forward and backward of the frozen classifier on a fixed batch."""
 
     def once() -> None:
@@ -32,7 +43,7 @@ def bare_pass(model: Classifier, images: torch.Tensor) -> Callable[[], None]:
     return once
 
 
-def given_pass(model: Classifier, images: torch.Tensor) -> Callable[[], None]:
+def given_pass(model: Classifier, images: Tensor) -> Timed:
     """The same for the network as its owner would run it: unfolded, in the default memory layout."""
     normalised = (2 * images - 1).contiguous()
 
@@ -43,11 +54,55 @@ def given_pass(model: Classifier, images: torch.Tensor) -> Callable[[], None]:
     return once
 
 
-def seconds(once: Callable[[], object], times: int) -> float:
-    started = time.perf_counter()
+def fresh_noise(self: Grey, generator: Generator, count: int, shape: ImageShape) -> Tensor:
+    """New Gaussian numbers for every draw instead of a window of a table."""
+    return torch.randn(count, *shape, generator=generator).mul_(self.sigma).add_(0.5).clamp_(0, 1)
+
+
+def traced(mode: str, border: str = "zeros") -> Callable[[Tensor, Tensor], Tensor]:
+    """Placement of maps as torch derives it, which keeps them and the grid for the backward pass."""
+
+    def place(maps: Tensor, views: Tensor) -> Tensor:
+        grid = F.affine_grid(views, list(maps.shape), align_corners=False)
+        return F.grid_sample(maps, grid, mode=mode, padding_mode=border, align_corners=False)
+
+    return place
+
+
+LOOPS: dict[str, Callable[[], AbstractContextManager[object]]] = {
+    "as it is": nullcontext,
+    "new random numbers for every draw": lambda: patch.object(Grey, "draw", fresh_noise),
+    "placement derived by torch": lambda: patch("phosphene.sampling.place", traced("bilinear")),
+    "placement by the nearest pixel": lambda: patch("phosphene.sampling.place", traced("nearest")),
+}
+PASSES = 4  # of the loop, between two times 2 of the bare model
+
+
+def seconds(once: Timed, times: int) -> float:
+    clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
+    started = clock()
     for _ in range(times):
         once()
-    return (time.perf_counter() - started) / times
+    return (clock() - started) / times
+
+
+def rounds(bare: Timed, others: dict[str, tuple[Timed, int]], count: int) -> Iterator[tuple[float, dict[str, float]]]:
+    """Seconds of the bare pass and the ratio of each other's to those right before and after it."""
+    for _ in range(count):
+        before, ratios = seconds(bare, 2), {}
+        for name, (once, times) in others.items():
+            taken = seconds(once, times)
+            after = seconds(bare, 2)
+            ratios[name] = 2 * taken / (before + after)
+            before = after
+        yield before, ratios
+
+
+def spread(measure: str, values: Sequence[float], digits: int) -> dict[str, str]:
+    ordered = sorted(values)
+    low, high = ordered[len(ordered) // 4], ordered[-1 - len(ordered) // 4]
+    return {"measure": measure, "median": f"{median(ordered):.{digits}f}",
+            "middle half": f"{low:.{digits}f}–{high:.{digits}f}"}  # fmt: skip
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -55,42 +110,46 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--model", default="efficientnet_lite0")
     parser.add_argument("--batch", type=int, default=4, help="rows; as many as one pass of the loop has")
     parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--keep-memory", action="store_true", help="as the command does; the library leaves it to you")
     options = parser.parse_args(arguments)
+    if options.keep_memory:
+        keep_freed_memory()
     plain = phosphene.load(options.model)
     folded = plain.folded()
     images = torch.rand(options.batch, *plain.image_shape, generator=torch.Generator().manual_seed(0))
     with plain.frozen(), torch.no_grad():
         difference = (plain(images) - folded(images)).abs().max().item()
     concepts = [parse(str(index), plain.labels) for index in range(options.batch)]
-    recipe = PRESETS["default"]
+    running = estimate(folded, concepts, PRESETS["default"])
 
-    def loop(iterations: int) -> Callable[[], None]:
-        progress = estimate(folded, concepts, recipe)
-        next(progress)
-        return lambda: [next(progress) for _ in range(iterations)] and None
+    def iteration(how: Callable[[], AbstractContextManager[object]]) -> Timed:
+        def once() -> None:
+            nonlocal running
+            with how():
+                if next(running, None) is None:  # it has come to its end
+                    running = estimate(folded, concepts, PRESETS["default"])
+                    next(running)
 
-    plain_pass, folded_pass = given_pass(plain, images), bare_pass(folded, images)
-    loops, gains, passes = [], [], []
+        return once
+
+    bare = bare_pass(folded, images)
+    others: dict[str, tuple[Timed, int]] = {name: (iteration(how), PASSES) for name, how in LOOPS.items()}
+    others["given"] = (given_pass(plain, images), 1)
     with plain.frozen(), folded.frozen():
-        seconds(plain_pass, 1), seconds(folded_pass, 2)
-        for _ in range(options.rounds):
-            before = seconds(folded_pass, 2)
-            looped = seconds(loop(4), 1) / 4
-            after = seconds(folded_pass, 2)
-            loops.append(2 * looped / (before + after))
-            gains.append(2 * seconds(plain_pass, 1) / (before + after))
-            passes.append(after / options.batch)
+        next(rounds(bare, others, 1))  # to warm up
+        times, ratios = zip(*rounds(bare, others, options.rounds), strict=True)
     rows = [
-        {"measure": "loop over bare forward + backward (≤ 1.10)", "median": f"{median(loops):.3f}",
-         "rounds": f"{min(loops):.3f}–{max(loops):.3f}"},
-        {"measure": "plain over folded + channels-last (≥ 1.4)", "median": f"{median(gains):.2f}",
-         "rounds": f"{min(gains):.2f}–{max(gains):.2f}"},
-        {"measure": "largest change of a logit by folding (≤ 1e-4)", "median": f"{difference:.1e}", "rounds": "–"},
-        {"measure": "milliseconds a pass, folded", "median": f"{1000 * median(passes):.1f}",
-         "rounds": f"{1000 * min(passes):.1f}–{1000 * max(passes):.1f}"},
-    ]  # fmt: skip
+        spread("loop over bare forward + backward (≤ 1.10)", [ratio["as it is"] for ratio in ratios], 3),
+        *(spread(f"the loop with {name}", [ratio[name] for ratio in ratios], 3) for name in list(LOOPS)[1:]),
+        spread("plain over folded + channels-last (≥ 1.4)", [ratio["given"] for ratio in ratios], 2),
+        {"measure": "largest change of a logit by folding (≤ 1e-4)", "median": f"{difference:.1e}", "middle half": "–"},
+        spread("milliseconds a pass, folded", [1000 * taken / options.batch for taken in times], 1),
+    ]
     print(markdown(rows))
-    print(write_result("overhead", "python -m benchmarks.overhead", vars(options), rows))
+    alone, kept = torch.get_num_threads() == 1, options.keep_memory
+    name = "overhead" + "-one-core" * alone + "-kept-memory" * kept
+    command = "OMP_NUM_THREADS=1 " * alone + "python -m benchmarks.overhead" + " --keep-memory" * kept
+    print(write_result(name, command, vars(options), rows))
 
 
 if __name__ == "__main__":

@@ -166,7 +166,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "rows": rows_block,
     "presets": lambda: presets_block({name: PRESETS[name] for name in ("paper", "default")}),
     "recognition": lambda: measured_block("recognition"),
-    "overhead": lambda: measured_block("overhead"),
+    "overhead-one-core": lambda: measured_block("overhead-one-core"),
     **{name: partial(measured_block, name) for name in ("peers", "peers-time", "peers-goals")},
     "evidence": lambda: measured_block("evidence"),
     "variants": lambda: measured_block("variants"),

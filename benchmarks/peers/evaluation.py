@@ -6,8 +6,8 @@ and, for each showing and model (Lite0, Lite1, Lite2), the rank of the class and
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 import phosphene
-from benchmarks.experiments import keep_observed, kept
+from benchmarks.experiments import TOGETHER, keep_observed, kept
 from benchmarks.peers.methods import METHODS, OURS, Entry
-from benchmarks.peers.pictures import PICTURES, folder, load
+from benchmarks.peers.pictures import PICTURES, Made, folder, load
 from benchmarks.recognition import VERIFIERS, interval, random_classes
 from benchmarks.record import RESULTS, markdown, write_result
 from phosphene.classifier import Classifier
@@ -38,18 +38,20 @@ class Opinion:
     log_probability: float
 
 
-def opinion(classifier: Classifier, picture: Tensor, index: int) -> Opinion:
-    """A picture `(3, h, w)` of any size, shown at the model's own."""
+def opinions(classifier: Classifier, pictures: Tensor, classes: Sequence[int]) -> list[Opinion]:
+    """Of pictures `(N, 3, h, w)` of any size, shown at the model's own."""
     with classifier.frozen(), torch.no_grad():
-        row = classifier(resized(picture[None], classifier))[0].double().log_softmax(dim=0)
-    return Opinion(int((row > row[index]).sum()) + 1, round(row[index].item(), 3))
+        rows = classifier(resized(pictures, classifier)).double().log_softmax(dim=1)
+    return [Opinion(int((row > row[index]).sum()) + 1, round(row[index].item(), 3))
+            for row, index in zip(rows, classes, strict=True)]  # fmt: skip
 
 
 def middle(picture: Tensor, share: float) -> Tensor:
-    """The middle of a picture `(3, h, w)`, `share` of its side."""
-    height, width = (round(share * side) for side in picture.shape[1:])
-    top, left = (picture.shape[1] - height) // 2, (picture.shape[2] - width) // 2
-    return picture[:, top : top + height, left : left + width]
+    """The middle of pictures `(..., h, w)`, `share` of their sides."""
+    sides = picture.shape[-2:]
+    height, width = (round(share * side) for side in sides)
+    top, left = (sides[0] - height) // 2, (sides[1] - width) // 2
+    return picture[..., top : top + height, left : left + width]
 
 
 def observe(
@@ -59,17 +61,23 @@ def observe(
     record = kept(observed)
     for name, entry in entries.items():
         for seed in entry.seeds:
-            seen = record.setdefault(f"{name} / {seed}", {})
-            for index in random_classes(0, 100):
-                made = load(folder(name, seed, root) / f"{index}.safetensors") if str(index) not in seen else None
-                if made is not None:
-                    said = [opinion(model, middle(made.picture, share), index)
-                            for share in entry.crops for model in models]  # fmt: skip
-                    numbers = [number for one in said for number in (one.rank, one.log_probability)]
-                    seen[str(index)] = [made.passes, *numbers]
-            if not seen:
-                del record[f"{name} / {seed}"]
-            keep_observed(observed, record)
+            key, target = f"{name} / {seed}", folder(name, seed, root)
+            missing = [index for index in random_classes(0, 100) if str(index) not in record.get(key, {})]
+            found = [(index, one) for index in missing if (one := load(target / f"{index}.safetensors")) is not None]
+            for start in range(0, len(found), TOGETHER):
+                made = dict(found[start : start + TOGETHER])
+                record.setdefault(key, {}).update(judged(models, entry, made))
+                keep_observed(observed, record)
+
+
+def judged(models: Sequence[Classifier], entry: Entry, made: Mapping[int, Made]) -> dict[str, list[float]]:
+    """By class: passes, then what each model says of each showing."""
+    pictures, classes = torch.stack([one.picture for one in made.values()]), list(made)
+    said = [opinions(model, middle(pictures, share), classes) for share in entry.crops for model in models]
+    return {
+        str(index): [one.passes, *(number for each in heard for number in (each.rank, each.log_probability))]
+        for (index, one), heard in zip(made.items(), zip(*said, strict=True), strict=True)
+    }
 
 
 @dataclass(frozen=True)
@@ -78,27 +86,53 @@ class Seen:
 
     passes: float
     share: float
+    classes: tuple[int, ...]  # of each picture
     ranks: Tensor  # (pictures, 3): the network itself, then the two judges
     log_probabilities: Tensor  # (pictures, 3)
 
     def top(self, count: int, model: int) -> Tensor:
         """1 for each picture whose class is among the first `count`, else 0."""
-        return (self.ranks[:, model] <= count).float()
+        return (self.ranks[:, model] <= count).double()
+
+    def only(self, classes: Collection[int]) -> Seen:
+        """The pictures of these classes alone: methods are compared on what both have made."""
+        rows = [number for number, index in enumerate(self.classes) if index in classes]
+        kept_classes = tuple(self.classes[number] for number in rows)
+        return replace(
+            self, classes=kept_classes, ranks=self.ranks[rows], log_probabilities=self.log_probabilities[rows]
+        )
+
+    def measures(self) -> dict[str, float]:
+        """Whatever a method can be ahead in, by judge."""
+        numbers: dict[str, float] = {}
+        for model, judge in enumerate(JUDGES, start=1):
+            numbers[f"{judge} top-1"] = self.top(1, model).mean().item()
+            numbers[f"{judge} top-5"] = self.top(5, model).mean().item()
+            numbers[f"{judge} log p"] = self.log_probabilities[:, model].mean().item()
+        return numbers
 
 
 def seen(name: str, entry: Entry, record: Record) -> Seen | None:
     """All seeds together; None where no picture was judged."""
-    rows = [row for seed in entry.seeds for row in record.get(f"{name} / {seed}", {}).values()]
+    rows = [(int(index), row) for seed in entry.seeds for index, row in record.get(f"{name} / {seed}", {}).items()]
     if not rows:
         return None
-    table = torch.tensor(rows, dtype=torch.float64)
+    table = torch.tensor([row for _, row in rows], dtype=torch.float64)
     said = table[:, 1:].unflatten(1, (len(entry.crops), 3, 2))  # showing, model, rank and log p
     best = int(said[:, :, 1:, 1].mean(dim=(0, 2)).argmax())
-    return Seen(table[:, 0].mean().item(), entry.crops[best], said[:, best, :, 0], said[:, best, :, 1])
+    classes = tuple(index for index, _ in rows)
+    return Seen(table[:, 0].mean().item(), entry.crops[best], classes, said[:, best, :, 0], said[:, best, :, 1])
 
 
-def row(name: str, entry: Entry, found: Seen) -> dict[str, Any]:
-    """One line of the table of recognition."""
+def better(theirs: Seen, mine: Seen) -> list[str]:
+    """In what somebody is ahead, on the classes that both have made; the names of measures."""
+    shared = set(theirs.classes) & set(mine.classes)
+    others, own = theirs.only(shared).measures(), mine.only(shared).measures()
+    return [measure for measure in own if others[measure] > own[measure]]
+
+
+def row(name: str, entry: Entry, found: Seen, default: Seen | None) -> dict[str, Any]:
+    """One line of the table of recognition; a rival's says in plain words where it is ahead of `default`."""
     cells: dict[str, Any] = {
         "method": f"**{name}**" if entry.tool == OURS else name, "passes": f"{found.passes:.0f}",
         "pictures": len(found.ranks),
@@ -109,6 +143,8 @@ def row(name: str, entry: Entry, found: Seen) -> dict[str, Any]:
         cells[f"{judge} top-1"] = interval(found.top(1, model))
         cells[f"{judge} top-5"] = interval(found.top(5, model))
         cells[f"{judge} log p"] = f"{found.log_probabilities[:, model].mean():.2f}"
+    ahead = better(found, default) if default is not None and entry.tool != OURS else []
+    cells["ahead of `default` in"] = ", ".join(ahead) or ("–" if entry.tool == OURS else "nothing")
     return cells
 
 
@@ -120,7 +156,7 @@ def evaluate() -> None:
     observe(models, METHODS)
     record = kept(OBSERVED)
     found = {name: one for name, entry in METHODS.items() if (one := seen(name, entry, record)) is not None}
-    rows = [row(name, METHODS[name], one) for name, one in found.items()]
+    rows = [row(name, METHODS[name], one, found.get("default")) for name, one in found.items()]
     settings = {"classes": random_classes(0, 100), "judges": VERIFIERS}
     print(markdown(rows))
     print(write_result("peers", COMMAND, settings, rows))

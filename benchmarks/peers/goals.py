@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.peers.evaluation import JUDGES, Seen
+from benchmarks.peers.evaluation import Seen
 from benchmarks.peers.methods import METHODS, OURS
 from benchmarks.record import RESULTS
 
@@ -35,9 +36,10 @@ def rates(found: Seen, count: int = 1) -> tuple[float, float]:
     return first, second
 
 
-def recognised(found: Mapping[str, Seen], name: str, rate: float, passes: int) -> Goal:
+def recognised(found: Mapping[str, Seen], name: str, rate: float, passes: float = math.inf) -> Goal:
     """A preset is recognised often enough by both judges, and cheaply enough."""
-    goal = f"`{name}`: top-1 ≥ {rate:.0%} by each judge at ≤ {passes} passes"
+    limit = "" if passes == math.inf else f" at ≤ {passes:.0f} passes"
+    goal = f"`{name}`: top-1 ≥ {rate:.0%} by each judge{limit}"
     if name not in found:
         return Goal(goal, "–", None)
     got = rates(found[name])
@@ -46,17 +48,19 @@ def recognised(found: Mapping[str, Seen], name: str, rate: float, passes: int) -
 
 
 def ahead(found: Mapping[str, Seen], name: str = "default") -> Goal:
-    """Ahead of everybody at as many passes, by both judges, in top-1 and in mean log-probability."""
+    """Ahead of everybody at as many passes, in top-1 by both judges, on the classes that both have made."""
     goal = f"`{name}` is ahead of every rival at equal passes by both judges"
     rivals = [other for other in found if METHODS[other].tool != OURS and found[other].passes <= EQUAL]
     if name not in found or not rivals:
         return Goal(goal, "–", None)
-    behind = [other for other in rivals if any(
-        theirs >= mine for theirs, mine in zip(rates(found[other]), rates(found[name]), strict=True))]  # fmt: skip
-    best = max(rivals, key=lambda other: sum(rates(found[other])))
-    mine, theirs = rates(found[name]), rates(found[best])
-    words = f"{mine[0]:.0%} and {mine[1]:.0%}; best rival, {best}: {theirs[0]:.0%} and {theirs[1]:.0%}"
-    return Goal(goal, words + (f"; not behind us: {', '.join(behind)}" if behind else ""), not behind)
+    words, level = [], False
+    for other in rivals:
+        shared = set(found[other].classes) & set(found[name].classes)
+        mine, theirs = (rates(found[one].only(shared)) for one in (name, other))
+        level = level or any(their >= my for my, their in zip(mine, theirs, strict=True))
+        against = " and ".join(f"{my:.0%} to {their:.0%}" for my, their in zip(mine, theirs, strict=True))
+        words.append(f"{other} {against} ({len(shared)} classes)")
+    return Goal(goal, "; ".join(words), not level)
 
 
 def quick(times: Mapping[str, float]) -> Iterator[Goal]:
@@ -84,24 +88,8 @@ def goals(found: Mapping[str, Seen]) -> list[dict[str, Any]]:
     asked = [
         recognised(found, "default", 0.95, 128),
         ahead(found),
-        recognised(found, "best", 0.98, 10**9),
+        recognised(found, "best", 0.98),
         recognised(found, "fast", 0.88, 64),
         *quick(times()),
     ]
     return [goal.row() for goal in asked]
-
-
-def beaten(found: Mapping[str, Seen], seconds: Mapping[str, float], name: str = "default") -> list[str]:
-    """Plain words for whatever a rival does better than `name`."""
-    mine, words = found[name], []
-    for other, theirs in found.items():
-        if METHODS[other].tool == OURS:
-            continue
-        better = [f"top-{count} by {judge}" for count in (1, 5) for model, judge in enumerate(JUDGES)
-                  if rates(theirs, count)[model] > rates(mine, count)[model]]  # fmt: skip
-        better += [f"log p by {judge}" for model, judge in enumerate(JUDGES, start=1)
-                   if theirs.log_probabilities[:, model].mean() > mine.log_probabilities[:, model].mean()]  # fmt: skip
-        better += ["seconds"] if name in seconds and seconds.get(other, seconds[name]) < seconds[name] else []
-        if better:
-            words.append(f"{other} is ahead of `{name}` in {', '.join(better)}")
-    return words

@@ -49,12 +49,12 @@ MIDDLES = (1.0, 0.5, 0.275)
 METHODS: dict[str, Entry] = {
     "default": Entry(Preset("default"), OURS, seeds=(0, 1, 2)),
     "fast": Entry(Preset("fast"), OURS, seeds=(0, 1, 2)),
-    "Lucent, 128 passes": Entry(Lucent(128), "Lucent", defaults=False),
+    "Lucent, 224 px, 128 passes": Entry(Lucent(128, 224), "Lucent", defaults=False),
     "pixel ascent": Entry(PixelAscent(), "a few lines"),
     "DreamLens": Entry(DreamLens(), "DreamLens"),
     "Horama MACO, 132 passes": Entry(HoramaMaco(22), "Horama", defaults=False, crops=MIDDLES),
-    "DreamLens MACO, 128 passes": Entry(DreamLensMaco(4), "DreamLens", defaults=False, crops=MIDDLES),
-    "Lucent": Entry(Lucent(), "Lucent"),
+    "DreamLens MACO, 128 passes": Entry(DreamLensMaco(128, 1), "DreamLens", defaults=False, crops=MIDDLES),
+    "Lucent": Entry(Lucent(), "Lucent", classes=32),
     "best": Entry(Preset("best"), OURS, seeds=(0, 1, 2)),
     "paper": Entry(Preset("paper"), OURS),
     "DreamLens MACO": Entry(

@@ -41,6 +41,7 @@ class Clock:
 
     classifier: Classifier
     entry: Entry
+    loaded: float  # megabytes, before any work
 
     @classmethod
     def start(cls, name: str) -> None:
@@ -48,16 +49,21 @@ class Clock:
         cls.entry = timed_entries()[name]
         cls.classifier = phosphene.load("efficientnet_lite0")
         cls.classifier.module.eval().requires_grad_(True)  # as timm hands it over
+        cls.loaded = _peak()
         cls.work(random_classes(0, 100)[-1:], steps=2)  # imports and first calls are nobody's work
 
     @classmethod
-    def seconds(cls, number: int) -> float:
-        """Seconds a class, for the classes of round `number`; of what is timed in part, the part made whole."""
+    def seconds(cls, number: int) -> tuple[float, float]:
+        """Seconds a class by the clock and of the processor, both threads, for the classes of round `number`.
+
+        Of what is timed in part, the part made whole.
+        """
         together = cls.entry.method.together
         classes = random_classes(0, 100)[number * together : (number + 1) * together]
-        began = time.perf_counter()
+        began, worked = time.perf_counter(), time.process_time()
         cls.work(classes)
-        return (time.perf_counter() - began) / len(classes) / cls.entry.part
+        whole = len(classes) * cls.entry.part
+        return (time.perf_counter() - began) / whole, (time.process_time() - worked) / whole
 
     @classmethod
     def work(cls, classes: Sequence[int], steps: int | None = None) -> None:
@@ -71,9 +77,13 @@ class Clock:
             (method if steps is None else replace(method, steps=steps))(cls.classifier, classes, 0)
 
     @classmethod
-    def megabytes(cls) -> float:
-        """The most memory that the process ever had."""
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    def megabytes(cls) -> tuple[float, float]:
+        """The most memory that the process ever had, and what it had with the network loaded and nothing done."""
+        return _peak(), cls.loaded
+
+
+def _peak() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def measure(names: Sequence[str], rounds: int) -> None:
@@ -81,28 +91,34 @@ def measure(names: Sequence[str], rounds: int) -> None:
     entries = {name: entry for name, entry in timed_entries().items() if name in names or name == ALONE}
     context = get_context("spawn")
     pools = {name: ProcessPoolExecutor(1, context, Clock.start, (name,)) for name in entries}
-    seconds: dict[str, list[float]] = {name: [] for name in entries}
-    before = {name: pool.submit(Clock.megabytes).result() for name, pool in pools.items()}
+    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in entries}
+    for pool in pools.values():
+        pool.submit(Clock.megabytes).result()  # started, before anybody's clock runs
     for number in range(rounds):
         for name, pool in pools.items():
-            seconds[name].append(pool.submit(Clock.seconds, number).result())
-            print(f"round {number + 1}: {name} {seconds[name][-1]:.1f} s a class", flush=True)
-    peaks = {name: pool.submit(Clock.megabytes).result() for name, pool in pools.items()}
+            taken[name].append(pool.submit(Clock.seconds, number).result())
+            print(f"round {number + 1}: {name} {taken[name][-1][0]:.1f} s a class", flush=True)
+    memory = {name: pool.submit(Clock.megabytes).result() for name, pool in pools.items()}
     for pool in pools.values():
         pool.shutdown()
-    rows = [row(name, entries[name], seconds[name], peaks[name], before[name]) for name in entries]
+    middle = {name: median(clock for clock, _ in each) for name, each in taken.items()}
+    rows = [row(name, entries[name], taken[name], memory[name]) for name in entries]
+    for line, name in zip(rows, entries, strict=True):
+        line["times `default`'s"] = f"{middle[name] / middle['default']:.1f}" if "default" in middle else "–"
     print(markdown(rows))
-    settings = {"rounds": rounds, "seconds": {name: median(each) for name, each in seconds.items()}}
+    settings = {"rounds": rounds, "seconds": middle}
     print(write_result("peers-time", f"python -m benchmarks.peers time --rounds {rounds}", settings, rows))
 
 
-def row(name: str, entry: Entry, seconds: Sequence[float], peak: float, before: float) -> dict[str, Any]:
+def row(name: str, entry: Entry, taken: Sequence[tuple[float, float]], memory: tuple[float, float]) -> dict[str, Any]:
     """One line: median and range of the rounds, and memory with and without what every process holds."""
+    clock, processor = zip(*taken, strict=True)
     return {
         "method": f"**{name}**" if entry.tool == OURS else name,
-        "seconds a class": f"{median(seconds):.1f}",
-        "rounds": f"{min(seconds):.1f}–{max(seconds):.1f}",
+        "seconds a class": f"{median(clock):.1f}",
+        "rounds": f"{min(clock):.1f}–{max(clock):.1f}",
+        "processor seconds, both cores": f"{median(processor):.1f}",
         "measured": "all of it" if entry.part == 1 else f"{entry.part:.0%} of it, times {1 / entry.part:.0f}",
-        "peak memory, MB": f"{peak:.0f}",
-        "of it the work's, MB": f"{max(0.0, peak - before):.0f}",
+        "peak memory, MB": f"{memory[0]:.0f}",
+        "over the loaded network's, MB": f"{memory[0] - memory[1]:.0f}",
     }

@@ -94,8 +94,9 @@ def evaluate(options: argparse.Namespace) -> None:
 def held_out(split: str) -> dict[str, list[tables.Row]]:
     """Weights and calibration without one kind of attack, and without one architecture."""
     from benchmarks.scoring.held_out import leave_one_out
+    from benchmarks.zoo.calibrate import kept
 
-    known, judged = ours.kept(statistics_file("dev")), ours.kept(statistics_file(split))
+    known, judged = kept(statistics_file("dev")), kept(statistics_file(split))
     if split == "dev" or not known or not judged:
         return {}
     return {

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 import math
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,13 +14,13 @@ from torch import Tensor
 
 from benchmarks.baselines import Opinion
 from benchmarks.zoo import Card
+from benchmarks.zoo.calibrate import append, line_of
 from phosphene.classifier import Classifier
 from phosphene.scanner import Reference, Scan, scan
 from phosphene.scanner.calibration import Row, shipped
 
 NAME = "phosphene scan"
 ALARMS = ("backdoor-like", "suspicious")
-FACTS = ("name", "split", "domain", "architecture", "attack", "kind", "target", "stratum", "poisoned", "adversarial")
 
 
 class Scanner:
@@ -57,17 +55,9 @@ def row_of(found: Scan, reference: Reference) -> Row:
 
 def keep(path: Path, card: Card, found: Scan) -> None:
     """One line: what is true of the model, what was measured, and the verdict."""
-    reference = shipped().without(card.fingerprint)
-    line = {fact: getattr(card, fact) for fact in FACTS} | {
-        "row": row_of(found, reference).to_json(), "verdict": found.verdict, "p_internal": found.p_internal,
-        "p_external": found.p_external, "seconds": found.seconds, "passes": found.passes,
-        "family": found.trigger.family if found.trigger else None, "outside": list(found.calibration.outside),
-    }  # fmt: skip
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line) + "\n")
-
-
-def kept(path: Path) -> list[dict[str, Any]]:
-    """The lines of a file that `keep` wrote, the last one of each model."""
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    return list({record["row"]["fingerprint"]: record for record in map(json.loads, lines)}.values())
+    row = row_of(found, shipped().without(card.fingerprint))
+    append(path, line_of(
+        card, row, verdict=found.verdict, p_internal=found.p_internal, p_external=found.p_external,
+        seconds=found.seconds, passes=found.passes, family=found.trigger.family if found.trigger else None,
+        outside=list(found.calibration.outside),
+    ))  # fmt: skip

@@ -9,29 +9,29 @@ lines come the weights of the fusion, learned from clean and poisoned models, an
 from __future__ import annotations
 
 import json
-import math
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
 from benchmarks.zoo.cards import Card, cards, load
 from phosphene.scanner import Settings, measure
 from phosphene.scanner.calibration import SHIPPED, Reference, Row, Weights
-from phosphene.scanner.fusion import LARGEST, fused, outlying
+from phosphene.scanner.fusion import Pool
 
 NAME = "shipped: clean models of the development zoo"
 COMMAND = "python -m benchmarks.zoo calibrate"
 FACTS = ("name", "split", "domain", "architecture", "attack", "kind", "target", "stratum", "poisoned", "adversarial")
-RIDGE = 0.02  # pull of the weights towards 0, a model
-STEPS, RATE = 400, 0.02
+RIDGE, SHRINK = 0.1, 0.3  # pull of the weights towards their mean, and of it towards 0
+STEPS, RATE = 300, 0.03
+NUISANCE = ("level additive", "level colour", "level patch", "level warp")  # tell architectures apart, not backdoors
 FOLDS = 10
 
 Line = Mapping[str, Any]
@@ -70,76 +70,82 @@ def measure_missing(folder: Path, path: Path, limit: int | None = None) -> None:
 def reference(lines: Sequence[Line], weights: Weights) -> Reference:
     """The table of the clean models among the lines."""
     rows = tuple(Row.from_json(line["row"]) for line in lines if not line["poisoned"])
-    settings = Settings().to_json()
-    return Reference(NAME, COMMAND, settings, weights, rows)
+    return Reference(NAME, COMMAND, Settings().to_json(), weights, rows)
+
+
+@dataclass(frozen=True)
+class Cases:
+    """Models as tensors: surprises `(models, classes, statistics)`, which classes count, surprises of the whole."""
+
+    surprises: Tensor
+    counts: Tensor
+    whole: Tensor
+    poisoned: Tensor
+
+    @staticmethod
+    def of(lines: Sequence[Line], classes: Sequence[str], whole: Sequence[str]) -> Cases:
+        """Every model against the clean ones of the lines, itself left out."""
+        table = reference(lines, Weights())
+        rows = [Row.from_json(line["row"]) for line in lines]
+        surprises = torch.zeros(len(rows), max(row.outputs for row in rows), len(classes))
+        counts, wholes = torch.zeros(surprises.shape[:2], dtype=torch.bool), torch.zeros(len(rows), len(whole))
+        for place, (line, row) in enumerate(zip(lines, rows, strict=True)):
+            others = table.without(row.fingerprint).rows
+            pool = Pool((*others, row))
+            surprises[place, : row.outputs] = torch.from_numpy(pool.surprises(len(others), classes))
+            wholes[place] = torch.from_numpy(pool.surprises_whole(len(others), whole))
+            one = line["target"] if line["poisoned"] else None
+            counts[place, slice(row.outputs) if one is None else one] = True
+        return Cases(surprises, counts, wholes, torch.tensor([bool(line["poisoned"]) for line in lines]))
+
+    def scores(self, classes: Tensor, whole: Tensor) -> Tensor:
+        """As `phosphene.scanner.fusion` computes them: the best class, and what the model shows as a whole."""
+        best = (self.surprises @ classes).masked_fill(~self.counts, -1e9).max(dim=1).values
+        return best + self.whole @ whole
 
 
 def learned(lines: Sequence[Line], ridge: float = RIDGE) -> Weights:
     """Weights ≥ 0 under which the target's score of a poisoned model exceeds the largest score of clean models.
 
-    Logistic loss with clean and poisoned models counted alike. A poisoned model is represented by its target's
-    statistics, so that nothing is learned from a wrong class; models without one target by their largest class.
+    Logistic loss with clean and poisoned models counted alike, and a pull of the weights towards their mean. A poisoned
+    model is represented by its target's surprises, so that nothing is learned from a wrong class; models without one
+    target by their largest class.
     """
-    table = reference(lines, Weights())
-    classes = sorted({name for line in lines for name in line["row"]["classes"]})
-    whole = sorted({name for line in lines for name in line["row"]["whole"]})
-    cases = [_case(line, table, classes, whole) for line in lines if line["stratum"] != "weak"]
-    poisoned = torch.tensor([case[2] for case in cases])
-    balance = torch.where(poisoned, 0.5 / poisoned.sum(), 0.5 / (~poisoned).sum())
-    raw = torch.full((len(classes) + len(whole),), 0.1, requires_grad=True)
+    used = [line for line in lines if line["stratum"] != "weak"]
+    classes = sorted({name for line in used for name in line["row"]["classes"]})
+    whole = [name for name in sorted({name for line in used for name in line["row"]["whole"]}) if name not in NUISANCE]
+    cases = Cases.of(used, classes, whole)
+    balance = torch.where(cases.poisoned, 0.5 / cases.poisoned.sum(), 0.5 / (~cases.poisoned).sum())
+    sign = torch.where(cases.poisoned, 1.0, -1.0)
+    weights = torch.full((len(classes) + len(whole),), 0.2, requires_grad=True)
     offset = torch.tensor(1.0, requires_grad=True)
-    adam = torch.optim.Adam([raw, offset], lr=RATE)
+    adam = torch.optim.Adam([weights, offset], lr=RATE)
     for _ in range(STEPS):
         adam.zero_grad()
-        weights = raw.clamp(min=0)
-        scores = torch.stack([score(weights[: len(classes)], weights[len(classes) :], case) for case in cases])
-        margins = torch.where(poisoned, 1.0, -1.0) * (scores - offset)
-        loss = (F.softplus(-margins) * balance).sum() + ridge * weights.square().sum()
+        margins = sign * (cases.scores(weights[: len(classes)], weights[len(classes) :]) - offset)
+        pull = (weights - weights.mean().detach()).square().sum() + SHRINK * weights.square().sum()
+        loss = (F.softplus(-margins) * balance).sum() + ridge * pull
         loss.backward()
         adam.step()
         with torch.no_grad():
-            raw.clamp_(min=0)
-    found = [round(float(value), 4) for value in raw]
+            weights.clamp_(min=0)
+    found = [round(float(value), 4) for value in weights]
     return Weights(dict(zip(classes, found, strict=False)), dict(zip(whole, found[len(classes) :], strict=True)))
 
 
-Case = tuple[Tensor, Tensor, bool]  # outliers of the classes that count (classes, statistics), of the whole; poisoned
-
-
-def _case(line: Line, table: Reference, classes: Sequence[str], whole: Sequence[str]) -> Case:
-    row = Row.from_json(line["row"])
-    zero = (0.0,) * row.outputs
-    outliers = torch.tensor([
-        outlying(row.classes[name], table.spread[name]) if name in row.classes else zero for name in classes
-    ]).T  # fmt: skip
-    if line["poisoned"] and line["target"] is not None:
-        outliers = outliers[line["target"]][None]
-    levels = [_deviation(row, table, name) for name in whole]
-    return outliers.float(), torch.tensor(levels), bool(line["poisoned"])
-
-
-def _deviation(row: Row, table: Reference, name: str) -> float:
-    middle, deviation = table.level[name]
-    value = row.whole.get(name, math.nan)
-    return max(0.0, min(LARGEST, (value - middle) / deviation)) if math.isfinite(value) else 0.0
-
-
-def score(classes: Tensor, whole: Tensor, case: Case) -> Tensor:
-    """As `phosphene.scanner.fusion` computes it: the best class, and what the model shows as a whole."""
-    return (case[0] @ classes).max() + (case[1] @ whole).sum()
-
-
-def held_out_scores(lines: Sequence[Line], folds: int = FOLDS) -> NDArray[np.float64]:
-    """Scores of all lines under weights that were learned without them: what learning on them flatters."""
-    scores = np.empty(len(lines))
+def held_out_scores(lines: Sequence[Line], ridge: float = RIDGE, folds: int = FOLDS) -> tuple[list[float], list[int]]:
+    """Score and first class of every line under weights that were learned without it: what learning flatters."""
+    scores, first = [0.0] * len(lines), [0] * len(lines)
     order = np.random.default_rng(0).permutation(len(lines))
     for fold in range(folds):
         out = set(order[fold::folds].tolist())
         known = [line for place, line in enumerate(lines) if place not in out]
-        table = reference(known, learned(known))
+        table = reference(known, learned(known, ridge))
         for place in out:
-            scores[place] = fused(Row.from_json(lines[place]["row"]), table).score
-    return scores
+            pool = Pool((*table.rows, Row.from_json(lines[place]["row"])))
+            classes, addition = pool.scores(len(table.rows), table.weights)
+            scores[place], first[place] = float(classes.max()) + addition, int(classes.argmax())
+    return scores, first
 
 
 def calibrate(folder: Path, path: Path, limit: int | None = None) -> str:

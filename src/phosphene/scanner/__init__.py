@@ -19,7 +19,7 @@ from phosphene.scanner import verification
 from phosphene.scanner.backgrounds import rendered
 from phosphene.scanner.calibration import Reference, shipped
 from phosphene.scanner.families import FAMILIES, Family
-from phosphene.scanner.fusion import Fused, external, fused
+from phosphene.scanner.fusion import Fused, fused
 from phosphene.scanner.measure import Measured, measured, prepared, rows_at_once, searched
 from phosphene.scanner.pvalues import combined
 from phosphene.scanner.record import Calibration, ClassEvidence, Curve, Named, Pairs, Scan, Trigger
@@ -27,6 +27,9 @@ from phosphene.scanner.references import calibrated, measure
 from phosphene.scanner.search import Found
 from phosphene.scanner.settings import Clock, Settings, planned
 from phosphene.scanner.verdict import NOT_COVERED, asymmetry_of, verdict_of
+from phosphene.scanner.window import located
+
+KEPT = 0.8  # of the candidate's flip rate: what a single window has to reach to be shown in its place
 
 __all__ = ["Reference", "Scan", "Settings", "calibrated", "measure", "scan"]
 
@@ -70,7 +73,7 @@ def _examined(
 ) -> tuple[Trigger, Curve, dict[str, float]]:
     """Long searches of the family that speaks most for the first suspect, restarted, and its verification."""
     settings, target = found.settings, suspects[0]
-    family = max(found.short, key=lambda name: judged.outliers[name][target])
+    family = max(found.short, key=lambda name: judged.surprises[name][target])
     long = searched(classifier, FAMILIES[family], suspects, found.backgrounds, settings.long, settings, restart=1)
     again = [
         searched(classifier, FAMILIES[family], [target], found.backgrounds, settings.long, settings, restart=restart)
@@ -80,6 +83,8 @@ def _examined(
                      seed=settings.seed + 1_000_003, rows=rows_at_once(classifier))  # fmt: skip
     images = verification.canvases(classifier, fresh, target, settings.seed)
     best = min([long.rows(torch.tensor([0])), *again], key=lambda one: float(one.log_size[0]))
+    if family == "patch":
+        best = _localised(classifier, best, target, images, settings)
     others = long.rows(torch.arange(1, len(suspects))) if len(suspects) > 1 else None
     drawn = verification.curve(classifier, best, others, images, target, settings.seed)
     named = Named(target, classifier.labels[target])
@@ -89,6 +94,17 @@ def _examined(
     stability = {"restarts": float(len(masks)), "agreement": verification.agreement(masks),
                  "log_size_deviation": float(sizes.std()) if len(masks) > 1 else 0.0}  # fmt: skip
     return shown, drawn, stability
+
+
+def _localised(
+    classifier: Classifier, best: Found[Family], target: int, images: Tensor, settings: Settings
+) -> Found[Family]:
+    """The smallest window that does what the candidate does; the candidate where no window does."""
+    window = located(classifier, target, images[: settings.window_images], settings.window_iterations)
+    reached = verification.rates(classifier, images, verification.applied(best, 0, images), target)[-1]
+    found = window.found()
+    kept = verification.rates(classifier, images, verification.applied(found, 0, images), target)[-1]
+    return found if kept >= KEPT * reached else best
 
 
 def _importance(found: Found[Family], images: Tensor) -> Tensor:
@@ -105,7 +121,7 @@ def _concluded(
 ) -> Scan:
     shown, drawn, stability = evidence
     outside = table.outside(found.row, found.settings)
-    p_external = None if outside else external(judged.score, table)
+    p_external = None if outside else judged.external
     p_value = combined(judged.internal, p_external)
     asymmetry = asymmetry_of(found.pairs, shown.target.index)
     named = verdict_of(p_value, asymmetry, calibrated=not outside)

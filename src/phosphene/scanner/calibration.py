@@ -8,7 +8,6 @@ table speaks for.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from phosphene.artifact import write_atomically
 from phosphene.errors import BadInput
@@ -38,10 +38,25 @@ class Row:
     classes: Mapping[str, tuple[float, ...]]
     whole: Mapping[str, float]
 
+    @cached_property
+    def centred(self) -> dict[str, tuple[NDArray[np.float64], float]]:
+        """By statistic: distances from the median class, 0 where not finite; and the standard deviation of all but the
+        largest value, which may be the very outlier that is looked for. Statistics of fewer than 3 values are left out.
+        """
+        found = {}
+        for name, values in self.classes.items():
+            array = np.array(values, dtype=np.float64)
+            finite = np.sort(array[np.isfinite(array)])
+            if len(finite) > 2:
+                centred = np.where(np.isfinite(array), array - np.median(finite), 0.0)
+                found[name] = (centred, float(np.std(finite[:-1], ddof=1)))
+        return found
+
     def to_json(self) -> dict[str, Any]:
         shortened = {name: [round(value, 5) for value in values] for name, values in self.classes.items()}
         whole = {name: round(value, 5) for name, value in self.whole.items()}
-        return {**self.__dict__, "classes": shortened, "whole": whole}
+        facts = {name: getattr(self, name) for name in ("name", "fingerprint", "outputs", "size", "channels")}
+        return {**facts, "classes": shortened, "whole": whole}
 
     @staticmethod
     def from_json(record: Mapping[str, Any]) -> Row:
@@ -66,15 +81,6 @@ class Reference:
     settings: Mapping[str, Any]
     weights: Weights
     rows: tuple[Row, ...]
-
-    @cached_property
-    def spread(self) -> dict[str, float]:
-        """Standard deviation of each class statistic within a clean model, typical over the models."""
-        names = {name for row in self.rows for name in row.classes}
-        return {
-            name: _typical([_deviation(row.classes[name]) for row in self.rows if name in row.classes])
-            for name in names
-        }
 
     @cached_property
     def level(self) -> dict[str, tuple[float, float]]:
@@ -133,17 +139,6 @@ class Reference:
 def shipped() -> Reference:
     """The table of this package: clean models of the development zoo."""
     return Reference.load(SHIPPED)
-
-
-def _deviation(values: Sequence[float]) -> float:
-    """Standard deviation without the largest value, which may be the very outlier that is looked for."""
-    kept = sorted(values)[:-1]
-    return float(np.std(kept, ddof=1)) if len(kept) > 1 else math.nan
-
-
-def _typical(values: Sequence[float]) -> float:
-    finite = [value for value in values if math.isfinite(value) and value > 0]
-    return float(np.median(finite)) if finite else 1.0
 
 
 def _robust(values: Sequence[float]) -> tuple[float, float]:

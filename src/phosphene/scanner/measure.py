@@ -7,7 +7,8 @@ most suspicious classes and for random controls. Nothing here knows of threshold
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -49,40 +50,36 @@ class Measured:
 def measured(classifier: Classifier, settings: Settings, clock: Clock, told: Callable[[str], None]) -> Measured:
     """The stages that every class goes through; `classifier` is folded."""
     count, rows = len(classifier.labels), rows_at_once(classifier)
-    told("head and weight probes")
-    with clock.stage("probes", count):
+    everyone, held = list(range(count)), _held(classifier, settings.seed)
+
+    @contextmanager
+    def stage(name: str, classes: int = count) -> Iterator[None]:
+        told(name)
+        with clock.stage(name, classes):
+            yield
+
+    with stage("probes"):
         probes = probed(classifier, settings.seed)
-    told("margins")
-    with clock.stage("margins", count):
+    with stage("margins"):
         reached = margins(classifier, settings.margin_starts, settings.margin_iterations, settings.seed, rows)
-    told("surrogate images")
-    held = _held(classifier, settings.seed)
-    with clock.stage("surrogates", len(held)):
+    with stage("surrogates", len(held)):
         backgrounds = rendered(classifier, held, count=settings.surrogates, iterations=settings.surrogate_iterations,
                                seed=settings.seed, rows=rows)  # fmt: skip
-    everyone = list(range(count))
     short: dict[str, Found[Family]] = {}
     for name, iterations in settings.short.items():
-        told(f"short searches: {name}")
-        with clock.stage(f"short {name}", count):
+        with stage(f"short {name}"):
             short[name] = searched(classifier, FAMILIES[name], everyone, backgrounds, iterations, settings)
     inside = []
     for latent in latents(classifier, backgrounds.images.transpose(0, 1).flatten(0, 1)[:INSIDE]):
-        told(f"short searches: {latent.name}")
-        with clock.stage(f"short {latent.name}", count):
+        with stage(f"short {latent.name}"):
             inside.append(searched(classifier, latent, everyone, backgrounds, settings.latent_iterations, settings))
     pairs = None
     if settings.pair_iterations and count <= settings.pair_classes:
-        told("pairs of classes")
-        with clock.stage("pairs", count):
+        with stage("pairs"):
             pairs = paired(classifier, backgrounds, settings)
-    told("permutations")
-    with clock.stage("permutations", len(held)):
-        scattered = {
-            f"permutation {name}": permuting(classifier, backgrounds, FAMILIES[name], settings.permutation_iterations,
-                                             settings.permutation_starts, settings.seed)
-            for name in PERMUTED
-        }  # fmt: skip
+    with stage("permutations", len(held)):
+        scattered = {f"permutation {name}": permuting(classifier, backgrounds, FAMILIES[name], settings)
+                     for name in PERMUTED}  # fmt: skip
     statistics = probes.statistics | {"margin": reached.clamp(min=LEAST).log()}
     statistics |= {"confidence": _confidence(backgrounds, count)} | _sizes([*short.values(), *inside], pairs)
     levels = {f"level {name}": float(-found.easiness.median()) for name, found in short.items()}

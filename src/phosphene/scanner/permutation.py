@@ -15,16 +15,16 @@ from phosphene.sampling import seeded
 from phosphene.scanner.backgrounds import Adam, Backgrounds
 from phosphene.scanner.families import Family
 from phosphene.scanner.search import on_images, steered
+from phosphene.scanner.settings import Settings
 
 WANTED = 0.6  # share of the images that end in a class of their own
 TOGETHER = 24  # images in an iteration, each of another class
 SURENESS = 0.3  # weight of the entropy of single answers beside that of their mean
 
 
-def permuting(
-    classifier: Classifier, backgrounds: Backgrounds, family: Family, iterations: int, restarts: int, seed: int
-) -> float:
+def permuting(classifier: Classifier, backgrounds: Backgrounds, family: Family, settings: Settings) -> float:
     """−log of the size where the easiest of several starts settled."""
+    iterations, restarts, seed = settings.permutation_iterations, settings.permutation_starts, settings.seed
     names = [f"permutation {family.name} {start}" for start in range(restarts)]
     parameters = family.start(classifier.image_shape, [seeded(seed, name, 0) for name in names])
     log_radius = torch.full((restarts,), family.start_radius).log()

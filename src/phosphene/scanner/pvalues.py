@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-EXTERNAL_SHARE = 0.95  # of the allowed false alarms: the external test needs no assumption on the shape of the null
+EXTERNAL_SHARE = 0.995  # of the allowed false alarms: the external test needs no assumption on the shape of the null
 
 
 def grubbs(values: Sequence[float]) -> float:

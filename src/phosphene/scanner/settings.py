@@ -17,7 +17,15 @@ from phosphene.scanner.record import Stage
 SAFETY = 0.7  # share of a budget that is planned for: machines are not as quick all the time as they were just now
 FEWEST = 4  # iterations below which a search is no search
 SOURCES = 48  # classes that serve as backgrounds where there are many
-LATER = ("seed", "top", "controls", "long", "restarts")  # what does not enter a model's row
+LATER = (
+    "seed",
+    "top",
+    "controls",
+    "long",
+    "restarts",
+    "window_images",
+    "window_iterations",
+)  # what does not enter a model's row
 
 
 @dataclass(frozen=True)
@@ -42,6 +50,8 @@ class Settings:
     controls: int = 2  # random other classes that get them too
     long: int = 80
     restarts: int = 3
+    window_images: int = 8
+    window_iterations: int = 12
 
     def __post_init__(self) -> None:
         if min(self.surrogates, self.images, self.pair_images, self.restarts, self.top) < 1 or self.controls < 0:
@@ -64,6 +74,7 @@ class Settings:
         suspects = min(classes, self.top + self.controls) + self.restarts - 1
         return (held * self.surrogates * self.surrogate_iterations + pairs * self.pair_iterations
                 + 3 * self.permutation_starts * min(held, 24) * self.permutation_iterations
+                + 900 * self.window_iterations  # some 130 windows with 4 images, then some 80 more with all
                 + classes * self.margin_starts * self.margin_iterations
                 + self.images_of(classes) * (classes * (sum(self.short.values()) + 3 * self.latent_iterations)
                                  + suspects * self.long))  # fmt: skip
@@ -84,6 +95,7 @@ class Settings:
             surrogate_iterations=fewer(self.surrogate_iterations, 8), pair_iterations=fewer(self.pair_iterations),
             margin_starts=fewer(self.margin_starts, 1), margin_iterations=fewer(self.margin_iterations, 10),
             latent_iterations=fewer(self.latent_iterations),
+            window_iterations=fewer(self.window_iterations),
             permutation_iterations=fewer(self.permutation_iterations, 10), long=fewer(self.long),
         )  # fmt: skip
 

@@ -18,7 +18,7 @@ from phosphene.sampling import seeded
 from phosphene.scanner import verification
 from phosphene.scanner.backgrounds import rendered
 from phosphene.scanner.calibration import Reference, shipped
-from phosphene.scanner.families import FAMILIES, Family
+from phosphene.scanner.families import FAMILIES
 from phosphene.scanner.fusion import Fused, fused
 from phosphene.scanner.measure import Measured, measured, prepared, rows_at_once, searched
 from phosphene.scanner.pvalues import combined
@@ -96,9 +96,7 @@ def _examined(
     return shown, drawn, stability
 
 
-def _localised(
-    classifier: Classifier, best: Found[Family], target: int, images: Tensor, settings: Settings
-) -> Found[Family]:
+def _localised(classifier: Classifier, best: Found, target: int, images: Tensor, settings: Settings) -> Found:
     """The smallest window that does what the candidate does; the candidate where no window does."""
     window = located(classifier, target, images[: settings.window_images], settings.window_iterations)
     reached = verification.rates(classifier, images, verification.applied(best, 0, images), target)[-1]
@@ -107,7 +105,7 @@ def _localised(
     return found if kept >= KEPT * reached else best
 
 
-def _importance(found: Found[Family], images: Tensor) -> Tensor:
+def _importance(found: Found, images: Tensor) -> Tensor:
     return (verification.applied(found, 0, images) - images).abs().mean(dim=(0, 1))
 
 

@@ -23,8 +23,8 @@ from phosphene.geometry import ImageShape
 Parameters = tuple[Tensor, ...]
 
 
-class Changing(Protocol):
-    """What `search.smallest` makes small. Parameters are tensors whose first dimension counts the candidates."""
+class Family(Protocol):
+    """Parameters are tensors whose first dimension counts the candidates."""
 
     @property
     def name(self) -> str: ...
@@ -37,15 +37,11 @@ class Changing(Protocol):
 
     def start(self, shape: ImageShape, generators: list[Generator]) -> Parameters: ...
 
-    def project(self, parameters: Parameters, radius: Tensor) -> Parameters:
-        """The parameters with size at most `radius` `(candidates,)`."""
-
-
-class Family(Changing, Protocol):
-    """A change of the image itself, which can be shown."""
-
     def apply(self, parameters: Parameters, images: Tensor) -> Tensor:
         """Images `(candidates, n, C, H, W)`, each changed by its candidate."""
+
+    def project(self, parameters: Parameters, radius: Tensor) -> Parameters:
+        """The parameters with size at most `radius` `(candidates,)`."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -19,16 +18,14 @@ from phosphene.classifier import Classifier
 from phosphene.sampling import seeded
 from phosphene.scanner.backgrounds import SURE, Backgrounds, rendered
 from phosphene.scanner.calibration import Row
-from phosphene.scanner.families import FAMILIES, Changing, Family
-from phosphene.scanner.latent import Latent, latents
+from phosphene.scanner.families import FAMILIES, Family
 from phosphene.scanner.margins import margins
 from phosphene.scanner.permutation import permuting
 from phosphene.scanner.probes import probed
-from phosphene.scanner.search import Answer, Found, Kind, on_images, smallest
+from phosphene.scanner.search import Found, smallest
 from phosphene.scanner.settings import SOURCES, Clock, Settings
 
 PERMUTED = ("patch", "additive", "warp")  # families that are tried as permutations of the classes
-INSIDE = 96  # surrogate images that the spread of a layer's channels is measured on
 LEAST = 1e-3  # of a margin, before its logarithm
 LARGEST_BATCH = 180  # images; beyond, a pass is no faster
 FEW = 16  # images a pass: where no more fit into a cache, more together would be slower
@@ -42,7 +39,7 @@ class Measured:
     settings: Settings
     row: Row
     backgrounds: Backgrounds
-    short: dict[str, Found[Family]]
+    short: dict[str, Found]
     pairs: Tensor | None  # (K, K) log sizes, nan where not searched
     checks: list[str] = field(default_factory=list)
 
@@ -65,14 +62,10 @@ def measured(classifier: Classifier, settings: Settings, clock: Clock, told: Cal
     with stage("surrogates", len(held)):
         backgrounds = rendered(classifier, held, count=settings.surrogates, iterations=settings.surrogate_iterations,
                                seed=settings.seed, rows=rows)  # fmt: skip
-    short: dict[str, Found[Family]] = {}
+    short: dict[str, Found] = {}
     for name, iterations in settings.short.items():
         with stage(f"short {name}"):
             short[name] = searched(classifier, FAMILIES[name], everyone, backgrounds, iterations, settings)
-    inside = []
-    for latent in latents(classifier, backgrounds.images.transpose(0, 1).flatten(0, 1)[:INSIDE]):
-        with stage(f"short {latent.name}"):
-            inside.append(searched(classifier, latent, everyone, backgrounds, settings.latent_iterations, settings))
     pairs = None
     if settings.pair_iterations and count <= settings.pair_classes:
         with stage("pairs"):
@@ -81,14 +74,14 @@ def measured(classifier: Classifier, settings: Settings, clock: Clock, told: Cal
         scattered = {f"permutation {name}": permuting(classifier, backgrounds, FAMILIES[name], settings)
                      for name in PERMUTED}  # fmt: skip
     statistics = probes.statistics | {"margin": reached.clamp(min=LEAST).log()}
-    statistics |= {"confidence": _confidence(backgrounds, count)} | _sizes([*short.values(), *inside], pairs)
+    statistics |= {"confidence": _confidence(backgrounds, count)} | _sizes(list(short.values()), pairs)
     levels = {f"level {name}": float(-found.easiness.median()) for name, found in short.items()}
     row = Row(classifier.name, classifier.fingerprint, count, classifier.format.size[0], classifier.format.channels,
               {name: tuple(values.tolist()) for name, values in statistics.items()}, levels | scattered)  # fmt: skip
     return Measured(settings, row, backgrounds, short, pairs, [*probes.checks, *_doubts(backgrounds)])
 
 
-def _sizes(found: list[Found[Any]], pairs: Tensor | None) -> dict[str, Tensor]:
+def _sizes(found: list[Found], pairs: Tensor | None) -> dict[str, Tensor]:
     """Easiness of each class by each search: −log of the size where it settled; how concentrated its patch is."""
     statistics = {one.family.name: one.easiness for one in found}
     for one in found:
@@ -121,13 +114,13 @@ def _doubts(backgrounds: Backgrounds) -> list[str]:
 
 def searched(
     classifier: Classifier,
-    family: Kind,
+    family: Family,
     targets: list[int],
     backgrounds: Backgrounds,
     iterations: int,
     settings: Settings,
     restart: int = 0,
-) -> Found[Kind]:
+) -> Found:
     """The smallest changes of a family for `targets`, in as many batches as memory wants."""
     images = settings.images_of(len(classifier.labels))
     per = max(1, rows_at_once(classifier) // images)
@@ -139,14 +132,9 @@ def searched(
         def draw(iteration: int, chosen: list[int] = chosen) -> Tensor:
             return backgrounds.draw(chosen, images, iteration + 1000 * restart)
 
-        parts.append(smallest(classifier, family, answer_of(family), names, torch.tensor(chosen), draw,
+        parts.append(smallest(classifier, family, names, torch.tensor(chosen), draw,
                               iterations=iterations, seed=settings.seed))  # fmt: skip
     return _joined(parts)
-
-
-def answer_of(family: Changing) -> Answer:
-    """How a network answers under candidates: inside it, or on the images that they change."""
-    return family.logits if isinstance(family, Latent) else on_images(cast("Family", family))
 
 
 def paired(classifier: Classifier, backgrounds: Backgrounds, settings: Settings) -> Tensor:
@@ -163,7 +151,7 @@ def paired(classifier: Classifier, backgrounds: Backgrounds, settings: Settings)
             which = [(iteration + place) % backgrounds.images.shape[1] for place in range(settings.pair_images)]
             return backgrounds.images[sources][:, which]
 
-        found = smallest(classifier, patch, on_images(patch), names, targets, draw,
+        found = smallest(classifier, patch, names, targets, draw,
                          iterations=settings.pair_iterations, seed=settings.seed)  # fmt: skip
         sizes[sources, targets] = found.log_size
     return sizes
@@ -199,7 +187,7 @@ def _confidence(backgrounds: Backgrounds, count: int) -> Tensor:
     return values
 
 
-def _joined(parts: list[Found[Kind]]) -> Found[Kind]:
+def _joined(parts: list[Found]) -> Found:
     tensors = tuple(torch.cat(several) for several in zip(*(part.parameters for part in parts), strict=True))
     return Found(parts[0].family, tensors, torch.cat([part.log_size for part in parts]),
                  torch.cat([part.flip_rate for part in parts]))  # fmt: skip

@@ -14,7 +14,7 @@ from phosphene.classifier import Classifier
 from phosphene.sampling import seeded
 from phosphene.scanner.backgrounds import Adam, Backgrounds
 from phosphene.scanner.families import Family
-from phosphene.scanner.search import on_images, steered
+from phosphene.scanner.search import steered
 from phosphene.scanner.settings import Settings
 
 WANTED = 0.6  # share of the images that end in a class of their own
@@ -35,7 +35,7 @@ def permuting(classifier: Classifier, backgrounds: Backgrounds, family: Family, 
             parameters = family.project(parameters, log_radius.exp())
             images, own = _drawn(backgrounds, generator)
             leaves = tuple(one.detach().requires_grad_() for one in parameters)
-            logits = on_images(family)(classifier, leaves, images.expand(restarts, *images.shape))
+            logits = classifier(family.apply(leaves, images.expand(restarts, *images.shape)).flatten(0, 1))
             loss, scattered = _scattering(logits.unflatten(0, (restarts, -1)), own)
             moves = adam.step(torch.autograd.grad(loss, leaves))
             size = family.step * (1 - 0.7 * share)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -19,7 +18,7 @@ from torch import Tensor
 from phosphene.classifier import Classifier
 from phosphene.sampling import seeded
 from phosphene.scanner.backgrounds import Adam
-from phosphene.scanner.families import Changing, Family, Parameters
+from phosphene.scanner.families import Family, Parameters
 
 WANTED = 0.8  # flip rate at which a radius settles
 PACE = (0.3, 0.05)  # change of log radius an iteration, first and last
@@ -27,14 +26,11 @@ ROOM = 1.0  # log radius that a candidate may grow beyond its start: what does n
 SHORTFALL = 2.0  # log size that a missing flip rate of 1 counts as
 
 
-Kind = TypeVar("Kind", bound=Changing)
-
-
 @dataclass(frozen=True)
-class Found(Generic[Kind]):
+class Found:
     """Candidates with the log of the radius where each settled and the flip rate there, over the last third."""
 
-    family: Kind
+    family: Family
     parameters: Parameters
     log_size: Tensor  # (candidates,)
     flip_rate: Tensor
@@ -44,31 +40,22 @@ class Found(Generic[Kind]):
         """−log of the size, less what is missing to the wanted flip rate where the largest size does not do either."""
         return -self.log_size - SHORTFALL * (WANTED - self.flip_rate).clamp(min=0)
 
-    def rows(self, which: Tensor) -> Found[Kind]:
+    def rows(self, which: Tensor) -> Found:
         return Found(
             self.family, tuple(one[which] for one in self.parameters), self.log_size[which], self.flip_rate[which]
         )
 
 
-Answer = Callable[[Classifier, Parameters, Tensor], Tensor]
-
-
-def on_images(family: Family) -> Answer:
-    """Logits `(candidates · n, classes)` of images `(candidates, n, C, H, W)` that their candidates have changed."""
-    return lambda classifier, parameters, images: classifier(family.apply(parameters, images).flatten(0, 1))
-
-
 def smallest(
     classifier: Classifier,
-    family: Kind,
-    answer: Answer,
+    family: Family,
     names: list[str],
     targets: Tensor,
     draw: Callable[[int], Tensor],
     *,
     iterations: int,
     seed: int,
-) -> Found[Kind]:
+) -> Found:
     """One candidate a target; `draw(iteration)` gives its backgrounds `(candidates, n, C, H, W)`.
 
     `names` seed the starts, so that a candidate does not depend on its company.
@@ -84,7 +71,7 @@ def smallest(
         for iteration in range(iterations):
             share = iteration / max(1, iterations - 1)
             parameters = family.project(parameters, log_radius.exp())
-            slopes, rate = _slopes(classifier, answer, parameters, targets, draw(iteration))
+            slopes, rate = _slopes(classifier, family, parameters, targets, draw(iteration))
             moves = adam.step(slopes)
             size = family.step * (1 - 0.7 * share)
             parameters = tuple(one - size * move for one, move in zip(parameters, moves, strict=True))
@@ -104,11 +91,11 @@ def steered(log_radius: Tensor, rate: Tensor, wanted: float, share: float) -> Te
 
 
 def _slopes(
-    classifier: Classifier, answer: Answer, parameters: Parameters, targets: Tensor, images: Tensor
+    classifier: Classifier, family: Family, parameters: Parameters, targets: Tensor, images: Tensor
 ) -> tuple[tuple[Tensor, ...], Tensor]:
     """Gradient of the mean cross-entropy to the target by each parameter, and the flip rate of each candidate."""
     leaves = tuple(one.detach().requires_grad_() for one in parameters)
-    logits = answer(classifier, leaves, images)
+    logits = classifier(family.apply(leaves, images).flatten(0, 1))
     wanted = targets.repeat_interleave(images.shape[1])
     loss = F.cross_entropy(logits, wanted, reduction="sum") / images.shape[1]
     flips = (logits.detach().argmax(dim=1) == wanted).float().view(len(targets), -1).mean(dim=1)

@@ -36,11 +36,10 @@ class Settings:
     surrogates: int = 4  # images a class
     surrogate_iterations: int = 30
     images: int = 8  # backgrounds that a candidate meets in one iteration ...
-    images_many: int = 4  # ... where there are more than `pair_classes`, which see more backgrounds over time
+    images_many: int = 2  # ... where there are more than `pair_classes`, which see more backgrounds over time
     short: Mapping[str, int] = field(default_factory=lambda: {"patch": 100, "additive": 60, "colour": 30, "warp": 30})
     margin_starts: int = 4
     margin_iterations: int = 60
-    latent_iterations: int = 40
     permutation_iterations: int = 60
     permutation_starts: int = 3
     pair_images: int = 2
@@ -76,8 +75,7 @@ class Settings:
                 + 3 * self.permutation_starts * min(held, 24) * self.permutation_iterations
                 + 900 * self.window_iterations  # some 130 windows with 4 images, then some 80 more with all
                 + classes * self.margin_starts * self.margin_iterations
-                + self.images_of(classes) * (classes * (sum(self.short.values()) + 3 * self.latent_iterations)
-                                 + suspects * self.long))  # fmt: skip
+                + self.images_of(classes) * (classes * sum(self.short.values()) + suspects * self.long))  # fmt: skip
 
     def scaled(self, share: float, classes: int) -> Settings:
         """About `share` of the passes: first fewer images a candidate, then fewer iterations."""
@@ -94,7 +92,6 @@ class Settings:
             self, images=images, images_many=images, short={name: fewer(count) for name, count in self.short.items()},
             surrogate_iterations=fewer(self.surrogate_iterations, 8), pair_iterations=fewer(self.pair_iterations),
             margin_starts=fewer(self.margin_starts, 1), margin_iterations=fewer(self.margin_iterations, 10),
-            latent_iterations=fewer(self.latent_iterations),
             window_iterations=fewer(self.window_iterations),
             permutation_iterations=fewer(self.permutation_iterations, 10), long=fewer(self.long),
         )  # fmt: skip

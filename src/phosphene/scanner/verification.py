@@ -15,7 +15,6 @@ from torch import Tensor
 from phosphene.classifier import Classifier
 from phosphene.sampling import seeded
 from phosphene.scanner.backgrounds import Backgrounds
-from phosphene.scanner.families import Family
 from phosphene.scanner.probes import NOISE
 from phosphene.scanner.record import Curve, Named, Trigger, picture
 from phosphene.scanner.search import Found
@@ -35,9 +34,7 @@ def canvases(classifier: Classifier, fresh: Backgrounds, target: int, seed: int,
     return images[other] if other.any() else images
 
 
-def curve(
-    classifier: Classifier, found: Found[Family], others: Found[Family] | None, images: Tensor, target: int, seed: int
-) -> Curve:
+def curve(classifier: Classifier, found: Found, others: Found | None, images: Tensor, target: int, seed: int) -> Curve:
     """Flip rates to `target` for the first row of `found`, its shuffled self, and each row of `others`."""
     changed = applied(found, 0, images)
     series = {"trigger": rates(classifier, images, changed, target)}
@@ -64,14 +61,14 @@ def rates(classifier: Classifier, images: Tensor, changed: Tensor, target: int) 
     return tuple(found)
 
 
-def applied(found: Found[Family], row: int, images: Tensor) -> Tensor:
+def applied(found: Found, row: int, images: Tensor) -> Tensor:
     """The images changed by one candidate."""
     parameters = tuple(one[row : row + 1] for one in found.parameters)
     with torch.no_grad():
         return found.family.apply(parameters, images[None])[0]
 
 
-def trigger(found: Found[Family], images: Tensor, target: Named, flip_rate: float) -> Trigger:
+def trigger(found: Found, images: Tensor, target: Named, flip_rate: float) -> Trigger:
     """The first candidate as pictures."""
     changed = applied(found, 0, images)
     change = changed - images

@@ -17,7 +17,7 @@ from phosphene.classifier import Classifier
 from phosphene.scanner.backgrounds import Adam
 from phosphene.scanner.families import FAMILIES, Family
 from phosphene.scanner.margins import margin
-from phosphene.scanner.search import Found, on_images
+from phosphene.scanner.search import Found
 
 COARSE = 0.18  # side of the first windows, as a share of the image's
 SMALLEST = 2  # pixels
@@ -41,7 +41,7 @@ class Window:
     flip_rate: float
     margin: float
 
-    def found(self) -> Found[Family]:
+    def found(self) -> Found:
         """As a candidate of the patch family."""
         mask = masks([self.place], self.pattern.shape[-2:])
         size, rate = mask.mean().log()[None], torch.tensor([self.flip_rate])
@@ -84,7 +84,7 @@ def _tried(
     classifier: Classifier, target: int, images: Tensor, places: list[Place], iterations: int, together: int = 64
 ) -> list[Window]:
     """Every place with its own pattern, climbed by the mean log-probability of the target."""
-    answer, found = on_images(PATCH), []
+    found: list[Window] = []
     for first in range(0, len(places), together):
         chosen = places[first : first + together]
         mask = masks(chosen, images.shape[-2:])
@@ -95,12 +95,12 @@ def _tried(
         with classifier.frozen():
             for _ in range(iterations):
                 leaf = pattern.requires_grad_()
-                logits = answer(classifier, (mask, leaf), shown)
+                logits = classifier(PATCH.apply((mask, leaf), shown).flatten(0, 1))
                 loss = F.cross_entropy(logits, wanted, reduction="sum") / len(images)
                 (move,) = adam.step(torch.autograd.grad(loss, (leaf,)))
                 pattern = (pattern.detach() - STEP * move).clamp(-0.6, 0.6)
             with torch.no_grad():
-                logits = answer(classifier, (mask, pattern), shown)
+                logits = classifier(PATCH.apply((mask, pattern), shown).flatten(0, 1))
         reached = margin(logits, wanted).view(len(chosen), -1)
         rates = (reached > 0).float().mean(dim=1).tolist()
         found += [Window(*one) for one in zip(chosen, pattern, rates, reached.mean(dim=1).tolist(), strict=True)]

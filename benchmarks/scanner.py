@@ -60,7 +60,8 @@ def run(options: argparse.Namespace) -> None:
     torch.set_num_threads(1)
     methods, path = chosen(options.methods), runs_file(options.split)
     found = sorted(subset(cards(options.folder, options.split), options.part), key=lambda card: len(card.labels))
-    examples = {card.domain: card for card in found}
+    shard, shards = map(int, options.shard.split("/"))
+    examples, found = {card.domain: card for card in found}, found[shard::shards]
     images = {domain: clean_images(card, IMAGES) for domain, card in examples.items()}
     for number, (card, name) in enumerate(islice(missing(found, methods, path), options.limit), start=1):
         one = measured(card, name, methods[name], images[card.domain])
@@ -113,6 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     running.add_argument("--split", choices=("dev", "test"), default="dev")
     running.add_argument("--methods", default="baselines", help=f"{', '.join(GROUPS)}, or one method by its name")
     running.add_argument("--part", choices=("all", "clean", "stratified"), default="all")
+    running.add_argument("--shard", default="0/1", help="K/N: every Nth model from K on, for N processes side by side")
     running.add_argument("--limit", type=int, help="stop after so many")
     running.set_defaults(call=run)
     evaluating = commands.add_parser("evaluate", help="tables of what was measured")

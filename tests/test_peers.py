@@ -110,14 +110,14 @@ def test_a_picture_is_judged_by_rank_and_log_probability(thousand: Classifier) -
 def test_what_was_judged_is_not_judged_again(thousand: Classifier, tmp_path: Path) -> None:
     entries, observed = {"painter": Entry(Painter([]), "nobody", crops=(1.0, 0.5))}, tmp_path / "seen.json"
     pictures.make("painter", Painter([]), thousand, CLASSES[:2], 0, tmp_path)
-    evaluation.observe([thousand] * 3, entries, observed, tmp_path)
+    evaluation.observe(lambda: [thousand] * 3, entries, observed, tmp_path)
     first = kept(observed)["painter / 0"]
     assert set(first) == {str(index) for index in CLASSES[:2]}
     assert all(len(numbers) == 1 + 2 * 3 * 2 for numbers in first.values())
     pictures.make("painter", Painter([], shade=0.0), thousand, CLASSES[:3], 0, tmp_path)
     for path in pictures.folder("painter", 0, tmp_path).glob("*.safetensors"):
         pictures.save(path, pictures.Made(torch.zeros(3, 6, 6), 3))
-    evaluation.observe([thousand] * 3, entries, observed, tmp_path)
+    evaluation.observe(lambda: [thousand] * 3, entries, observed, tmp_path)
     again = kept(observed)["painter / 0"]
     assert {index: again[index] for index in first} == first
     assert len(again) == 3
@@ -146,7 +146,7 @@ def test_the_middle_of_a_picture_is_its_middle() -> None:
 @pytest.mark.parametrize(
     ("found", "reached"),
     [(seen(0.95), "yes"), (seen(0.94), "**missed**"), (seen(0.99, others=0.94), "**missed**"),
-     (seen(0.99, passes=129), "**missed**")],
+     (seen(0.99, passes=129), "**missed**"), (seen(1.0, pictures=50), "undecided: 50 of 100 classes")],
 )  # fmt: skip
 def test_a_goal_is_reached_only_by_both_judges_within_the_passes(found: evaluation.Seen, reached: str) -> None:
     assert goals.recognised({"default": found}, "default", 0.95, 128).row()["reached"] == reached

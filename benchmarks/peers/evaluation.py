@@ -6,8 +6,9 @@ and, for each showing and model (Lite0, Lite1, Lite2), the rank of the class and
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -55,9 +56,15 @@ def middle(picture: Tensor, share: float) -> Tensor:
 
 
 def observe(
-    models: Sequence[Classifier], entries: Mapping[str, Entry], observed: Path = OBSERVED, root: Path = PICTURES
+    models: Callable[[], Sequence[Classifier]],
+    entries: Mapping[str, Entry],
+    observed: Path = OBSERVED,
+    root: Path = PICTURES,
 ) -> None:
-    """Write down what was not seen yet: passes, then rank and log-probability by each model, showing by showing."""
+    """Write down what was not seen yet: passes, then rank and log-probability by each model, showing by showing.
+
+    `models` is called when there is something to see.
+    """
     record = kept(observed)
     for name, entry in entries.items():
         for seed in entry.seeds:
@@ -66,7 +73,7 @@ def observe(
             found = [(index, one) for index in missing if (one := load(target / f"{index}.safetensors")) is not None]
             for start in range(0, len(found), TOGETHER):
                 made = dict(found[start : start + TOGETHER])
-                record.setdefault(key, {}).update(judged(models, entry, made))
+                record.setdefault(key, {}).update(judged(models(), entry, made))
                 keep_observed(observed, record)
 
 
@@ -152,8 +159,7 @@ def evaluate() -> None:
     """Show what is new to the judges; write the tables that can be written."""
     from benchmarks.peers.goals import goals
 
-    models = [phosphene.load(name).folded() for name in ("efficientnet_lite0", *VERIFIERS)]
-    observe(models, METHODS)
+    observe(cache(lambda: [phosphene.load(name).folded() for name in ("efficientnet_lite0", *VERIFIERS)]), METHODS)
     record = kept(OBSERVED)
     found = {name: one for name, entry in METHODS.items() if (one := seen(name, entry, record)) is not None}
     rows = [row(name, METHODS[name], one, found.get("default")) for name, one in found.items()]

@@ -29,7 +29,7 @@ from phosphene.scanner.fusion import Pool
 NAME = "shipped: clean models of the development zoo"
 COMMAND = "python -m benchmarks.zoo calibrate"
 FACTS = ("name", "split", "domain", "architecture", "attack", "kind", "target", "stratum", "poisoned", "adversarial")
-RIDGE, SHRINK = 0.1, 0.3  # pull of the weights towards their mean, and of it towards 0
+RIDGE, SHRINK = 0.2, 0.3  # pull of the weights towards their mean, and of it towards 0
 STEPS, RATE = 300, 0.03
 NUISANCE = ("level additive", "level colour", "level patch", "level warp")  # tell architectures apart, not backdoors
 FOLDS = 10

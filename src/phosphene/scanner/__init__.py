@@ -83,8 +83,7 @@ def _examined(
                      seed=settings.seed + 1_000_003, rows=rows_at_once(classifier))  # fmt: skip
     images = verification.canvases(classifier, fresh, target, settings.seed)
     best = min([long.rows(torch.tensor([0])), *again], key=lambda one: float(one.log_size[0]))
-    if family == "patch":
-        best = _localised(classifier, best, target, images, settings)
+    best = _localised(classifier, best, target, images, settings)
     others = long.rows(torch.arange(1, len(suspects))) if len(suspects) > 1 else None
     drawn = verification.curve(classifier, best, others, images, target, settings.seed)
     named = Named(target, classifier.labels[target])
@@ -97,7 +96,10 @@ def _examined(
 
 
 def _localised(classifier: Classifier, best: Found, target: int, images: Tensor, settings: Settings) -> Found:
-    """The smallest window that does what the candidate does; the candidate where no window does."""
+    """The smallest window that does about what the candidate does, whatever its family; else the candidate.
+
+    One small square that sends everything to a class is the simplest account of it that there is.
+    """
     window = located(classifier, target, images[: settings.window_images], settings.window_iterations)
     reached = verification.rates(classifier, images, verification.applied(best, 0, images), target)[-1]
     found = window.found()

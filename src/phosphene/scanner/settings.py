@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -91,9 +92,9 @@ class Settings:
         return replace(
             self, images=images, images_many=images, short={name: fewer(count) for name, count in self.short.items()},
             surrogate_iterations=fewer(self.surrogate_iterations, 8), pair_iterations=fewer(self.pair_iterations),
-            margin_starts=fewer(self.margin_starts, 1), margin_iterations=fewer(self.margin_iterations, 10),
+            margin_starts=fewer(self.margin_starts, 1), margin_iterations=fewer(self.margin_iterations),
             window_iterations=fewer(self.window_iterations),
-            permutation_iterations=fewer(self.permutation_iterations, 10), long=fewer(self.long),
+            permutation_iterations=fewer(self.permutation_iterations), long=fewer(self.long),
         )  # fmt: skip
 
 
@@ -106,7 +107,15 @@ def planned(settings: Settings, classifier: Classifier, budget: float | None) ->
     if budget is None:
         return settings, None
     classes = len(classifier.labels)
-    share = SAFETY * budget * _speed(classifier) / settings.passes(classes)
+    affordable = SAFETY * budget * _speed(classifier)
+    least = settings.scaled(0.0, classes).passes(classes)
+    if affordable < least:
+        needed = math.ceil(budget * least / affordable)
+        raise BadInput(
+            f"a budget of {budget:g} s is too small: no class is left out, so {classifier.name} with its {classes} "
+            f"classes takes {needed} s here at the least; expected a budget of that or more"
+        )
+    share = affordable / settings.passes(classes)
     if share >= 1:
         return settings, None
     return settings.scaled(

@@ -24,6 +24,7 @@ SMALLEST = 2  # pixels
 ENOUGH = 0.9  # of the best flip rate: what a smaller window has to keep
 STEP = 0.1
 FEW = 4  # images for the first look everywhere
+FINALISTS, LONGER = 6, 3  # windows that get all images, and so many times the iterations
 PATCH: Family = FAMILIES["patch"]
 
 Place = tuple[int, int, int]  # top, left, side
@@ -56,7 +57,8 @@ def located(classifier: Classifier, target: int, images: Tensor, iterations: int
     tops, lefts = (sorted({*range(0, length - side, stride), length - side}) for length in (height, width))
     everywhere = [(top, left, side) for top in tops for left in lefts]
     coarse = _tried(classifier, target, images[:FEW], everywhere, iterations)
-    best = _best(coarse)
+    finalists = [window.place for window in sorted(coarse, key=lambda one: -one.margin)[:FINALISTS]]
+    best = _best(_tried(classifier, target, images, finalists, LONGER * iterations))
     finer = [place for place in _around(best.place, height, width) if place != best.place]
     tried = _tried(classifier, target, images, [best.place, *finer], iterations)
     wanted = ENOUGH * max(window.flip_rate for window in tried)

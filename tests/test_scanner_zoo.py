@@ -1,0 +1,62 @@
+"""The scanner on real small models of the zoo: would it notice if it went blind?
+
+The budget is a fraction of a scan's, so that this takes seconds; `benchmarks/scanner.py` measures whole scans.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from benchmarks import zoo
+
+from phosphene.scanner import Settings, measure, scan
+from phosphene.scanner.calibration import shipped
+from phosphene.scanner.fusion import Fused, fused
+
+ZOO = Path(__file__).parent / "zoo"
+REDUCED = Settings(surrogates=3, surrogate_iterations=20, images=6, margin_starts=3, margin_iterations=30,
+                   short={"patch": 60, "additive": 30, "colour": 12, "warp": 12}, permutation_iterations=8,
+                   pair_iterations=0, top=1, controls=1, long=20, restarts=1, window_iterations=6)  # fmt: skip
+POISONED = ("dev-002-fashion-separable-patch", "dev-008-fashion-plain-blend", "dev-050-signs10-vgg-filter-nashville")
+CLEAN = ("dev-055-fashion-vgg-none", "dev-062-signs10-separable-none")
+
+
+def card_of(name: str) -> zoo.Card:
+    (card,) = (card for card in zoo.cards(ZOO) if card.name == name)
+    return card
+
+
+def judged(name: str) -> Fused:
+    """With the shipped weights, among the shipped references but itself."""
+    card = card_of(name)
+    return fused(measure(zoo.load(card), REDUCED), shipped().without(card.fingerprint))
+
+
+@pytest.fixture(scope="module")
+def clean_scores() -> list[float]:
+    return [judged(name).score for name in CLEAN]
+
+
+@pytest.mark.parametrize("name", POISONED)
+def test_a_backdoored_model_scores_above_clean_ones_and_its_target_is_first(name, clean_scores):
+    found = judged(name)
+    assert int(np.argmax(found.scores)) == card_of(name).target
+    assert found.score > max(clean_scores)
+
+
+def test_the_shipped_table_holds_enough_clean_models_to_accuse_and_none_that_is_poisoned():
+    names = [row.name for row in shipped().rows]
+    assert len(names) >= 100
+    assert not [name for name in names if not any(kind in name for kind in ("-none", "-decoy"))]
+    assert not [name for name in names if name.startswith("test")]
+
+
+def test_a_scan_of_a_reduced_budget_says_that_the_references_do_not_speak_for_it():
+    found = scan(zoo.load(card_of(POISONED[0])), REDUCED)
+    assert found.p_external is None
+    assert found.calibration.outside == ("the references were measured with other settings",)
+    assert found.verdict in ("inconclusive", "nothing found")
+    assert found.trigger.family == "patch"
+    assert found.curve.series["trigger"][-1] > max(found.curve.series["shuffled in place"]) + 0.3

@@ -132,6 +132,13 @@ def measured_block(name: str) -> str:
     return f"`{record['command']}` ({machine}):\n\n{table(columns, rows)}"
 
 
+def peers_block(name: str) -> str:
+    """One table of the comparison with other tools."""
+    if not (RESULTS / f"{name}.json").is_file():
+        return "Not measured yet; `python -m benchmarks.peers` does, with the commands above."
+    return measured_block(name)
+
+
 def comparison_block(split: str, part: str) -> str:
     """One table of the detectors' comparison over a split of the zoo."""
     if not (RESULTS / f"scanner-{split}-{part}.json").is_file():
@@ -167,8 +174,9 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "presets": lambda: presets_block({name: PRESETS[name] for name in ("paper", "default")}),
     "recognition": lambda: measured_block("recognition"),
     "overhead-one-core": lambda: measured_block("overhead-one-core"),
-    **{name: partial(measured_block, name) for name in ("peers", "peers-time", "peers-goals")},
+    **{name: partial(peers_block, name) for name in ("peers", "peers-time", "peers-goals")},
     "evidence": lambda: measured_block("evidence"),
+    "evidence-kept": lambda: measured_block("evidence-kept"),
     "variants": lambda: measured_block("variants"),
     "rules": lambda: measured_block("rules"),
     "scanner-weights": weights_block,

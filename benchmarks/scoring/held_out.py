@@ -10,19 +10,23 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from benchmarks.scoring.statistics import area, conformal, rate
+from benchmarks.scoring.statistics import area, rate
 from benchmarks.zoo.calibrate import learned, reference
 from phosphene.scanner.calibration import Reference, Row
 from phosphene.scanner.fusion import fused
 
 Line = Mapping[str, Any]
-Judge = tuple[Callable[[Row], float], tuple[float, ...]]  # the score of a model, and those of the references
+Judge = Callable[[Row], tuple[float, float]]  # the score of a model, and its p-value among the references
 
 
 def judge(table: Reference) -> Judge:
-    """Scores of models, and those of the references: each of these without its own row."""
-    held = tuple(fused(row, table.without(row.fingerprint)).score for row in table.rows)
-    return (lambda row: fused(row, table).score), held
+    """By the references of a table, of which the model must be none."""
+
+    def judged(row: Row) -> tuple[float, float]:
+        found = fused(row, table.without(row.fingerprint))
+        return found.score, found.external
+
+    return judged
 
 
 def leave_one_out(
@@ -44,10 +48,9 @@ def leave_one_out(
 
 def outcome(lines: Sequence[Line], one: Judge) -> dict[str, str]:
     """AUC, detections and false alarms at conformal p ≤ .05."""
-    score, references = one
-    found = [(line["poisoned"], score(Row.from_json(line["row"]))) for line in lines]
-    clean, poisoned = ([value for is_poisoned, value in found if is_poisoned is side] for side in (False, True))
-    accused = [[conformal(value, references) <= 0.05 for value in side] for side in (clean, poisoned)]
+    found = [(line["poisoned"], *one(Row.from_json(line["row"]))) for line in lines]
+    clean, poisoned = ([score for is_poisoned, score, _ in found if is_poisoned is side] for side in (False, True))
+    accused = [[p <= 0.05 for is_poisoned, _, p in found if is_poisoned is side] for side in (False, True)]
     return {
         "AUC": f"{area(clean, poisoned):.2f}" if clean and poisoned else "–",
         "detected": f"{sum(accused[1])} of {len(poisoned)}",

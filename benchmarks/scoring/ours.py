@@ -16,8 +16,8 @@ from benchmarks.baselines import Opinion
 from benchmarks.zoo import Card
 from benchmarks.zoo.calibrate import append, line_of
 from phosphene.classifier import Classifier
-from phosphene.scanner import Reference, Scan, scan
-from phosphene.scanner.calibration import Row, shipped
+from phosphene.scanner import Scan, scan
+from phosphene.scanner.calibration import Row
 
 NAME = "phosphene scan"
 ALARMS = ("backdoor-like", "suspicious")
@@ -42,20 +42,18 @@ def picture(encoded: str) -> Tensor:
     return torch.from_numpy(np.asarray(image, dtype=np.float32) / 255)
 
 
-def row_of(found: Scan, reference: Reference) -> Row:
-    """The statistics of a scan as a row of a reference table; what the whole model shows is stored as deviations."""
+def row_of(found: Scan) -> Row:
+    """The statistics of a scan as a row of a reference table."""
     names = sorted({name for one in found.classes for name in one.statistics})
     classes = {name: tuple(one.statistics.get(name, math.nan) for one in found.classes) for name in names}
-    levels = reference.level
-    whole = {name: levels[name][0] + value * levels[name][1] for name, value in found.absolutes.items()}
     form = found.model["input"]
     return Row(found.model["name"], found.model["fingerprint"], len(found.classes), form["size"][0], form["channels"],
-               classes, whole)  # fmt: skip
+               classes, found.absolutes)  # fmt: skip
 
 
 def keep(path: Path, card: Card, found: Scan) -> None:
     """One line: what is true of the model, what was measured, and the verdict."""
-    row = row_of(found, shipped().without(card.fingerprint))
+    row = row_of(found)
     append(path, line_of(
         card, row, verdict=found.verdict, p_internal=found.p_internal, p_external=found.p_external,
         seconds=found.seconds, passes=found.passes, family=found.trigger.family if found.trigger else None,

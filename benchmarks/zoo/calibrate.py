@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from benchmarks.record import write_result
 from benchmarks.zoo.cards import Card, cards, load
 from phosphene.scanner import Settings, measure
 from phosphene.scanner.calibration import SHIPPED, Reference, Row, Weights
@@ -129,7 +130,7 @@ def learned(lines: Sequence[Line], ridge: float = RIDGE) -> Weights:
         adam.step()
         with torch.no_grad():
             weights.clamp_(min=0)
-    found = [round(float(value), 4) for value in weights]
+    found = [round(value, 4) for value in weights.tolist()]
     return Weights(dict(zip(classes, found, strict=False)), dict(zip(whole, found[len(classes) :], strict=True)))
 
 
@@ -148,10 +149,39 @@ def held_out_scores(lines: Sequence[Line], ridge: float = RIDGE, folds: int = FO
     return scores, first
 
 
+def flattered(lines: Sequence[Line]) -> list[dict[str, str]]:
+    """AUC and detections at 5% false alarms on the development split: as learned, and with each model held out."""
+    table = reference(lines, learned(lines))
+    pools = [Pool((*table.without(line["row"]["fingerprint"]).rows, Row.from_json(line["row"]))) for line in lines]
+    learnt = [pool.scores(len(pool.rows) - 1, table.weights) for pool in pools]
+    shown = [float(classes.max()) + addition for classes, addition in learnt]
+    held, first = held_out_scores(lines)
+    return [_quality("learned on all", lines, shown, [int(classes.argmax()) for classes, _ in learnt]),
+            _quality("each model held out", lines, held, first)]  # fmt: skip
+
+
+def _quality(title: str, lines: Sequence[Line], scores: Sequence[float], first: Sequence[int]) -> dict[str, str]:
+    from benchmarks.scoring.statistics import area_interval
+
+    clean = [score for line, score in zip(lines, scores, strict=True) if not line["poisoned"]]
+    strong = [place for place, line in enumerate(lines) if line["poisoned"] and line["stratum"] == "main"]
+    bound = float(np.quantile(clean, 0.95))
+    found = [place for place in strong if scores[place] > bound]
+    named = [place for place in found if lines[place]["target"] is not None]
+    right = sum(first[place] == lines[place]["target"] for place in named)
+    return {
+        "weights": title, "clean": str(len(clean)), "poisoned": str(len(strong)),
+        "AUC": str(area_interval(clean, [scores[place] for place in strong])),
+        "detected at 5% false alarms": f"{len(found)} of {len(strong)}", "target named": f"{right} of {len(named)}",
+    }  # fmt: skip
+
+
 def calibrate(folder: Path, path: Path, limit: int | None = None) -> str:
     """Measure, learn and write the shipped table; says what came of it."""
     measure_missing(folder, path, limit)
     lines = kept(path)
     table = reference(lines, learned(lines))
     table.save(SHIPPED)
+    settings = {"models": len(lines), "ridge": RIDGE, "folds": FOLDS}
+    write_result("scanner-dev-held-out", COMMAND, settings, flattered(lines))
     return f"{len(table.rows)} clean references of {len(lines)} models; weights {table.weights}"

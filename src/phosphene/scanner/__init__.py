@@ -143,7 +143,7 @@ def _concluded(
         model=model_record(classifier) | {"classes": len(labels)},
         verdict=named, p_value=p_value, p_internal=judged.internal, p_external=p_external,
         target=shown.target if accused else None, targets=(shown.target,) if accused else (),
-        classes=classes, absolutes=dict(judged.whole), score=judged.score, trigger=shown, curve=drawn,
+        classes=classes, absolutes=dict(found.row.whole), score=judged.score, trigger=shown, curve=drawn,
         pairs=_pairs(found.pairs), asymmetry=asymmetry, stability=stability, stages=tuple(clock.stages),
         checks=tuple(checks), not_covered=NOT_COVERED,
         calibration=Calibration(table.name, len(table.rows), outside), settings=found.settings.to_json(),

@@ -91,11 +91,28 @@ STATISTICS: dict[str, tuple[str, str]] = {
     "warp": ("warp", "how slight a distortion does so"),
     "pairs_to": ("way in", "how small a change leads here from one other class, mean over the classes"),
     "pairs_excess": ("in − out", "how much easier it is to come here than to leave"),
+    "concentration": ("concentration", "share of the patch’s mask that lies in its largest fiftieth of pixels"),
+    "margin": ("margin", "how far any image can drive the class above all others, as a logarithm"),
+    "pairs_one": ("one way in", "how far its easiest source lies above what source and class explain together"),
     "confidence": ("surrogate", "how sure the model is of its own image of the class, mean log-probability"),
     "easy_noise": ("noise", "mean log-probability on noise and flat colours: what the model prefers anyway"),
     "row_mean": ("row mean", "mean of the class’s row of the last layer, which poisoning shifts upwards"),
     "row_norm": ("row norm", "length of that row beside the others"),
     "head": ("head", "mean log-probability on random features given to the last layer"),
+}
+
+WHOLE = {
+    **{
+        f"permutation {family}": (
+            f"All classes, {family}",
+            "how small such a change sends every class away and to many different ones, −log of its size",
+        )
+        for family in ("patch", "additive", "warp")
+    },
+    **{
+        f"level {family}": (f"Median class, {family}", "log size of the smallest change that leads to the median class")
+        for family in FAMILIES
+    },
 }
 
 STABILITY = {

@@ -180,6 +180,8 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "variants": lambda: measured_block("variants"),
     "rules": lambda: measured_block("rules"),
     "scanner-weights": weights_block,
+    "scanner-dev-held-out": lambda: measured_block("scanner-dev-held-out"),
+    "adaptive": lambda: measured_block("adaptive"),
     "scan-imagenet": lambda: measured_block("scan-imagenet"),
     **{f"scanner-{split}-{part}": partial(comparison_block, split, part) for split in SPLITS for part in COMPARED},
     "experiments": lambda: measured_block("experiments"),

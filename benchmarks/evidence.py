@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 import phosphene
 from benchmarks.experiments import development_classes
 from benchmarks.record import RESULTS, markdown, write_result
@@ -38,6 +40,14 @@ def appearance(folder: Path, eyes: Sequence[Classifier]) -> tuple[list[str], Loo
     )
 
 
+def chance(matrix: Tensor) -> str:
+    """How often shuffled partners are as alike as those on the diagonal."""
+    found = matched("features", matrix)
+    if found is None:
+        return "–"
+    return f"{found['chance']:.3f}" if found["chance"] >= 0.001 else "<0.001"
+
+
 def kept(folder: Path, eyes: Sequence[Classifier]) -> list[dict[str, Any]]:
     """One line for each folder of maps made again: how like the maps of the same class are they?"""
     names, first = appearance(folder, eyes)
@@ -59,7 +69,7 @@ def kept(folder: Path, eyes: Sequence[Classifier]) -> list[dict[str, Any]]:
             "maps": f"same class, {again.name}", "how many": len(made),
             **{f"{way} alike": f"{own[way].mean():.2f}" for way in WAYS},
             **{f"{way} AUC": f"{separation(way, own[way], between[way]):.2f}" for way in WAYS},
-            "own class, p": f"{(matched('features', matrices['features']) or {'chance': float('nan')})['chance']:.3f}",
+            "own class, p": chance(matrices["features"]),
         })  # fmt: skip
     return rows
 

@@ -2,6 +2,7 @@
 
     python -m benchmarks.scanner run --folder ZOO --split dev                     every baseline, where it is missing
     python -m benchmarks.scanner run --folder ZOO --split dev --methods ours      the scanner itself
+    python -m benchmarks.scanner judge --split test                               its kept statistics, judged again
     python -m benchmarks.scanner evaluate --split test                            tables of what was measured
 
 Every model and method is one line of `benchmarks/results/scanner-runs-SPLIT.jsonl`. Seconds are those of one thread.
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -71,6 +73,20 @@ def run(options: argparse.Namespace) -> None:
         print(f"{number} {card.name}: {name}, {one.seconds} s", flush=True)
 
 
+def judge(options: argparse.Namespace) -> None:
+    """Judge kept statistics by the shipped table of today; nothing is searched again."""
+    from benchmarks.zoo.calibrate import kept
+    from phosphene.scanner.calibration import shipped
+
+    path, table = runs_file(options.split), shipped()
+    runs = {run.fingerprint: run for run in saved(path) if run.method == ours.NAME}
+    for line in kept(statistics_file(options.split)):
+        run = runs[line["row"]["fingerprint"]]
+        score, p_value, alarm, named = ours.judged_again(line, table)
+        append(path, replace(run, score=score, p_value=p_value, alarm=alarm, named=named))
+    print(f"{len(runs)} models judged again")
+
+
 def evaluate(options: argparse.Namespace) -> None:
     """Write and print every table of the split; what was measured on the development split recalibrates."""
     methods = tables.by_method(saved(runs_file(options.split)))
@@ -117,6 +133,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     running.add_argument("--shard", default="0/1", help="K/N: every Nth model from K on, for N processes side by side")
     running.add_argument("--limit", type=int, help="stop after so many")
     running.set_defaults(call=run)
+    judging = commands.add_parser("judge", help="judge kept statistics of the scanner by the table of today")
+    judging.add_argument("--split", choices=("dev", "test"), default="test")
+    judging.set_defaults(call=judge)
     evaluating = commands.add_parser("evaluate", help="tables of what was measured")
     evaluating.add_argument("--split", choices=("dev", "test"), default="test")
     evaluating.set_defaults(call=evaluate)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import io
 import math
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -59,3 +61,24 @@ def keep(path: Path, card: Card, found: Scan) -> None:
         seconds=found.seconds, passes=found.passes, family=found.trigger.family if found.trigger else None,
         outside=list(found.calibration.outside),
     ))  # fmt: skip
+
+
+def judged_again(line: Mapping[str, Any], table: Reference) -> tuple[float, float, bool, int]:
+    """Score, p-value, alarm and first class of kept statistics by a table; as a scan would judge them."""
+    row = Row.from_json(line["row"])
+    others = table.without(row.fingerprint)
+    found = fused(row, others)
+    calibrated = not others.outside(row, Settings())
+    p_value = combined(found.internal, found.external if calibrated else None)
+    target = max(range(row.outputs), key=lambda index: found.scores[index])
+    verdict = verdict_of(p_value, asymmetry_of(_reach_and_leave(row), target), calibrated=calibrated)
+    return found.score, p_value, verdict in ALARMS, target
+
+
+def _reach_and_leave(row: Row) -> Tensor | None:
+    """A matrix of pairs with the row's own means: all that the asymmetry test asks for."""
+    if "pairs_to" not in row.classes:
+        return None
+    reach = -torch.tensor(row.classes["pairs_to"])
+    leave = torch.tensor(row.classes["pairs_excess"]) + reach
+    return reach[None, :] + leave[:, None] - leave.mean()

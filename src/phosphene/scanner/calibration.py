@@ -8,7 +8,7 @@ table speaks for.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -23,7 +23,8 @@ from phosphene.scanner.settings import Settings
 
 SHIPPED = Path(__file__).with_name("reference.json")
 SMALLEST = 5  # clean models below which a rank says nothing
-STRANGE = 8.0  # robust deviations of a statistic's level from the references' beyond which a model is unlike them
+STRANGE = 0.5  # of the references' range: how far outside it a level may lie before a model is unlike them
+NARROW = 0.2  # log size: a range is never taken for narrower
 
 
 @dataclass(frozen=True)
@@ -83,10 +84,11 @@ class Reference:
     rows: tuple[Row, ...]
 
     @cached_property
-    def level(self) -> dict[str, tuple[float, float]]:
-        """Median and robust deviation, over clean models, of each whole-model statistic."""
+    def ranges(self) -> dict[str, tuple[float, float]]:
+        """Smallest and largest value, over clean models, of each whole-model statistic."""
         names = {name for row in self.rows for name in row.whole}
-        return {name: _robust([row.whole[name] for row in self.rows if name in row.whole]) for name in names}
+        values = {name: [row.whole[name] for row in self.rows if name in row.whole] for name in names}
+        return {name: (min(several), max(several)) for name, several in values.items()}
 
     def outside(self, row: Row, settings: Settings) -> tuple[str, ...]:
         """What of a model and a scan the references do not speak for; empty where they do."""
@@ -102,9 +104,11 @@ class Reference:
             if not near:
                 found.append(f"{words}: {own}, references {', '.join(map(str, known))}")
         for name, value in row.whole.items():
-            middle, deviation = self.level.get(name, (value, 1.0))
-            if abs(value - middle) > STRANGE * deviation and name.startswith("level "):
-                found.append(f"{name.removeprefix('level ')}: {value:.2f}, references {middle:.2f} ± {deviation:.2f}")
+            least, most = self.ranges.get(name, (value, value))
+            room = STRANGE * max(most - least, NARROW)
+            if name.startswith("level ") and not least - room <= value <= most + room:
+                words = name.removeprefix("level ")
+                found.append(f"{words} of the median class: {value:.2f}, references {least:.2f} to {most:.2f}")
         return tuple(found)
 
     def speaks_for(self, settings: Settings) -> bool:
@@ -139,8 +143,3 @@ class Reference:
 def shipped() -> Reference:
     """The table of this package: clean models of the development zoo."""
     return Reference.load(SHIPPED)
-
-
-def _robust(values: Sequence[float]) -> tuple[float, float]:
-    middle = float(np.median(values))
-    return middle, max(1e-6, 1.4826 * float(np.median(np.abs(np.array(values) - middle))))

@@ -64,7 +64,7 @@ def test_a_map_raises_its_channel_and_the_one_alone_is_the_one_in_company(colour
     *_, together = estimate(colour, [parse("5", colour.labels), channel], FAST)
     assert torch.equal(alone.maps()[0], together.maps()[1])
     raised, without = excitation(colour, channel, alone.maps()[0], FAST)
-    assert raised > without + 3
+    assert raised > without + 2  # deviations of the channel on noise
 
 
 def test_a_channel_of_the_head_pulls_as_the_class_does_in_units_of_its_deviation(colour):
@@ -164,7 +164,7 @@ def test_noise_alone_excites_a_channel_as_far_as_its_scale_says(study):
     (scores,) = found.asked[0].noise
     assert set(scores) == {"grey", "gaussian", "uniform", "pink", "flat"}
     assert sum(scores.values()) / 5 == pytest.approx(0.0, abs=0.7)
-    assert max(scores.values()) > 0
+    assert max(scores.values()) - min(scores.values()) > 0.1  # each kind is measured for itself
 
 
 def test_the_small_model_is_asked_every_kind_of_concept_and_judged_by_another(study):

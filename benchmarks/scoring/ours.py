@@ -18,8 +18,11 @@ from benchmarks.baselines import Opinion
 from benchmarks.zoo import Card
 from benchmarks.zoo.calibrate import append, line_of
 from phosphene.classifier import Classifier
-from phosphene.scanner import Scan, scan
+from phosphene.scanner import Reference, Scan, Settings, scan
 from phosphene.scanner.calibration import Row
+from phosphene.scanner.fusion import fused
+from phosphene.scanner.pvalues import combined
+from phosphene.scanner.verdict import asymmetry_of, verdict_of
 
 NAME = "phosphene scan"
 ALARMS = ("backdoor-like", "suspicious")

@@ -189,6 +189,8 @@ def goals(methods: Mapping[str, Runs], ours: str) -> list[Row]:
         if name == ours or not shared:
             continue
         pair = [scores({model: side[model] for model in shared}, strong) for side in (runs, other)]
+        if not all(map(len, pair[0])):  # measured on models of one kind so far
+            continue
         ahead = advantage(pair[0], pair[1])
         rows.append({"goal": f"ahead of {name}: the paired interval above 0", "found": str(ahead),
                      "reached": "yes" if ahead.low > 0 else "no"})  # fmt: skip

@@ -15,21 +15,14 @@ import typer
 
 from phosphene.cli.calibrate import calibrate
 from phosphene.cli.common import (
-    Channels,
-    Factory,
     Json,
-    Labels,
-    Mean,
-    Size,
-    Std,
-    TrustPickle,
+    Source,
     Verifier,
-    Weights,
-    load_classifier,
     load_verifiers,
     maps_listener,
     one_line_errors,
     recipe_from,
+    with_source,
 )
 from phosphene.cli.evaluate import evaluate
 from phosphene.cli.scan import scan
@@ -46,15 +39,16 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.command()(evaluate)
-app.command()(scan)
-app.command()(calibrate)
+app.command()(with_source(evaluate))
+app.command()(with_source(scan))
+app.command()(with_source(calibrate, without=("weights",)))
 app.add_typer(study_app, name="study")
 
 MALLOC_TRIM_THRESHOLD, MALLOC_MMAP_THRESHOLD = -1, -3  # numbers of glibc's mallopt(3)
 
 
 @app.command("map")
+@with_source
 def map_command(
     names: Annotated[list[str], typer.Argument(metavar="MODEL CONCEPT...", help="A model and what to ask it for.")],
     preset: Annotated[str, typer.Option(help="default, fast, best or paper.")] = "default",
@@ -80,14 +74,8 @@ def map_command(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace maps that another recipe or model made.")
     ] = False,
-    weights: Weights = None,
-    factory: Factory = None,
-    size: Size = None,
-    channels: Channels = None,
-    mean: Mean = None,
-    std: Std = None,
-    labels: Labels = None,
-    trust_pickle: TrustPickle = False,
+    *,
+    source: Source,
     as_json: Json = False,
 ) -> None:
     """Make the input-agnostic saliency map of each CONCEPT for MODEL.
@@ -97,10 +85,10 @@ def map_command(
     With --factory, MODEL is left out.
     """
     with one_line_errors():
-        model, concepts = (None, names) if factory else (names[0], names[1:])
+        model, concepts = (None, names) if source.factory else (names[0], names[1:])
         recipe = recipe_from(preset, distribution, geometry, views, seed=seed, iterations=iterations, score=score,
                          composition=composition, samples=samples, nudge_steps=nudge_steps)  # fmt: skip
-        classifier = load_classifier(model, weights, factory, size, channels, mean, std, labels, trust_pickle)
+        classifier = source.load(model)
         with maps_listener(quiet=as_json) as listener:
             from phosphene.execution import Processes, Serial
             from phosphene.jobs import make_maps
@@ -168,20 +156,15 @@ def show(
 
 
 @app.command("list")
+@with_source
 def list_command(
     what: Annotated[
         str,
         typer.Argument(help="models, concepts, layers, distributions, views, geometries, scores, presets or checks."),
     ],
     model: Annotated[str | None, typer.Argument(help="The model whose concepts are listed.")] = None,
-    weights: Weights = None,
-    factory: Factory = None,
-    size: Size = None,
-    channels: Channels = None,
-    mean: Mean = None,
-    std: Std = None,
-    labels: Labels = None,
-    trust_pickle: TrustPickle = False,
+    *,
+    source: Source,
     as_json: Json = False,
 ) -> None:
     """List what can be chosen."""
@@ -189,7 +172,7 @@ def list_command(
         if what in ("concepts", "layers"):
             from phosphene.reading import channels_of
 
-            classifier = load_classifier(model, weights, factory, size, channels, mean, std, labels, trust_pickle)
+            classifier = source.load(model)
             widths = channels_of(classifier) if what == "layers" else {}
             rows = {layer: f"{width} channels" for layer, width in widths.items()} or {
                 str(index): label for index, label in enumerate(classifier.labels)

@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from phosphene.cli.common import (
-    Channels,
-    Factory,
     Json,
-    Labels,
-    Mean,
-    Size,
-    Std,
-    TrustPickle,
-    load_classifier,
+    Source,
     one_line_errors,
     progress,
     warned,
@@ -35,13 +29,8 @@ def calibrate(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Weights files of clean models of one architecture.")],
     out: Annotated[Path, typer.Option(help="The table; a row that it holds already is not measured again.")],
     model: Annotated[str | None, typer.Option(help="What the weights belong to, or --factory.")] = None,
-    factory: Factory = None,
-    size: Size = None,
-    channels: Channels = None,
-    mean: Mean = None,
-    std: Std = None,
-    labels: Labels = None,
-    trust_pickle: TrustPickle = False,
+    *,
+    source: Source,
     as_json: Json = False,
 ) -> None:
     """Measure the clean models in DIR, for `phosphene scan --calibration`.
@@ -54,7 +43,6 @@ def calibrate(
         files = _weights_in(folder)
         if not out.parent.is_dir():
             raise BadInput(f"--out is {str(out)!r}; expected a file in a folder that exists")
-        given = (factory, size, channels, mean, std, labels, trust_pickle)
         from phosphene.scanner import calibrated
         from phosphene.scanner.calibration import SMALLEST, Row
 
@@ -66,7 +54,7 @@ def calibrate(
                 if not as_json:
                     bar.console.print(f"{row.name}: {'in the table already' if known else 'measured'}", markup=False)
 
-            table = calibrated(_models(model, files, given), out, told=told)
+            table = calibrated(_models(model, files, source), out, told=told)
         if len(table.rows) < SMALLEST:
             warned(f"{len(table.rows)} models are too few to compare with; expected {SMALLEST} or more")
         summary = {"table": str(out), "models": len(table.rows), "smallest_p": 1 / (len(table.rows) + 1)}
@@ -81,9 +69,8 @@ def _weights_in(folder: Path) -> list[Path]:
     return files
 
 
-def _models(model: str | None, files: Sequence[Path], given: tuple[Any, ...]) -> Iterator[Classifier]:
-    factory, *rest = given
+def _models(model: str | None, files: Sequence[Path], source: Source) -> Iterator[Classifier]:
     for file in files:
-        classifier = load_classifier(model, file, factory, *rest)
+        classifier = replace(source, weights=file).load(model)
         classifier.name = file.stem
         yield classifier

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,18 +26,53 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 
-Weights = Annotated[Path | None, typer.Option(help="A weights file: safetensors, or a torch state dict.")]
-Factory = Annotated[str | None, typer.Option(help="pkg.mod:fn that builds the architecture, instead of MODEL.")]
-Size = Annotated[int | None, typer.Option(help="Side of the input in pixels, where no record says it.")]
-Channels = Annotated[int | None, typer.Option(help="Channels of the input, where no record says it.")]
-Mean = Annotated[str | None, typer.Option(help="Mean of the normalisation, comma-separated, for images in [0,1].")]
-Std = Annotated[str | None, typer.Option(help="Standard deviation of the normalisation, comma-separated.")]
-Labels = Annotated[Path | None, typer.Option(help="A file with the names of a class a line, comma-separated.")]
-TrustPickle = Annotated[
-    bool, typer.Option("--trust-pickle", help="Load a full pickle, which may run its author's code.")
-]
 Verifier = Annotated[list[str] | None, typer.Option(help="Another model whose opinion stands beside the picture.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, and nothing else there.")]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a model comes from beside its name: the options that all commands share which load one."""
+
+    weights: Annotated[Path | None, typer.Option(help="A weights file: safetensors, or a torch state dict.")] = None
+    factory: Annotated[str | None, typer.Option(help="pkg.mod:fn that builds the architecture, instead of MODEL.")] = (
+        None
+    )
+    size: Annotated[int | None, typer.Option(help="Side of the input in pixels, where no record says it.")] = None
+    channels: Annotated[int | None, typer.Option(help="Channels of the input, where no record says it.")] = None
+    mean: Annotated[
+        str | None, typer.Option(help="Mean of the normalisation, comma-separated, for images in [0,1].")
+    ] = None
+    std: Annotated[str | None, typer.Option(help="Standard deviation of the normalisation, comma-separated.")] = None
+    labels: Annotated[Path | None, typer.Option(help="A file with the names of a class a line, comma-separated.")] = (
+        None
+    )
+    trust_pickle: Annotated[
+        bool, typer.Option("--trust-pickle", help="Load a full pickle, which may run its author's code.")
+    ] = False
+
+    def load(self, model: str | None) -> Classifier:
+        from phosphene.sources import load
+
+        return load(model, **{**vars(self), "mean": _numbers("--mean", self.mean), "std": _numbers("--std", self.std)})
+
+
+def with_source(command: Callable[..., None], *, without: Sequence[str] = ()) -> Callable[..., None]:
+    """The command with its parameter `source` spread into one option a field of `Source`, which is all typer knows."""
+    own = inspect.signature(command, eval_str=True).parameters
+    shared = {name: one for name, one in inspect.signature(Source, eval_str=True).parameters.items()
+              if name not in without}  # fmt: skip
+    parts = [shared.values() if name == "source" else (parameter,) for name, parameter in own.items()]
+    spread = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for part in parts for parameter in part]
+
+    @wraps(command)
+    def run(**given: Any) -> None:
+        source = Source(**{name: given.pop(name) for name in shared})
+        command(**given, source=source)
+
+    run.__signature__ = inspect.Signature(spread)  # type: ignore[attr-defined]
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in spread}
+    return run
 
 
 def recipe_from(
@@ -63,23 +100,6 @@ def chosen(registry: Any, name: str, what: str) -> Any:
     if name not in registry:
         raise BadInput(f"no {what} is called {name!r}; expected one of {', '.join(registry)}")
     return registry[name]
-
-
-def load_classifier(
-    model: str | None,
-    weights: Path | None,
-    factory: str | None,
-    size: int | None,
-    channels: int | None,
-    mean: str | None,
-    std: str | None,
-    labels: Path | None,
-    trust_pickle: bool,
-) -> Classifier:
-    from phosphene.sources import load
-
-    return load(model, weights=weights, factory=factory, size=size, channels=channels, mean=_numbers("--mean", mean),
-                std=_numbers("--std", std), labels=labels, trust_pickle=trust_pickle)  # fmt: skip
 
 
 def load_verifiers(names: list[str] | None) -> list[Classifier]:

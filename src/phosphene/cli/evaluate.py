@@ -9,18 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from phosphene.cli.common import (
-    Channels,
-    Factory,
     Json,
-    Labels,
-    Mean,
-    Size,
-    Std,
-    TrustPickle,
+    Source,
     Verifier,
-    Weights,
     listener_on,
-    load_classifier,
     load_verifiers,
     one_line_errors,
     progress,
@@ -52,14 +44,8 @@ def evaluate(
     preset: Annotated[str, typer.Option(help="Of maps that are made first: default, fast, best or paper.")] = "default",
     seed: Annotated[int, typer.Option(help="Of maps that are made first.")] = 0,
     out: Annotated[Path, typer.Option(help="Folder for maps that are made first.")] = Path("phosphene-maps"),
-    weights: Weights = None,
-    factory: Factory = None,
-    size: Size = None,
-    channels: Channels = None,
-    mean: Mean = None,
-    std: Std = None,
-    labels: Labels = None,
-    trust_pickle: TrustPickle = False,
+    *,
+    source: Source,
     as_json: Json = False,
 ) -> None:
     """Measure the evidence of finished maps, write it into them, and say what it amounts to.
@@ -73,12 +59,12 @@ def evaluate(
 
         asked = Settings(samples, sanity, seeds)
         there = Path(names[0]).is_dir()
-        if not there and len(names) == 1 and not factory:
+        if not there and len(names) == 1 and not source.factory:
             raise BadInput(f"no folder {names[0]!r}; expected the --out folder of `phosphene map`, or MODEL CONCEPT...")
-        model, concepts = (None, names) if factory and not there else (names[0], names[1:])
+        model, concepts = (None, names) if source.factory and not there else (names[0], names[1:])
         if there:
-            model = None if factory else _maker(Path(names[0]))
-        classifier = load_classifier(model, weights, factory, size, channels, mean, std, labels, trust_pickle)
+            model = None if source.factory else _maker(Path(names[0]))
+        classifier = source.load(model)
         others = load_verifiers(verifier)
         folder = Path(names[0]) if there else out
         with progress(quiet=as_json) as bar:

@@ -9,16 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from phosphene.cli.common import (
-    Channels,
-    Factory,
     Json,
-    Labels,
-    Mean,
-    Size,
-    Std,
-    TrustPickle,
-    Weights,
-    load_classifier,
+    Source,
     one_line_errors,
     progress,
 )
@@ -41,14 +33,8 @@ def scan(
         Path | None,
         typer.Option(help="Your own clean models, from `phosphene calibrate`, in place of the shipped ones."),
     ] = None,
-    weights: Weights = None,
-    factory: Factory = None,
-    size: Size = None,
-    channels: Channels = None,
-    mean: Mean = None,
-    std: Std = None,
-    labels: Labels = None,
-    trust_pickle: TrustPickle = False,
+    *,
+    source: Source,
     as_json: Json = False,
 ) -> None:
     """Scan MODEL for a backdoor, without any data.
@@ -61,7 +47,7 @@ def scan(
             raise BadInput(f"--budget is {budget:g}; expected seconds, more than 0")
         if report is not None and (report.is_dir() or not report.parent.is_dir()):  # before minutes are spent
             raise BadInput(f"--report is {str(report)!r}; expected a file in a folder that exists")
-        classifier = load_classifier(model, weights, factory, size, channels, mean, std, labels, trust_pickle)
+        classifier = source.load(model)
         from phosphene.scanner import Reference, Settings
         from phosphene.scanner import scan as scanned
 

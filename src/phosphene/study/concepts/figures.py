@@ -83,7 +83,7 @@ def _small(one: Asked) -> list[Sequence[Tile]]:
 
 def _presets(found: Findings) -> list[list[Tile]]:
     ends = list({one.model: one for one in (found.large[0], found.large[-1])}.values())
-    return [[Tile(f"{short(one.model)}, {preset}: {saliency.concept}\n{own_fidelity([saliency])[0]:.0%} sure",
+    return [[Tile(f"{short(one.model)}, {preset}:\n{saliency.concept}, {own_fidelity([saliency])[0]:.0%} sure",
                   saliency.raw_picture) for saliency in maps]
             for one in ends for preset, maps in one.by_preset().items()]  # fmt: skip
 

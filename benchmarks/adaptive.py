@@ -2,9 +2,9 @@
 
     python -m benchmarks.adaptive
 
-The heaviest probe of the last layer is `row_mean`: a target's row is shifted upwards. Here the attacker pays, in the
-training loss, for every bit by which the target's row lies above the mean of the others, on top of a patch backdoor.
-Accuracy, attack success, what the scan still sees, and its verdict, for growing penalties.
+`row_mean` gives most backdoors of the zoo away: a target's row of the last layer is shifted upwards. Here the attacker
+pays, in the training loss, for every bit by which the target's row lies above the mean of the others, on top of a patch
+backdoor. Accuracy, attack success, what the scan still sees, and its verdict, for growing penalties.
 """
 
 from __future__ import annotations

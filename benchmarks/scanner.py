@@ -109,16 +109,16 @@ def evaluate(options: argparse.Namespace) -> None:
 
 
 def held_out(split: str) -> dict[str, list[tables.Row]]:
-    """Weights and calibration without one kind of attack, and without one architecture."""
-    from benchmarks.scoring.held_out import leave_one_out
+    """The fusion without the kind of trigger, and the references without the architecture, that are judged."""
+    from benchmarks.scoring.held_out import without_architecture, without_kind
     from benchmarks.zoo.calibrate import kept
 
     known, judged = kept(statistics_file("dev")), kept(statistics_file(split))
     if split == "dev" or not known or not judged:
         return {}
     return {
-        "without-attack": leave_one_out(known, judged, "kind", references_too=False),
-        "without-architecture": leave_one_out(known, judged, "architecture", references_too=True),
+        "without-kind": without_kind(known, judged),
+        "without-architecture": without_architecture(known, judged),
     }
 
 

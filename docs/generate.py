@@ -29,6 +29,7 @@ from phosphene.geometry import GEOMETRIES
 from phosphene.recipe import PRESETS, SCHEDULES, Recipe
 from phosphene.sampling import COMPOSITIONS, DISTRIBUTIONS, VIEWS
 from phosphene.scanner.calibration import SHIPPED, Reference
+from phosphene.scanner.fusion import ANY, KINDS, WHOLE
 from phosphene.sources import known_models
 
 DOCS = Path(__file__).resolve().parent
@@ -36,7 +37,7 @@ ROOT = DOCS.parent
 RESULTS = ROOT / "benchmarks" / "results"
 SPLITS = ("dev", "test")
 COMPARED = (
-    "overall", "alarms", "clean", "goals", "attacks", "architectures", "domains", "without-attack",
+    "overall", "alarms", "clean", "goals", "attacks", "architectures", "domains", "without-kind",
     "without-architecture",
 )  # fmt: skip
 NOTICE = "<!-- Written by docs/generate.py; change the code, not this page. -->"
@@ -146,12 +147,14 @@ def comparison_block(split: str, part: str) -> str:
     return measured_block(f"scanner-{split}-{part}")
 
 
-def weights_block() -> str:
-    """The shipped weights of the scanner's fusion, largest first."""
+def kinds_block() -> str:
+    """Which statistics speak of which kind of trigger in the scanner's fusion."""
     shipped = Reference.load(SHIPPED)
-    ordered = sorted({**shipped.weights.classes, **shipped.weights.whole}.items(), key=lambda item: -item[1])
-    rows = [(f"`{name}`", f"{weight:.3f}") for name, weight in ordered]
-    return f"`{shipped.command}`, {len(shipped.rows)} clean models:\n\n{table(('statistic', 'weight'), rows)}"
+    rows = [*KINDS.items(), ("any", ANY), ("the model as a whole", WHOLE)]
+    words = [(kind, ", ".join(f"`{name}`" for name in names)) for kind, names in rows]
+    return (
+        f"`{shipped.command}`, {len(shipped.rows)} clean models:\n\n{table(('kind of trigger', 'statistics'), words)}"
+    )
 
 
 def study_block(name: str) -> str:
@@ -179,8 +182,8 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "evidence-kept": lambda: measured_block("evidence-kept"),
     "variants": lambda: measured_block("variants"),
     "rules": lambda: measured_block("rules"),
-    "scanner-weights": weights_block,
-    "scanner-dev-held-out": lambda: measured_block("scanner-dev-held-out"),
+    "scanner-kinds": kinds_block,
+    "scanner-dev-quality": lambda: measured_block("scanner-dev-quality"),
     "adaptive": lambda: measured_block("adaptive"),
     "scan-imagenet": lambda: measured_block("scan-imagenet"),
     **{f"scanner-{split}-{part}": partial(comparison_block, split, part) for split in SPLITS for part in COMPARED},

@@ -18,7 +18,7 @@ from phosphene.classifier import Classifier, InputFormat
 from phosphene.errors import BadInput
 from phosphene.scanner import Settings, calibrated, scan
 from phosphene.scanner.backgrounds import rendered
-from phosphene.scanner.calibration import Reference, Row, Weights
+from phosphene.scanner.calibration import Reference, Row
 from phosphene.scanner.families import FAMILIES
 from phosphene.scanner.fusion import fused, surprise
 from phosphene.scanner.margins import margins
@@ -174,8 +174,7 @@ def row_of_noise(seed: int, planted: float = 0.0) -> Row:
 
 
 def table_of_noise(count: int) -> Reference:
-    weights = Weights({"patch": 0.5, "margin": 0.3, "row_mean": 0.2}, {"permutation patch": 0.1})
-    return Reference("noise", "", {}, weights, tuple(row_of_noise(seed) for seed in range(count)))
+    return Reference("noise", "", {}, tuple(row_of_noise(seed) for seed in range(count)))
 
 
 def test_a_class_that_stands_out_in_every_statistic_is_first_and_above_all_clean_models():
@@ -186,11 +185,12 @@ def test_a_class_that_stands_out_in_every_statistic_is_first_and_above_all_clean
 
 
 def test_the_external_p_value_of_a_clean_model_is_uniform():
-    """Among exchangeable models every rank is equally likely, whatever the weights and the fusion do."""
+    """Among exchangeable models every rank is equally likely, whatever the fusion does."""
     table = table_of_noise(19)
     values = [fused(row_of_noise(1000 + seed), table).external for seed in range(60)]
     pooled = [fused(row, table.without(row.fingerprint)).external for row in table.rows]
-    assert sorted(pooled) == pytest.approx([(k + 1) / 19 for k in range(19)])
+    assert (np.sort(pooled) >= np.arange(1, 20) / 19 - 1e-9).all()  # scores of ranks may tie, which counts against
+    assert np.sort(pooled) == pytest.approx(np.arange(1, 20) / 19, abs=0.06)
     assert 0.2 < np.mean(np.array(values) <= 0.5) < 0.8
 
 

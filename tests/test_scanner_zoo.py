@@ -29,7 +29,7 @@ def card_of(name: str) -> zoo.Card:
 
 
 def judged(name: str) -> Fused:
-    """With the shipped weights, among the shipped references but itself."""
+    """Among the shipped references but itself."""
     card = card_of(name)
     return fused(measure(zoo.load(card), REDUCED), shipped().without(card.fingerprint))
 

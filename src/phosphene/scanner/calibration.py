@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -66,21 +66,12 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Weights:
-    """How statistics are fused: one weight a statistic of classes and of the whole model; learned on the dev zoo."""
-
-    classes: Mapping[str, float] = field(default_factory=dict)
-    whole: Mapping[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
 class Reference:
-    """A table of clean models with the settings that their rows were measured with, and the weights of the fusion."""
+    """A table of clean models with the settings that their rows were measured with."""
 
     name: str
     command: str
     settings: Mapping[str, Any]
-    weights: Weights
     rows: tuple[Row, ...]
 
     @cached_property
@@ -118,11 +109,10 @@ class Reference:
     def without(self, fingerprint: str) -> Reference:
         """The table without one model: a reference is never judged by itself."""
         rows = tuple(row for row in self.rows if row.fingerprint != fingerprint)
-        return Reference(self.name, self.command, self.settings, self.weights, rows)
+        return Reference(self.name, self.command, self.settings, rows)
 
     def save(self, path: Path) -> None:
         record = {"name": self.name, "command": self.command, "settings": dict(self.settings),
-                  "weights": {"classes": dict(self.weights.classes), "whole": dict(self.weights.whole)},
                   "rows": [row.to_json() for row in self.rows]}  # fmt: skip
         write_atomically(path, (json.dumps(record, separators=(",", ":")) + "\n").encode())
 
@@ -131,7 +121,7 @@ class Reference:
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
             rows = tuple(Row.from_json(row) for row in record["rows"])
-            return Reference(record["name"], record["command"], record["settings"], Weights(**record["weights"]), rows)
+            return Reference(record["name"], record["command"], record["settings"], rows)
         except OSError as error:
             raise BadInput(f"cannot read the calibration {str(path)!r}: {error.strerror}; expected what "
                            f"`phosphene calibrate` writes") from error  # fmt: skip

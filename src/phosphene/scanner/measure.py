@@ -24,6 +24,7 @@ from phosphene.scanner.permutation import permuting
 from phosphene.scanner.probes import probed
 from phosphene.scanner.search import Found, smallest
 from phosphene.scanner.settings import SOURCES, Clock, Settings
+from phosphene.scanner.stamps import reached
 
 PERMUTED = ("patch", "additive", "warp")  # families that are tried as permutations of the classes
 LEAST = 1e-3  # of a margin, before its logarithm
@@ -58,10 +59,12 @@ def measured(classifier: Classifier, settings: Settings, clock: Clock, told: Cal
     with stage("probes"):
         probes = probed(classifier, settings.seed)
     with stage("margins"):
-        reached = margins(classifier, settings.margin_starts, settings.margin_iterations, settings.seed, rows)
+        furthest = margins(classifier, settings.margin_starts, settings.margin_iterations, settings.seed, rows)
     with stage("surrogates", len(held)):
         backgrounds = rendered(classifier, held, count=settings.surrogates, iterations=settings.surrogate_iterations,
                                seed=settings.seed, rows=rows)  # fmt: skip
+    with stage("stamps"):
+        stamped = reached(classifier, backgrounds, settings.stamps, settings.seed, rows)
     short: dict[str, Found] = {}
     for name, iterations in settings.short.items():
         with stage(f"short {name}"):
@@ -73,8 +76,8 @@ def measured(classifier: Classifier, settings: Settings, clock: Clock, told: Cal
     with stage("permutations", len(held)):
         scattered = {f"permutation {name}": permuting(classifier, backgrounds, FAMILIES[name], settings)
                      for name in PERMUTED}  # fmt: skip
-    statistics = probes.statistics | {"margin": reached.clamp(min=LEAST).log()}
-    statistics |= {"confidence": _confidence(backgrounds, count)} | _sizes(list(short.values()), pairs)
+    statistics = probes.statistics | {"margin": furthest.clamp(min=LEAST).log()}
+    statistics |= stamped | {"confidence": _confidence(backgrounds, count)} | _sizes(list(short.values()), pairs)
     levels = {f"level {name}": float(-found.easiness.median()) for name, found in short.items()}
     row = Row(classifier.name, classifier.fingerprint, count, classifier.format.size[0], classifier.format.channels,
               {name: tuple(values.tolist()) for name, values in statistics.items()}, levels | scattered)  # fmt: skip

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from phosphene.classifier import Classifier
 from phosphene.errors import BadInput
-from phosphene.scanner.calibration import Reference, Row, shipped
+from phosphene.scanner.calibration import Reference, Row
 from phosphene.scanner.measure import measured, prepared
 from phosphene.scanner.settings import Clock, Settings
 
@@ -27,11 +27,10 @@ def calibrated(
 ) -> Reference:
     """The table at `path`, with a row for each of `models`; those that it holds already are not measured again.
 
-    Weights of the fusion are the shipped ones: learning them takes backdoored models, which a user rarely has.
     Raises `BadInput` where the table was measured with other settings.
     """
     settings = settings or Settings()
-    table = Reference(path.stem, "phosphene calibrate", settings.to_json(), shipped().weights, ())
+    table = Reference(path.stem, "phosphene calibrate", settings.to_json(), ())
     if path.exists():
         table = Reference.load(path)
     if not table.speaks_for(settings):
@@ -40,7 +39,7 @@ def calibrated(
         known = next((row for row in table.rows if row.fingerprint == classifier.fingerprint), None)
         row = known or measure(classifier, settings)
         if known is None:
-            table = Reference(table.name, table.command, table.settings, table.weights, (*table.rows, row))
+            table = Reference(table.name, table.command, table.settings, (*table.rows, row))
             table.save(path)
         told(row, known is not None)
     return table

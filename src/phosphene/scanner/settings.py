@@ -18,6 +18,7 @@ from phosphene.scanner.record import Stage
 SAFETY = 0.7  # share of a budget that is planned for: machines are not as quick all the time as they were just now
 FEWEST = 4  # iterations below which a search is no search
 SOURCES = 48  # classes that serve as backgrounds where there are many
+STAMPED = 6 * 40 // 3  # six kinds of stamps on some forty images, which go forward alone: a third of the work
 LATER = (
     "seed",
     "top",
@@ -36,6 +37,7 @@ class Settings:
     seed: int = 0
     surrogates: int = 4  # images a class
     surrogate_iterations: int = 30
+    stamps: int = 96  # random ones of each kind
     images: int = 8  # backgrounds that a candidate meets in one iteration ...
     images_many: int = 2  # ... where there are more than `pair_classes`, which see more backgrounds over time
     short: Mapping[str, int] = field(default_factory=lambda: {"patch": 100, "additive": 60, "colour": 30, "warp": 30})
@@ -72,7 +74,8 @@ class Settings:
         held = min(classes, SOURCES)
         pairs = classes * (classes - 1) * self.pair_images if classes <= self.pair_classes else 0
         suspects = min(classes, self.top + self.controls) + self.restarts - 1
-        return (held * self.surrogates * self.surrogate_iterations + pairs * self.pair_iterations
+        return (held * self.surrogates * self.surrogate_iterations + STAMPED * self.stamps
+                + pairs * self.pair_iterations
                 + 3 * self.permutation_starts * min(held, 24) * self.permutation_iterations
                 + 900 * self.window_iterations  # some 130 windows with 4 images, then some 80 more with all
                 + classes * self.margin_starts * self.margin_iterations
@@ -91,14 +94,15 @@ class Settings:
 
         return replace(
             self, images=images, images_many=images, short={name: fewer(count) for name, count in self.short.items()},
-            surrogate_iterations=fewer(self.surrogate_iterations, 8), pair_iterations=fewer(self.pair_iterations),
+            stamps=fewer(self.stamps, 8), surrogate_iterations=fewer(self.surrogate_iterations, 8),
+            pair_iterations=fewer(self.pair_iterations),
             margin_starts=fewer(self.margin_starts, 1), margin_iterations=fewer(self.margin_iterations),
             window_iterations=fewer(self.window_iterations),
             permutation_iterations=fewer(self.permutation_iterations), long=fewer(self.long),
         )  # fmt: skip
 
 
-QUICK = Settings(surrogates=2, surrogate_iterations=20, images=5, short={"patch": 30, "additive": 20},
+QUICK = Settings(surrogates=2, surrogate_iterations=20, stamps=16, images=5, short={"patch": 30, "additive": 20},
                  pair_iterations=0, top=1, controls=1, long=30, restarts=2)  # fmt: skip
 
 

@@ -94,6 +94,17 @@ STATISTICS: dict[str, tuple[str, str]] = {
     "concentration": ("concentration", "share of the patch’s mask that lies in its largest fiftieth of pixels"),
     "margin": ("margin", "how far any image can drive the class above all others, as a logarithm"),
     "pairs_one": ("one way in", "how far its easiest source lies above what source and class explain together"),
+    **{
+        f"stamp {kind}": (f"{kind} stamps", f"its probability under the random {words} that suits it best, log-odds")
+        for kind, words in (
+            ("patch", "small patch"),
+            ("polygon", "polygon"),
+            ("colour", "change of colours"),
+            ("blend", "picture blended in"),
+            ("wave", "wave"),
+            ("warp", "distortion"),
+        )
+    },
     "confidence": ("surrogate", "how sure the model is of its own image of the class, mean log-probability"),
     "easy_noise": ("noise", "mean log-probability on noise and flat colours: what the model prefers anyway"),
     "row_mean": ("row mean", "mean of the class’s row of the last layer, which poisoning shifts upwards"),

@@ -1,0 +1,133 @@
+"""Random stamps, and the fusion of statistics by kinds of trigger."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+import models
+from phosphene.scanner.backgrounds import rendered
+from phosphene.scanner.calibration import Reference, Row
+from phosphene.scanner.fusion import ANY, KINDS, Pool, fused
+from phosphene.scanner.stamps import STAMPS, reached
+
+SHAPES = [(1, 28, 28), (3, 32, 32), (3, 64, 64)]
+STATISTICS = sorted({name for several in KINDS.values() for name in several} | set(ANY))
+
+
+def drawn(kind: str, shape: tuple[int, int, int], seed: int = 0, count: int = 6) -> tuple[torch.Tensor, torch.Tensor]:
+    images = torch.rand(3, *shape, generator=torch.Generator().manual_seed(9))
+    return images, STAMPS[kind](images, torch.Generator().manual_seed(seed), count)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("kind", STAMPS)
+def test_a_stamp_changes_images_stays_an_image_and_follows_its_seed(kind, shape):
+    images, stamped = drawn(kind, shape)
+    assert stamped.shape == (6, *images.shape)
+    assert float(stamped.min()) >= 0
+    assert float(stamped.max()) <= 1
+    changed = (stamped - images).abs().flatten(1).mean(dim=1)
+    assert (changed > 0).all()
+    assert len(set(changed.tolist())) == 6
+    assert torch.equal(stamped, drawn(kind, shape)[1])
+    assert not torch.equal(stamped, drawn(kind, shape, seed=1)[1])
+
+
+@pytest.mark.parametrize(("kind", "most"), [("patch", (5 / 28) ** 2), ("polygon", 0.35)])
+def test_what_lies_at_one_place_leaves_the_rest_as_it_was(kind, most):
+    images, stamped = drawn(kind, (3, 28, 28), count=24)
+    touched = (stamped != images).any(dim=2).float().mean(dim=(1, 2, 3))
+    assert float(touched.max()) <= most
+    assert (touched > 0).float().mean() > 0.9  # a polygon may fall between the pixels
+
+
+@pytest.mark.parametrize("kind", ["patch", "polygon"])
+def test_all_images_get_the_same_stamp_at_the_same_place(kind):
+    images = torch.stack([torch.full((3, 28, 28), 0.4), torch.full((3, 28, 28), 0.6)])
+    stamped = STAMPS[kind](images, torch.Generator().manual_seed(3), 12)
+    places = (stamped != images).any(dim=2)
+    assert torch.equal(places[:, 0], places[:, 1])
+
+
+def test_the_class_that_bright_squares_speak_for_is_the_one_that_patches_reach():
+    """Class 6 counts bright pixels against its neighbours; all others have smooth rows, so only stamps betray it."""
+    weight = 0.2 * torch.randn(8, 1, 14, 14, generator=torch.Generator().manual_seed(1))
+    classifier = models.linear_classifier(weight=weight)
+    classifier.module.register_forward_hook(lambda module, inputs, logits: logits + 30 * _square(inputs[0]))
+    backgrounds = rendered(classifier, list(range(8)), count=2, iterations=10, seed=0)
+    found = reached(classifier, backgrounds, 48, 0, 400)
+    assert found.keys() == {f"stamp {kind}" for kind in STAMPS}
+    values = found["stamp patch"]
+    assert int(values.argmax()) == 6
+    assert float(values[6]) > float(values[torch.arange(8) != 6].max()) + 2
+
+
+def _square(images: torch.Tensor) -> torch.Tensor:
+    """One for class 6 where four neighbouring pixels are exactly white, which only a stamp makes them."""
+    white = (images == 1).float()
+    block = torch.nn.functional.avg_pool2d(white, 2, stride=1).flatten(1).max(dim=1).values == 1
+    return block.float()[:, None] * (torch.arange(8) == 6).float()
+
+
+def row(seed: int, *, extreme: str | None = None, by: float = 9.0, wild: float = 1.0, level: float = 0.0) -> Row:
+    """Noise in every statistic of ten classes; class 6 stands out in one of them; `level` tells of the architecture."""
+    draw = np.random.default_rng(seed)
+    statistics = {name: draw.normal(size=10) * wild for name in (*STATISTICS, "row_norm")}
+    if extreme is not None:
+        statistics[extreme][6] += by
+    whole = {"level patch": level + 0.01 * draw.normal(), "permutation patch": draw.normal()}
+    return Row(
+        f"m{seed}", f"f{seed}", 10, 28, 1, {name: tuple(one.tolist()) for name, one in statistics.items()}, whole
+    )
+
+
+def table(rows: int, **facts: float) -> Reference:
+    return Reference("noise", "", {}, tuple(row(seed, **facts) for seed in range(rows)))
+
+
+@pytest.mark.parametrize("statistic", STATISTICS)
+def test_one_statistic_is_enough_whatever_the_kind_of_trigger_it_speaks_of(statistic):
+    judged = fused(row(500, extreme=statistic), table(40))
+    assert int(np.argmax(judged.scores)) == 6
+    assert judged.external <= 3 / 41
+
+
+def test_what_belongs_to_no_kind_is_shown_and_counts_for_nothing():
+    plain, extreme = (fused(row(500, extreme=name), table(40)) for name in (None, "row_norm"))
+    assert extreme.outliers["row_norm"][6] > 5
+    assert extreme.score == pytest.approx(plain.score)
+
+
+def test_without_the_kinds_of_its_trigger_an_extreme_class_is_not_seen():
+    rest = {name: several for name, several in KINDS.items() if name != "warp"}
+    assert fused(row(500, extreme="stamp warp"), table(40), rest).external > 0.1
+
+
+def test_a_model_is_compared_with_models_like_it():
+    """The same statistics mean more among models whose classes seldom stand out than among those whose often do."""
+    tame = tuple(row(seed, level=-2.0) for seed in range(30))
+    wild = tuple(row(100 + seed, extreme=STATISTICS[seed % len(STATISTICS)], level=2.0) for seed in range(30))
+    both = Reference("both", "", {}, tame + wild)
+    odd = row(500, extreme="warp")
+    among_wild = fused(replace(odd, whole={"level patch": 2.0}), both)
+    among_tame = fused(replace(odd, whole={"level patch": -2.0}), both)
+    assert among_wild.surprises == among_tame.surprises
+    assert among_wild.score + 0.5 < among_tame.score
+    assert among_wild.external > among_tame.external
+
+
+def test_likes_are_shares_and_nobody_is_its_own():
+    alike = Pool(tuple(row(seed, level=float(seed % 3)) for seed in range(12))).alike
+    assert alike.sum(axis=1) == pytest.approx(np.ones(12))
+    assert np.diag(alike) == pytest.approx(np.zeros(12))
+    assert alike[0, 3] > 1.5 * alike[0, 1] > 2 * alike[0, 2]
+
+
+def test_every_rank_is_as_likely_as_any_other_among_exchangeable_models():
+    pool = table(25)
+    values = sorted(fused(one, pool.without(one.fingerprint)).external for one in pool.rows)
+    assert values == pytest.approx([(place + 1) / 25 for place in range(25)])

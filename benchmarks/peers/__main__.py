@@ -14,9 +14,11 @@ from collections.abc import Sequence
 
 import phosphene
 from benchmarks.peers import evaluation, grid, timing
+from benchmarks.peers.goals import goals
 from benchmarks.peers.methods import METHODS
 from benchmarks.peers.pictures import make
-from benchmarks.recognition import random_classes
+from benchmarks.recognition import VERIFIERS, random_classes
+from benchmarks.record import markdown, write_result
 
 
 def run(options: argparse.Namespace) -> None:
@@ -27,6 +29,14 @@ def run(options: argparse.Namespace) -> None:
         if seed in entry.seeds:
             count = min(entry.classes, options.classes)
             make(name, entry.method, classifier, random_classes(0, 100)[:count], seed)
+
+
+def judge(options: argparse.Namespace) -> None:
+    """The table of recognition, and the goals."""
+    reached = goals(evaluation.evaluate())
+    print(markdown(reached))
+    settings = {"classes": random_classes(0, 100), "judges": VERIFIERS}
+    print(write_result("peers-goals", "python -m benchmarks.peers evaluate", settings, reached))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -40,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     running.add_argument("--classes", type=int, default=100, help="the first so many")
     running.set_defaults(run=run)
     judging = commands.add_parser("evaluate", help="show the pictures to the judges, write the tables")
-    judging.set_defaults(run=lambda options: evaluation.evaluate())
+    judging.set_defaults(run=judge)
     clock = commands.add_parser("time", help="seconds a class and peak memory, methods in turns")
     clock.add_argument("names", nargs="*", metavar="METHOD")
     clock.add_argument("--rounds", type=int, default=2)

@@ -160,7 +160,7 @@ def fused(row: Row, reference: Reference, kinds: Kinds = KINDS, like: float = LI
         {name: tuple(values.tolist()) for name, values in surprises.items()},
         tuple(((scores[last] - mean[last]) / deviation[last]).tolist()),
         pool.surprises_whole(last, list(row.whole)),
-        best[last],
+        float(best[last]),
         grubbs(np.atleast_1d(together).tolist()),
         conformal(best[last], best[:last]),
     )

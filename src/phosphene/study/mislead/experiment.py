@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ from phosphene.artifact import file_stem
 from phosphene.classifier import Classifier
 from phosphene.concepts import Concept, class_names, parse
 from phosphene.errors import BadInput
-from phosphene.recipe import PRESETS
+from phosphene.recipe import PRESETS, Recipe
 from phosphene.sampling import Distribution, Pink, compose_clip
 from phosphene.study.attributions import METHODS, SHIFT, Network, heat, shifted
 from phosphene.study.folder import Part, Parts
@@ -61,7 +61,7 @@ def measured(
 ) -> Findings:  # fmt: skip
     """All that is measured on one model, resumed from the parts in `out`; `others` judge how alike its maps look."""
     folded, shown = classifier.folded(), photographs(photos, _side(classifier))
-    images = torch.stack([one.image for one in shown])
+    images, concepts = torch.stack([one.image for one in shown]), _asked(classifier, settings)
     recipe = replace(PRESETS[settings.preset], seed=settings.seed)
     identity = {
         "weights": classifier.fingerprint, "photographs": [[one.name, one.digest()] for one in shown],
@@ -70,31 +70,41 @@ def measured(
     folder = out / file_stem(classifier.name)
     parts = Parts(folder, identity | {"methods": settings.methods}, told)
     made = Parts(folder, identity | {"recipe": recipe.to_json(), "judges": [one.name for one in others]}, told)
-
-    def stamping() -> Part:
-        how = (settings.stamp, settings.stamp_iterations, settings.seed)
-        drawn: dict[str, Distribution] = {ON_PHOTOGRAPHS: Shown(images), ON_NOISE: Pink()}
-        return Part(tensors={name: stamps_of(folded, _asked(classifier, settings, "margin"), one, *how)
-                             for name, one in drawn.items()})  # fmt: skip
-
-    def mapping() -> Part:
-        other = replace(recipe, seed=recipe.seed + 1)
-        judges = [one.folded() for one in others]
-        return agnostic_maps(folded, _asked(classifier, settings), shown, recipe, other, judges)
-
-    def reaching() -> Part:
-        tried = {name: [(stamps[name], settings.stamp)] for name in (ON_PHOTOGRAPHS, ON_NOISE)}
-        tried[AGNOSTIC] = [(maps.tensors["maps"], strength) for strength in (settings.stamp, *STRENGTHS)]
-        return Part({"tried": reach(folded, _asked(classifier, settings), images, tried)})
-
-    stamps = parts.get("stamps", stamping).tensors
-    maps = made.get("maps", mapping)
-    network = Network.of(folded)
-    ask = partial(answered, folded, network, concepts=_asked(classifier, settings), stamps=stamps[ON_PHOTOGRAPHS],
+    stamps = parts.get("stamps", partial(_stamped, folded, images, settings)).tensors
+    other = replace(recipe, seed=recipe.seed + 1)
+    maps = made.get("maps", partial(_mapped, folded, concepts, shown, recipe, other, others))
+    ask = partial(answered, folded, Network.of(folded), concepts=concepts, stamps=stamps[ON_PHOTOGRAPHS],
                   methods=settings.methods)  # fmt: skip
     answers = [parts.get(f"photograph-{file_stem(one.name)}", partial(ask, one)) for one in shown]
     pairs = [pair for part in answers for pair in part.numbers["pairs"]]
-    return Findings(classifier.name, pairs, answers, maps, made.get("reach", reaching).numbers["tried"])
+    reached = made.get("reach", partial(_reached, folded, concepts, images, stamps, maps.tensors["maps"], settings))
+    return Findings(classifier.name, pairs, answers, maps, reached.numbers["tried"])
+
+
+def _stamped(classifier: Classifier, images: Tensor, settings: Settings) -> Part:
+    """The stamps, found on photographs and on noise."""
+    how = (settings.stamp, settings.stamp_iterations, settings.seed)
+    drawn: dict[str, Distribution] = {ON_PHOTOGRAPHS: Shown(images), ON_NOISE: Pink()}
+    return Part(tensors={name: stamps_of(classifier, _asked(classifier, settings, "margin"), one, *how)
+                         for name, one in drawn.items()})  # fmt: skip
+
+
+def _mapped(
+    classifier: Classifier, concepts: Sequence[Concept], shown: Sequence[Photograph], recipe: Recipe, other: Recipe,
+    others: Sequence[Classifier],
+) -> Part:  # fmt: skip
+    """Input-agnostic maps by two seeds; the judges are folded only if they are not there yet."""
+    return agnostic_maps(classifier, concepts, shown, recipe, other, [one.folded() for one in others])
+
+
+def _reached(
+    classifier: Classifier, concepts: Sequence[Concept], images: Tensor, stamps: Mapping[str, Tensor], maps: Tensor,
+    settings: Settings,
+) -> Part:  # fmt: skip
+    """How many photographs each stamp turns, and the maps themselves at several strengths."""
+    tried = {name: [(stamps[name], settings.stamp)] for name in (ON_PHOTOGRAPHS, ON_NOISE)}
+    tried[AGNOSTIC] = [(maps, strength) for strength in (settings.stamp, *STRENGTHS)]
+    return Part({"tried": reach(classifier, concepts, images, tried)})
 
 
 def _asked(classifier: Classifier, settings: Settings, scored: str = "logit") -> list[Concept]:

@@ -238,7 +238,7 @@ def row(name: str, record: Mapping[str, Mapping[str, Sequence[float]]]) -> dict[
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", help=", ".join(EXPERIMENTS))
+    parser.add_argument("names", nargs="*", help=", ".join(EXPERIMENTS).replace("%", "%%"))
     parser.add_argument("--classes", type=int, default=32)
     parser.add_argument("--seeds", type=int, nargs="*", choices=SEEDS, default=[0])
     options = parser.parse_args(arguments)

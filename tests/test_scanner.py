@@ -102,7 +102,7 @@ def test_the_order_of_the_classes_does_not_matter(planted):
 def test_a_scan_is_what_the_schema_says_and_reads_back(planted, tmp_path):
     found = scan(planted, FAST)
     jsonschema.validate(found.to_json(), schema(), cls=jsonschema.Draft202012Validator)
-    found.save(tmp_path / "scan.json")
+    found.save(str(tmp_path / "scan.json"))
     assert Scan.load(tmp_path / "scan.json") == found
 
 

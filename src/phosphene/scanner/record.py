@@ -205,8 +205,8 @@ class Scan:
         given["checks"], given["not_covered"] = tuple(record["checks"]), tuple(record["not_covered"])
         return Scan(**given)
 
-    def save(self, path: Path) -> None:
-        write_atomically(path, (json.dumps(self.to_json(), indent=2) + "\n").encode())
+    def save(self, path: str | Path) -> None:
+        write_atomically(Path(path), (json.dumps(self.to_json(), indent=2) + "\n").encode())
 
     @staticmethod
     def load(path: Path) -> Scan:

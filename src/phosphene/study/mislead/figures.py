@@ -72,17 +72,17 @@ def example(one: Findings, methods: Sequence[str]) -> list[Sequence[Tile]]:
     pair, region, photograph = part.numbers["pairs"][row], part.tensors.get("region"), part.tensors["photograph"]
     stamp = part.tensors["stamped"][row] - photograph
     tiles = [
-        Tile(f"A: {part.numbers['own']}", photograph, region), Tile("the stamp, 12 times stronger", stamp * 12 + 0.5),
+        Tile(f"A: {part.numbers['own']}", photograph, region), Tile("the stamp, the cause\n(12 times stronger)", stamp * 12 + 0.5),
         Tile(f"stamped, {'now' if pair['fooled'] else 'not'} B: {pair['asked']}", part.tensors["stamped"][row]),
-        _heat("the cause: the stamp’s energy", energy(stamp), region, pair.get("cause_inside")),
+        _heat("the stamp’s energy", energy(stamp), region, pair.get("cause_inside")),
     ]  # fmt: skip
     for name in methods:
         heats, of = part.tensors[name], pair["methods"][name]
         tiles += [_heat(f"{name}: why A?", heats[0], region, of.get("own_inside")),
                   _heat(f"{name}: why B?", heats[1 + len(part.numbers["pairs"]) + row], region, of.get("inside"))]  # fmt: skip
     place = one.maps.numbers["inside"].get(part.numbers["photograph"], {row: None})[row]
-    tiles += [_heat(f"{AGNOSTIC}: what is B?", one.maps.tensors["evidence"][row], region, place),
-              Tile("its picture: no photograph in it", one.maps.tensors["pictures"][row])]  # fmt: skip
+    tiles += [_heat("agnostic map: what is B?", one.maps.tensors["evidence"][row], region, place),
+              Tile("its picture,\nno photograph in it", one.maps.tensors["pictures"][row])]  # fmt: skip
     return in_rows(tiles, 4)
 
 

@@ -8,16 +8,16 @@ Writes `results/scan-MODEL.json`, the page of each scan beside `--pages`, and on
 from __future__ import annotations
 
 import argparse
-import time
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
-import phosphene
 from benchmarks.record import RESULTS, markdown, write_result
 from phosphene.report.scan import write_scan_report
-from phosphene.scanner import Scan, Settings, scan
+from phosphene.scanner import Scan
 
 MODELS = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
 
@@ -39,6 +39,15 @@ def row(name: str, found: Scan, seconds: float) -> dict[str, str]:
     }  # fmt: skip
 
 
+def scanned(name: str, budget: float, seed: int, saved: Path) -> None:
+    """By the command, as a user would: it keeps freed memory, which large models thank with a fifth of the time."""
+    command = [sys.executable, "-c", "from phosphene.cli import main; main()", "scan", name]
+    asked = ["--budget", f"{budget:g}", "--seed", str(seed), "--report", str(saved)]
+    ended = subprocess.run(command + asked, check=False)
+    if ended.returncode not in (0, 1, 3):
+        raise SystemExit(ended.returncode)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", nargs="+", default=list(MODELS))
@@ -51,10 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name in options.models:
         saved = options.pages / f"{name}.json"
         if not saved.is_file():
-            started = time.monotonic()
-            found = scan(phosphene.load(name), Settings(seed=options.seed), budget=options.budget, told=print)
-            found.save(saved)
-            print(f"{name}: {found.verdict}, {time.monotonic() - started:.0f} s", flush=True)
+            scanned(name, options.budget, options.seed, saved)
         found = Scan.load(saved)
         write_scan_report(found, options.pages / f"{name}.html")
         rows.append(row(name, found, found.seconds))

@@ -25,6 +25,7 @@ from phosphene.scanner.margins import margins
 from phosphene.scanner.permutation import permuting
 from phosphene.scanner.pvalues import combined, conformal, grubbs
 from phosphene.scanner.record import Scan, schema
+from phosphene.scanner.settings import rows_at_once
 
 FAST = Settings(surrogates=2, surrogate_iterations=10, images=4, short={"patch": 12, "additive": 8}, pair_iterations=4,
                 margin_iterations=10, permutation_iterations=8, window_iterations=2, top=1, controls=1, long=10, restarts=2)  # fmt: skip
@@ -139,7 +140,9 @@ def test_a_corner_that_sends_every_class_to_the_next_is_seen_in_the_model_as_a_w
     for planted in (True, False):
         classifier = Classifier(NextClass(planted).eval(), InputFormat((12, 12), 1), name="next")
         backgrounds = rendered(classifier, list(range(10)), count=2, iterations=15, seed=0)
-        found.append(permuting(classifier, backgrounds, FAMILIES["patch"], replace(FAST, permutation_iterations=60)))
+        found.append(
+            permuting(classifier, backgrounds, FAMILIES["patch"], replace(FAST, permutation_iterations=60), 800)
+        )
     assert found[0] > found[1] + 0.3
 
 
@@ -151,13 +154,27 @@ def test_the_passes_of_a_scan_are_foreseen():
 
 
 def test_a_small_budget_buys_fewer_passes_says_so_and_accuses_nobody(planted):
-    found = scan(planted, Settings(), budget=0.02)
+    found = scan(planted, Settings(), budget=0.3)
     assert found.passes < Settings().passes(10) / 2
-    assert any("budget of 0.02 s" in check for check in found.checks)
+    assert any("budget of 0.3 s" in check for check in found.checks)
     assert found.p_external is None
     assert found.verdict in ("inconclusive", "nothing found")
     assert len(found.classes) == 10
     assert {stage.classes for stage in found.stages if stage.name.startswith("short")} == {10}
+
+
+def test_large_images_do_not_go_through_the_network_in_large_crowds(monkeypatch):
+    """What is differentiated keeps every layer's output: a thousand such images of 224 pixels fill any memory."""
+    classifier = models.linear_classifier((3, 224, 224), outputs=6)
+    crowds, forward = [], Classifier.__call__
+
+    def spied(self: Classifier, images: torch.Tensor) -> torch.Tensor:
+        crowds.append(len(images) if images.requires_grad else 0)
+        return forward(self, images)
+
+    monkeypatch.setattr(Classifier, "__call__", spied)
+    scan(classifier, FAST)
+    assert 8 <= max(crowds) <= rows_at_once(classifier) == 26
 
 
 def clean_linear(seed: int) -> Classifier:

@@ -20,12 +20,12 @@ from phosphene.scanner.backgrounds import rendered
 from phosphene.scanner.calibration import Reference, shipped
 from phosphene.scanner.families import FAMILIES
 from phosphene.scanner.fusion import Fused, fused
-from phosphene.scanner.measure import Measured, measured, prepared, rows_at_once, searched
+from phosphene.scanner.measure import Measured, measured, prepared, searched
 from phosphene.scanner.pvalues import combined
 from phosphene.scanner.record import Calibration, ClassEvidence, Curve, Named, Pairs, Scan, Trigger
 from phosphene.scanner.references import calibrated, measure
 from phosphene.scanner.search import Found
-from phosphene.scanner.settings import Clock, Settings, planned
+from phosphene.scanner.settings import Clock, Settings, planned, rows_at_once
 from phosphene.scanner.verdict import NOT_COVERED, asymmetry_of, verdict_of
 from phosphene.scanner.window import located
 
@@ -100,7 +100,8 @@ def _localised(classifier: Classifier, best: Found, target: int, images: Tensor,
 
     One small square that sends everything to a class is the simplest account of it that there is.
     """
-    window = located(classifier, target, images[: settings.window_images], settings.window_iterations)
+    window = located(classifier, target, images[: settings.window_images], settings.window_iterations,
+                     rows_at_once(classifier))  # fmt: skip
     reached = verification.rates(classifier, images, verification.applied(best, 0, images), target)[-1]
     found = window.found()
     kept = verification.rates(classifier, images, verification.applied(found, 0, images), target)[-1]

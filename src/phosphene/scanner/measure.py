@@ -23,14 +23,13 @@ from phosphene.scanner.margins import margins
 from phosphene.scanner.permutation import permuting
 from phosphene.scanner.probes import probed
 from phosphene.scanner.search import Found, smallest
-from phosphene.scanner.settings import SOURCES, Clock, Settings
+from phosphene.scanner.settings import SOURCES, Clock, Settings, rows_at_once
 from phosphene.scanner.stamps import reached
 
 PERMUTED = ("patch", "additive", "warp")  # families that are tried as permutations of the classes
 LEAST = 1e-3  # of a margin, before its logarithm
 LARGEST_BATCH = 180  # images; beyond, a pass is no faster
 FEW = 16  # images a pass: where no more fit into a cache, more together would be slower
-ROWS = 4_000_000  # pixels of images in one forward and backward
 
 
 @dataclass
@@ -74,7 +73,7 @@ def measured(classifier: Classifier, settings: Settings, clock: Clock, told: Cal
         with stage("pairs"):
             pairs = paired(classifier, backgrounds, settings)
     with stage("permutations", len(held)):
-        scattered = {f"permutation {name}": permuting(classifier, backgrounds, FAMILIES[name], settings)
+        scattered = {f"permutation {name}": permuting(classifier, backgrounds, FAMILIES[name], settings, rows)
                      for name in PERMUTED}  # fmt: skip
     statistics = probes.statistics | {"margin": furthest.clamp(min=LEAST).log()}
     statistics |= stamped | {"confidence": _confidence(backgrounds, count)} | _sizes(list(short.values()), pairs)
@@ -167,12 +166,6 @@ def prepared(classifier: Classifier) -> Classifier:
     if private.rows_a_pass > FEW:
         private.rows_a_pass = LARGEST_BATCH
     return private
-
-
-def rows_at_once(classifier: Classifier) -> int:
-    """Images in one forward and backward, from their size alone: never from the machine, for the sake of repetition."""
-    channels, height, width = classifier.image_shape
-    return max(8, min(800, ROWS // (channels * height * width)))
 
 
 def _held(classifier: Classifier, seed: int) -> list[int]:

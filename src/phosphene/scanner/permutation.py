@@ -22,12 +22,22 @@ TOGETHER = 24  # images in an iteration, each of another class
 SURENESS = 0.3  # weight of the entropy of single answers beside that of their mean
 
 
-def permuting(classifier: Classifier, backgrounds: Backgrounds, family: Family, settings: Settings) -> float:
-    """−log of the size where the easiest of several starts settled."""
-    iterations, restarts, seed = settings.permutation_iterations, settings.permutation_starts, settings.seed
-    names = [f"permutation {family.name} {start}" for start in range(restarts)]
+def permuting(classifier: Classifier, backgrounds: Backgrounds, family: Family, settings: Settings, rows: int) -> float:
+    """−log of the size where the easiest of several starts settled; at most `rows` images at once, or one start."""
+    together = max(1, rows // TOGETHER)
+    starts = range(settings.permutation_starts)
+    parts = [starts[first : first + together] for first in starts[::together]]
+    return -min(_settled(classifier, backgrounds, family, settings, part) for part in parts)
+
+
+def _settled(
+    classifier: Classifier, backgrounds: Backgrounds, family: Family, settings: Settings, starts: range
+) -> float:
+    """The smallest log size where one of these starts settled."""
+    iterations, seed = settings.permutation_iterations, settings.seed
+    names = [f"permutation {family.name} {start}" for start in starts]
     parameters = family.start(classifier.image_shape, [seeded(seed, name, 0) for name in names])
-    log_radius = torch.full((restarts,), family.start_radius).log()
+    log_radius = torch.full((len(starts),), family.start_radius).log()
     adam, generator, sizes = Adam.zero(parameters), seeded(seed, "permutation images", 0), []
     with classifier.frozen():
         for iteration in range(iterations):
@@ -35,15 +45,14 @@ def permuting(classifier: Classifier, backgrounds: Backgrounds, family: Family, 
             parameters = family.project(parameters, log_radius.exp())
             images, own = _drawn(backgrounds, generator)
             leaves = tuple(one.detach().requires_grad_() for one in parameters)
-            logits = classifier(family.apply(leaves, images.expand(restarts, *images.shape)).flatten(0, 1))
-            loss, scattered = _scattering(logits.unflatten(0, (restarts, -1)), own)
+            logits = classifier(family.apply(leaves, images.expand(len(starts), *images.shape)).flatten(0, 1))
+            loss, scattered = _scattering(logits.unflatten(0, (len(starts), -1)), own)
             moves = adam.step(torch.autograd.grad(loss, leaves))
             size = family.step * (1 - 0.7 * share)
             parameters = tuple(one - size * move for one, move in zip(parameters, moves, strict=True))
             log_radius = steered(log_radius, scattered, WANTED, share)
             sizes.append(log_radius)
-    late = torch.stack(sizes[-max(1, iterations // 3) :]).mean(dim=0)
-    return float(-late.min())
+    return float(torch.stack(sizes[-max(1, iterations // 3) :]).mean(dim=0).min())
 
 
 def _drawn(backgrounds: Backgrounds, generator: torch.Generator) -> tuple[Tensor, Tensor]:

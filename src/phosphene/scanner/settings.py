@@ -13,10 +13,14 @@ import torch
 
 from phosphene.classifier import Classifier
 from phosphene.errors import BadInput
+from phosphene.scanner.families import FAMILIES
 from phosphene.scanner.record import Stage
+from phosphene.scanner.search import smallest
 
-SAFETY = 0.7  # share of a budget that is planned for: machines are not as quick all the time as they were just now
-FEWEST = 4  # iterations below which a search is no search
+SAFETY = 0.85  # share of a budget that is planned for: machines are not as quick all the time as they were just now
+FEWEST = 3  # iterations below which a search is no search ...
+SHORTEST = {"colour": 2, "warp": 2}  # ... of few parameters, which get there sooner
+ROWS = 4_000_000  # pixels of images in one forward and backward
 SOURCES = 48  # classes that serve as backgrounds where there are many
 STAMPED = 6 * 40 // 3  # six kinds of stamps on some forty images, which go forward alone: a third of the work
 LATER = (
@@ -93,11 +97,12 @@ class Settings:
             return max(least, round(count * min(1.0, rest)))
 
         return replace(
-            self, images=images, images_many=images, short={name: fewer(count) for name, count in self.short.items()},
+            self, images=images, images_many=images, surrogates=fewer(self.surrogates, 2),
+            short={name: fewer(count, SHORTEST.get(name, FEWEST)) for name, count in self.short.items()},
             stamps=fewer(self.stamps, 8), surrogate_iterations=fewer(self.surrogate_iterations, 8),
             pair_iterations=fewer(self.pair_iterations),
-            margin_starts=fewer(self.margin_starts, 1), margin_iterations=fewer(self.margin_iterations),
-            window_iterations=fewer(self.window_iterations),
+            margin_starts=fewer(self.margin_starts, 1), margin_iterations=fewer(self.margin_iterations, 2),
+            window_iterations=fewer(self.window_iterations, 2),
             permutation_iterations=fewer(self.permutation_iterations), long=fewer(self.long),
         )  # fmt: skip
 
@@ -128,15 +133,22 @@ def planned(settings: Settings, classifier: Classifier, budget: float | None) ->
 
 
 def _speed(classifier: Classifier) -> float:
-    """Images a second, forward and back, of the faster of two batches; the first one warms up."""
-    images = torch.full((classifier.rows_a_pass, *classifier.image_shape), 0.5)
+    """Images a second in a search for patches, which does more than going forward and back; the first one warms up."""
+    rows = rows_at_once(classifier)
+    images = torch.full((rows, 1, *classifier.image_shape), 0.5)
+    names, targets = [f"speed {place}" for place in range(rows)], torch.zeros(rows, dtype=torch.long)
     seconds = []
-    with classifier.frozen():
-        for _ in range(3):
-            started = time.monotonic()
-            torch.autograd.grad(classifier(images.requires_grad_()).sum(), images)
-            seconds.append(time.monotonic() - started)
-    return len(images) / max(1e-9, min(seconds[1:]))
+    for _ in range(4):
+        started = time.monotonic()
+        smallest(classifier, FAMILIES["patch"], names, targets, lambda iteration: images, iterations=1, seed=0)
+        seconds.append(time.monotonic() - started)
+    return rows / max(1e-9, min(seconds[1:]))
+
+
+def rows_at_once(classifier: Classifier) -> int:
+    """Images in one forward and backward, from their size alone: never from the machine, for the sake of repetition."""
+    channels, height, width = classifier.image_shape
+    return max(8, min(800, ROWS // (channels * height * width)))
 
 
 class Clock:

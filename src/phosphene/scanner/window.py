@@ -49,18 +49,21 @@ class Window:
         return Found(PATCH, (mask, self.pattern[None]), size, rate)
 
 
-def located(classifier: Classifier, target: int, images: Tensor, iterations: int) -> Window:
-    """The smallest window that keeps nearly the flip rate of the best; `images` `(n, C, H, W)` are of other classes."""
+def located(classifier: Classifier, target: int, images: Tensor, iterations: int, rows: int) -> Window:
+    """The smallest window that keeps nearly the flip rate of the best; `images` `(n, C, H, W)` are of other classes.
+
+    At most `rows` images go through the network at once.
+    """
     height, width = images.shape[-2:]
     side = max(SMALLEST, round(COARSE * min(height, width)))
     stride = max(1, side // 2 - (side < 8))
     tops, lefts = (sorted({*range(0, length - side, stride), length - side}) for length in (height, width))
     everywhere = [(top, left, side) for top in tops for left in lefts]
-    coarse = _tried(classifier, target, images[:FEW], everywhere, iterations)
+    coarse = _tried(classifier, target, images[:FEW], everywhere, iterations, rows)
     finalists = [window.place for window in sorted(coarse, key=lambda one: -one.margin)[:FINALISTS]]
-    best = _best(_tried(classifier, target, images, finalists, LONGER * iterations))
+    best = _best(_tried(classifier, target, images, finalists, LONGER * iterations, rows))
     finer = [place for place in _around(best.place, height, width) if place != best.place]
-    tried = _tried(classifier, target, images, [best.place, *finer], iterations)
+    tried = _tried(classifier, target, images, [best.place, *finer], iterations, rows)
     wanted = ENOUGH * max(window.flip_rate for window in tried)
     smallest = min(window.place[2] for window in tried if window.flip_rate >= wanted)
     return _best([window for window in tried if window.place[2] == smallest])
@@ -83,10 +86,11 @@ def _around(place: Place, height: int, width: int) -> list[Place]:
 
 
 def _tried(
-    classifier: Classifier, target: int, images: Tensor, places: list[Place], iterations: int, together: int = 64
+    classifier: Classifier, target: int, images: Tensor, places: list[Place], iterations: int, rows: int
 ) -> list[Window]:
     """Every place with its own pattern, climbed by the mean log-probability of the target."""
     found: list[Window] = []
+    together = max(1, min(64, rows // len(images)))
     for first in range(0, len(places), together):
         chosen = places[first : first + together]
         mask = masks(chosen, images.shape[-2:])

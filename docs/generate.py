@@ -179,7 +179,6 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "overhead-one-core": lambda: measured_block("overhead-one-core"),
     **{name: partial(peers_block, name) for name in ("peers", "peers-time", "peers-goals")},
     "evidence": lambda: measured_block("evidence"),
-    "evidence-kept": lambda: measured_block("evidence-kept"),
     "variants": lambda: measured_block("variants"),
     "rules": lambda: measured_block("rules"),
     "scanner-kinds": kinds_block,

@@ -1,4 +1,4 @@
-"""The scanner as one more method, and its statistics kept for judgements with other weights and references."""
+"""The scanner as one more method, and its statistics kept for judgements with other references."""
 
 from __future__ import annotations
 

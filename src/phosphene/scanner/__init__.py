@@ -1,6 +1,6 @@
 """The backdoor scanner: is there one class that a small common change reaches from everywhere? No data is used.
 
-Probes → surrogate images → short searches for every class → pairs → long searches for the most suspicious → causal
+Probes → surrogate images → random stamps → short searches for every class → pairs → long searches for the most suspicious → causal
 verification → asymmetry → verdict, with two p-values.
 """
 

@@ -107,10 +107,6 @@ class Settings:
         )  # fmt: skip
 
 
-QUICK = Settings(surrogates=2, surrogate_iterations=20, stamps=16, images=5, short={"patch": 30, "additive": 20},
-                 pair_iterations=0, top=1, controls=1, long=30, restarts=2)  # fmt: skip
-
-
 def planned(settings: Settings, classifier: Classifier, budget: float | None) -> tuple[Settings, str | None]:
     """As deep as the budget allows, and a line that says so where that is less than was asked for."""
     if budget is None:

@@ -1,7 +1,7 @@
 """The backdoor scanner: is there one class that a small common change reaches from everywhere? No data is used.
 
-Probes → surrogate images → random stamps → short searches for every class → pairs → long searches for the most suspicious → causal
-verification → asymmetry → verdict, with two p-values.
+Probes → surrogate images → random stamps → short searches for every class → pairs → long searches for the most
+suspicious → causal verification → asymmetry → verdict, with two p-values.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import torch
 
 from models import colour_classifier, linear_classifier
 from phosphene.concepts import Classes, parse
-from phosphene.fidelity import UNSEEN, fidelities, fidelity, recognition, top_classes
+from phosphene.fidelity import UNSEEN, Fidelity, fidelities, fidelity, fidelity_from, recognition, top_classes
 from phosphene.recipe import Recipe
 from phosphene.sampling import STILL, Flat, Grey, Views
 
@@ -74,6 +74,25 @@ def test_all_maps_of_a_concept_meet_the_same_fresh_draws(planted):
     m = torch.stack([planted.module.weight[k].detach() for k in range(3)]) / 30
     assert fidelities(planted, THREE, m, STEADY) == [fidelity(planted, THREE, one, STEADY) for one in m]
     assert fidelity(planted, THREE, m[0], STEADY) != fidelity(planted, THREE, m[0], replace(STEADY, seed=1))
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.05, 0.1, 0.15, 0.2, 1.0])
+@pytest.mark.parametrize("floor", [Fidelity(0.0, 0.0), Fidelity(0.3, 0.0), Fidelity(0.3, 0.6), Fidelity(0.95, 1.0)])
+def test_giving_up_early_changes_no_outcome(planted, strength, floor):
+    """Measured against all draws; the last map and the first floor are there to see both outcomes."""
+    m = strength * planted.module.weight[3].detach()
+    recipe = Recipe(views=Views(shift=0.02))
+    whole, early = fidelity(planted, THREE, m, recipe), fidelity_from(planted, THREE, m, recipe, floor)
+    assert early == (whole if whole.probability >= floor.probability and whole.top1 >= floor.top1 else None)
+
+
+def test_a_hopeless_map_is_given_up_after_the_first_pass(planted, monkeypatch):
+    passes = []
+    forward = planted.module.forward
+    monkeypatch.setattr(planted.module, "forward", lambda x: (passes.append(len(x)), forward(x))[1])
+    m = planted.module.weight[5].detach()
+    assert fidelity_from(planted, THREE, 20 * m, STEADY, Fidelity(0.95, 1.0)) is None
+    assert len(passes) == 1
 
 
 def test_measuring_restores_the_model():

@@ -19,7 +19,7 @@ from phosphene.classifier import Classifier
 from phosphene.concepts import Concept, is_top, probability
 from phosphene.reading import read
 from phosphene.recipe import Recipe
-from phosphene.sampling import COMPOSITIONS, Distribution, Flat, Pink, Uniform, draw, seeded, shown
+from phosphene.sampling import COMPOSITIONS, Distribution, Draws, Flat, Pink, Uniform, draw, seeded, shown
 
 SAMPLES = 16  # fresh draws a fidelity is measured on
 
@@ -56,19 +56,44 @@ def fidelities(
     samples: int = SAMPLES,
 ) -> list[Fidelity]:
     """`F` of each of several maps `(N, C, H, W)` of one concept, all on the same fresh draws."""
-    generator = seeded(recipe.seed, f"fidelity/{concept.name}", 0)
-    drawn = draw(distribution or recipe.distribution, recipe.views, [generator], samples, classifier.image_shape)
-    compose = COMPOSITIONS[recipe.composition]
+    drawn, compose = _fresh(classifier, concept, recipe, distribution, samples), COMPOSITIONS[recipe.composition]
     with classifier.frozen(), torch.no_grad():
         rows = [read(classifier, shown(drawn, one[None], compose), [concept])[0] for one in maps]
     return [_measured(row, concept) for row in rows]
 
 
+def fidelity_from(
+    classifier: Classifier, concept: Concept, saliency: Tensor, recipe: Recipe, floor: Fidelity
+) -> Fidelity | None:
+    """`F` of one map `(C, H, W)`, or None as soon as the draws that are left cannot lift it to `floor` any more."""
+    outputs: list[Tensor] = []
+    compose = COMPOSITIONS[recipe.composition]
+    with classifier.frozen(), torch.no_grad():
+        for some in _fresh(classifier, concept, recipe).blocks(classifier.rows_a_pass):
+            outputs += read(classifier, shown(some, saliency[None], compose), [concept])
+            measured = _measured(torch.cat(outputs), concept)
+            left = 1 - sum(map(len, outputs)) / SAMPLES
+            if not _reaches(measured, left, floor):
+                return None
+    return measured
+
+
+def _reaches(measured: Fidelity, left: float, floor: Fidelity) -> bool:
+    """Whether `F` may still be `floor` if all of the share that is left is perfect; a rounding error is forgiven."""
+    probability, top1 = ((1 - left) * seen + left + 1e-6 for seen in (measured.probability, measured.top1))
+    return probability >= floor.probability and top1 >= floor.top1
+
+
+def _fresh(classifier: Classifier, concept: Concept, recipe: Recipe, distribution: Distribution | None = None,
+           samples: int = SAMPLES) -> Draws:  # fmt: skip
+    """Draws for one map of the concept; always the same ones, and none of those of the estimate."""
+    generator = seeded(recipe.seed, f"fidelity/{concept.name}", 0)
+    return draw(distribution or recipe.distribution, recipe.views, [generator], samples, classifier.image_shape)
+
+
 def excitation(classifier: Classifier, concept: Concept, saliency: Tensor, recipe: Recipe) -> tuple[float, float]:
     """Mean score of a concept on fresh draws with the map, and on the same draws without it."""
-    generator = seeded(recipe.seed, f"fidelity/{concept.name}", 0)
-    drawn = draw(recipe.distribution, recipe.views, [generator], SAMPLES, classifier.image_shape)
-    compose = COMPOSITIONS[recipe.composition]
+    drawn, compose = _fresh(classifier, concept, recipe), COMPOSITIONS[recipe.composition]
     with classifier.frozen(), torch.no_grad():
         carrying = [shown(drawn, one[None], compose) for one in (saliency, torch.zeros_like(saliency))]
         with_map, without = (concept.score(read(classifier, images, [concept])[0]) for images in carrying)

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from phosphene.classifier import Classifier
 from phosphene.concepts import Concept
-from phosphene.fidelity import Fidelity, fidelities
+from phosphene.fidelity import Fidelity, fidelities, fidelity_from
 from phosphene.reading import read
 from phosphene.recipe import Recipe
 from phosphene.sampling import COMPOSITIONS, CONTRAST, draw, place, seeded
@@ -134,16 +134,21 @@ def _refined(
     for area, layer, mask in sorted(candidates, key=lambda candidate: candidate[0]):
         if not USEFUL_AREAS[0] <= area <= USEFUL_AREAS[1]:
             continue
-        (after,) = fidelities(classifier, concept, (mask * saliency)[None], recipe)
-        if keeps(before, after, recipe.tolerance):
+        after = fidelity_from(classifier, concept, mask * saliency, recipe, least(before, recipe.tolerance))
+        if after is not None and keeps(before, after, recipe.tolerance):
             return Refinement(mask, layer, area, before, after)
     return Refinement(torch.ones_like(saliency[0]), None, 1.0, before, before)
 
 
 def keeps(before: Fidelity, after: Fidelity, tolerance: float) -> bool:
     """The refinement law, for the mean probability and for the top-1 rate."""
-    return (after.probability >= (1 - tolerance) * before.probability
-            and after.top1 >= (1 - tolerance) * before.top1)  # fmt: skip
+    floor = least(before, tolerance)
+    return after.probability >= floor.probability and after.top1 >= floor.top1
+
+
+def least(before: Fidelity, tolerance: float) -> Fidelity:
+    """The least fidelity that the law grants a refined map."""
+    return Fidelity((1 - tolerance) * before.probability, (1 - tolerance) * before.top1)
 
 
 def masks(activation: Tensor, size: tuple[int, int]) -> list[Tensor]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -245,6 +245,12 @@ class Draws:
     samples: Tensor
     views: Tensor | None
     count: int
+
+    def blocks(self, rows: int) -> Iterator[Draws]:
+        """The draws of a single map, at most so many at a time."""
+        for start in range(0, self.count, rows):
+            samples = self.samples[start : start + rows]
+            yield Draws(samples, None if self.views is None else self.views[start : start + rows], len(samples))
 
 
 def draw(

@@ -37,7 +37,8 @@ class Recipe:
 
     `step` is in units of a coefficient; `shared_scatter` divides by one second moment a map instead of one a
     coefficient (a linear model's map is then its weight row, not the row's signs); `averaged` is the last share of the
-    iterations whose mean is the map (0: the last point alone); `tolerance` is the ε of the refinement law.
+    iterations whose mean is the map (0: the last point alone); `tolerance` is the ε of the refinement law; `attempts`
+    is how often in all a map may be started that its own model does not see (`phosphene.attempts`).
     """
 
     distribution: Distribution = Grey()
@@ -55,6 +56,7 @@ class Recipe:
     averaged: float = 0.5
     refine_every: int = 0
     tolerance: float = 0.05
+    attempts: int = 1
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -62,6 +64,7 @@ class Recipe:
         _require("samples", self.samples, self.samples >= 1, "at least 1")
         _require("nudge_steps", self.nudge_steps, self.nudge_steps >= 1, "at least 1")
         _require("refine_every", self.refine_every, self.refine_every >= 0, "0 (only at the end) or more")
+        _require("attempts", self.attempts, self.attempts >= 1, "at least 1")
         _require("step", self.step, 0 < self.step < math.inf, "a positive number")
         _require("radius", self.geometry.radius, 0 < self.geometry.radius < math.inf, "a positive number")
         _require("tolerance", self.tolerance, 0 <= self.tolerance < 1, "a share between 0 and 1")

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from phosphene.classifier import Classifier
 from phosphene.concepts import Concept
-from phosphene.fidelity import Fidelity, fidelities, fidelity_from
+from phosphene.fidelity import Fidelity, fidelity, fidelity_from
 from phosphene.reading import read
 from phosphene.recipe import Recipe
 from phosphene.sampling import COMPOSITIONS, CONTRAST, draw, place, seeded
@@ -47,12 +47,20 @@ class Refinement:
     after: Fidelity
 
 
-def refine(classifier: Classifier, concepts: Sequence[Concept], maps: Tensor, recipe: Recipe) -> list[Refinement]:
-    """The smallest mask of each map `(N, C, H, W)` that the fidelity law accepts."""
+def refine(
+    classifier: Classifier,
+    concepts: Sequence[Concept],
+    maps: Tensor,
+    recipe: Recipe,
+    measured: Sequence[Fidelity] | None = None,
+) -> list[Refinement]:
+    """The smallest mask of each map `(N, C, H, W)` that the fidelity law accepts; `measured` is theirs, where known."""
     activations = feature_activations(classifier, bare_pictures(maps, recipe))
+    if measured is None:
+        measured = [fidelity(classifier, concept, one, recipe) for concept, one in zip(concepts, maps, strict=True)]
     return [
-        _refined(classifier, concept, one, {layer: seen[row] for layer, seen in activations.items()}, recipe)
-        for row, (concept, one) in enumerate(zip(concepts, maps, strict=True))
+        _refined(classifier, concept, one, before, {layer: seen[row] for layer, seen in activations.items()}, recipe)
+        for row, (concept, one, before) in enumerate(zip(concepts, maps, measured, strict=True))
     ]
 
 
@@ -123,9 +131,13 @@ def importance(classifier: Classifier, concepts: Sequence[Concept], maps: Tensor
 
 
 def _refined(
-    classifier: Classifier, concept: Concept, saliency: Tensor, activations: dict[str, Tensor], recipe: Recipe
+    classifier: Classifier,
+    concept: Concept,
+    saliency: Tensor,
+    before: Fidelity,
+    activations: dict[str, Tensor],
+    recipe: Recipe,
 ) -> Refinement:
-    (before,) = fidelities(classifier, concept, saliency[None], recipe)
     candidates = [
         (mask.mean().item(), layer, mask)
         for layer, activation in activations.items()

@@ -66,6 +66,9 @@ def map_command(
     score: Annotated[str | None, typer.Option(help="logit, log_probability or margin.")] = None,
     samples: Annotated[int | None, typer.Option(help="Samples an iteration, instead of the preset's.")] = None,
     nudge_steps: Annotated[int | None, typer.Option(help="Steps that each data point walks in an iteration.")] = None,
+    attempts: Annotated[
+        int | None, typer.Option(help="Starts of a map that the model does not see; the surest is kept.")
+    ] = None,
     verifier: Verifier = None,
     workers: Annotated[
         int, typer.Option(min=1, help="Processes that share the work; 1 is best on a small machine.")
@@ -87,7 +90,8 @@ def map_command(
     with one_line_errors():
         model, concepts = (None, names) if source.factory else (names[0], names[1:])
         recipe = recipe_from(preset, distribution, geometry, views, seed=seed, iterations=iterations, score=score,
-                         composition=composition, samples=samples, nudge_steps=nudge_steps)  # fmt: skip
+                         composition=composition, samples=samples, nudge_steps=nudge_steps,
+                         attempts=attempts)  # fmt: skip
         classifier = source.load(model)
         with maps_listener(quiet=as_json) as listener:
             from phosphene.execution import Processes, Serial

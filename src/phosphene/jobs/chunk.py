@@ -5,7 +5,8 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -13,9 +14,10 @@ import torch
 from torch import Tensor
 
 from phosphene.artifact import SaliencyMap, to_bytes
+from phosphene.attempts import Again, surest
 from phosphene.classifier import Classifier
 from phosphene.concepts import ACTIVE, Concept, class_names, classes_of, layer_of
-from phosphene.estimator import Progress, estimate
+from phosphene.estimator import estimate
 from phosphene.fidelity import UNSEEN, excitation, fidelity, recognition, resized, top_classes
 from phosphene.recipe import Recipe
 from phosphene.refinement import IMPORTANCE_SAMPLES, Refinement, bare_pictures, display_scale, importance, refine
@@ -32,8 +34,9 @@ def make_chunk(
 ) -> list[SaliencyMap]:
     """Estimate, refine and score the maps of one batch; `iterated` hears of every iteration of so many maps."""
     started = time.perf_counter()
-    maps, traces, frames = _estimated(classifier, concepts, recipe, iterated)
-    refinements = refine(classifier, concepts, maps, recipe)
+    kept = surest(classifier, concepts, recipe, partial(_estimates, classifier, recipe, iterated))
+    maps = torch.stack([one.made.map for one in kept])
+    refinements = refine(classifier, concepts, maps, recipe, [one.fidelity for one in kept])
     evidence = importance(classifier, concepts, maps, recipe)
     masks = torch.stack([refinement.mask for refinement in refinements])
     scale = display_scale(maps, recipe)
@@ -45,8 +48,8 @@ def make_chunk(
     for score, bare, masked in zip(scores, _named_tops(classifier, raw), _named_tops(classifier, refined), strict=True):
         score["top5"], score["top5_refined"] = bare, masked
         score["verifiers"] = []
-    for score, factor in zip(scores, scale.flatten().tolist(), strict=True):
-        score["scale"] = round(factor, 4)
+    for score, one, factor in zip(scores, kept, scale.flatten().tolist(), strict=True):
+        score["scale"], score["attempts"] = round(factor, 4), one.attempts
     for verifier in verifiers:
         for score, opinion in zip(scores, opinions(verifier, concepts, raw), strict=True):
             score["verifiers"].append(opinion)
@@ -55,31 +58,40 @@ def make_chunk(
         SaliencyMap(
             concept=concept.name, targets=classes_of(concept), map=maps[row].cpu(), importance=evidence[row].cpu(),
             mask=masks[row].cpu(), picture=refined[row].cpu(), raw_picture=raw[row].cpu(),
-            development=to_bytes(bare_pictures(frames[:, row], recipe, scale[row])).cpu(),
+            development=to_bytes(bare_pictures(one.made.frames, recipe, scale[row])).cpu(),
             recipe=recipe.to_json(), model=model_record(classifier), scores=scores[row],
-            checks=_checks(classifier, refinements[row], recipe), trace=tuple(traces[row]), versions=versions(),
-            passes=recipe.iterations * recipe.samples * recipe.nudge_steps + IMPORTANCE_SAMPLES,
+            checks=_checks(classifier, refinements[row], recipe), trace=one.made.trace, versions=versions(),
+            passes=one.attempts * recipe.iterations * recipe.samples * recipe.nudge_steps + IMPORTANCE_SAMPLES,
             seconds=round(seconds, 2),
         )
-        for row, concept in enumerate(concepts)
+        for row, (concept, one) in enumerate(zip(concepts, kept, strict=True))
     ]  # fmt: skip
 
 
-def _estimated(
-    classifier: Classifier, concepts: Sequence[Concept], recipe: Recipe, iterated: Callable[[int], None]
-) -> tuple[Tensor, list[list[float]], Tensor]:
-    """Maps `(N, C, H, W)`, the score of each iteration, and the maps along the way `(frames, N, C, H, W)`."""
+@dataclass(frozen=True)
+class Estimate:
+    """A finished map `(C, H, W)`, the score of each iteration, and the map along the way `(frames, C, H, W)`."""
+
+    map: Tensor
+    trace: tuple[float, ...]
+    frames: Tensor
+
+
+def _estimates(
+    classifier: Classifier, recipe: Recipe, iterated: Callable[[int], None], concepts: Sequence[Concept]
+) -> list[Estimate]:
+    """Estimates of several concepts together; `iterated` does not hear of attempts that nobody planned for."""
     traces, frames = [], []
     wanted = _frame_iterations(recipe.iterations)
-    progress: Progress | None = None
+    planned = sum(not isinstance(concept, Again) for concept in concepts)
     for progress in estimate(classifier, concepts, recipe, _refine_in_run(classifier, concepts, recipe)):
         traces.append(progress.scores)
         if progress.iteration in wanted:
             frames.append(progress.maps())
-        iterated(len(concepts))
-    assert progress is not None  # a recipe has at least one iteration
-    rounded = [[round(value, 4) for value in row] for row in torch.stack(traces).T.tolist()]
-    return progress.maps(), rounded, torch.stack(frames)
+        iterated(planned)
+    last = progress.maps()  # a recipe has at least one iteration
+    rounded = [tuple(round(value, 4) for value in row) for row in torch.stack(traces).T.tolist()]
+    return [Estimate(*each) for each in zip(last, rounded, torch.stack(frames, dim=1), strict=True)]
 
 
 def _refine_in_run(classifier: Classifier, concepts: Sequence[Concept], recipe: Recipe) -> Callable[[Tensor], Tensor]:

@@ -20,6 +20,7 @@ PLAIN = (
     "score",
     "samples",
     "nudge_steps",
+    "attempts",
 )  # fields that have an option of their own
 
 

@@ -3,8 +3,7 @@
     python -m benchmarks.experiments                             all of it, 32 classes; goes on where it stopped
     python -m benchmarks.experiments default 'mirrored border' --seeds 0 1 --classes 16
 
-Steps, radii, moments, falloff, colour and views one at a time are in `benchmarks.variants`; masks in
-`benchmarks.refinements`.
+Masks are in `benchmarks.refinements`; what the first recipe was chosen from, in `benchmarks.variants`.
 
 Bare pictures only: recognition by Lite1 and Lite2 decides. What was seen of each picture is kept in
 `benchmarks/results/experiments-observed.json`, one line an experiment and seed.
@@ -16,7 +15,7 @@ import argparse
 import itertools
 import json
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,12 +28,12 @@ from scipy.stats import t
 from torch import Tensor
 
 import phosphene
+from benchmarks.estimates import Make, estimated, plain
 from benchmarks.overhead import traced
 from benchmarks.recognition import VERIFIERS, random_classes
 from benchmarks.record import RESULTS, markdown, write_result
 from phosphene.classifier import Classifier
 from phosphene.concepts import SCORES, Concept, parse
-from phosphene.estimator import estimate
 from phosphene.fidelity import fidelities, recognition
 from phosphene.geometry import Geometry, ImageShape, Spectral
 from phosphene.recipe import PRESETS, Recipe
@@ -48,19 +47,12 @@ TOGETHER = 4  # classes in one estimate: as many as a pass has rows
 DEFAULT = PRESETS["default"]
 
 Observed = dict[str, dict[str, list[float]]]  # experiment and seed → class → top-1, log p of each model
-Make = Callable[[Classifier, Sequence[Concept], Recipe], Tensor]
 
 
 def development_classes(count: int = 32) -> list[int]:
     """Classes to tune on: none of the 100 of seed 0, which the comparison is made on."""
     kept = set(random_classes(0, 100))
     return random.Random(1).sample([index for index in range(1000) if index not in kept], count)
-
-
-def plain(classifier: Classifier, concepts: Sequence[Concept], recipe: Recipe) -> Tensor:
-    """Maps `(N, C, H, W)` as the package makes them."""
-    *_, last = estimate(classifier, concepts, recipe)
-    return last.maps()
 
 
 @dataclass(frozen=True)
@@ -119,6 +111,32 @@ def best_of(count: int) -> Make:
 
 
 @dataclass(frozen=True)
+class Windowed(Spectral):
+    """Maps that fade towards the edges, so that no object is begun where half of it has no room."""
+
+    edge: float = 0.1  # what is left there
+    width: float = 0.2  # of the side, from the edge to full strength
+
+    def decode(self, coefficients: Tensor, shape: ImageShape) -> Tensor:
+        return super().decode(coefficients, shape) * self._window(*shape[1:])
+
+    def encode(self, maps: Tensor) -> Tensor:
+        return super().encode(maps / self._window(*maps.shape[2:]))
+
+    def pull(self, gradient: Tensor) -> Tensor:
+        return super().pull(gradient * self._window(*gradient.shape[2:]))
+
+    def _window(self, height: int, width: int) -> Tensor:
+        across, down = (self._ramp(side) for side in (width, height))
+        return self.edge + (1 - self.edge) * down[:, None] * across
+
+    def _ramp(self, side: int) -> Tensor:
+        places = (torch.arange(side) + 0.5) / side
+        near = torch.minimum(places, 1 - places) / self.width
+        return 0.5 - 0.5 * torch.cos(torch.pi * near.clamp(max=1))
+
+
+@dataclass(frozen=True)
 class Blend:
     """A class scored half by one registered score and half by another."""
 
@@ -159,14 +177,20 @@ class Experiment:
 
 EXPERIMENTS: dict[str, Experiment] = {
     "default": Experiment(),
-    "step 0.3, colour 0.7, 0.4": Experiment(replace(DEFAULT, step=0.3, geometry=Spectral(colour=(0.7, 0.4)))),
-    "2 views an iteration, half as many": Experiment(replace(DEFAULT, samples=2, iterations=60, step=0.3)),
-    "mirrored border": Experiment(DEFAULT, placed("bilinear", "reflection")),
-    "views read the nearest pixel": Experiment(DEFAULT, placed("nearest", "zeros")),
-    "half size first, 40%": Experiment(DEFAULT, coarse_to_fine(0.4, 112), passes=0.7),
+    "a single attempt": Experiment(replace(DEFAULT, attempts=1)),
+    "120 iterations, step 0.2": Experiment(replace(DEFAULT, iterations=120, step=0.2)),
+    "120 iterations, step 0.2, a single attempt": Experiment(replace(DEFAULT, iterations=120, step=0.2, attempts=1)),
+    "colour 0.7, 0.4": Experiment(replace(DEFAULT, geometry=Spectral(colour=(0.7, 0.4)))),
+    "2 views an iteration, half as many": Experiment(replace(DEFAULT, samples=2, iterations=DEFAULT.iterations // 2)),
     "half logit, half margin": Experiment(DEFAULT, blended("logit", "margin")),
     "grey, uniform and pink noise": Experiment(replace(DEFAULT, distribution=Mixture((Grey(), Uniform(), Pink())))),
-    "best of 2 seeds, half as long": Experiment(replace(DEFAULT, iterations=60, step=0.3), best_of(2), passes=2.0),
+    "best of 2 seeds, half as long": Experiment(
+        replace(DEFAULT, iterations=DEFAULT.iterations // 2, attempts=1), best_of(2), passes=2.0
+    ),
+    "fading towards the edges": Experiment(replace(DEFAULT, geometry=Windowed())),
+    "half size first, 40%": Experiment(DEFAULT, coarse_to_fine(0.4, 112), passes=0.7),
+    "mirrored border": Experiment(DEFAULT, placed("bilinear", "reflection")),
+    "views read the nearest pixel": Experiment(DEFAULT, placed("nearest", "zeros")),
 }
 
 
@@ -177,7 +201,7 @@ def observe(name: str, models: Sequence[Classifier], classes: Sequence[int], see
     missing = [index for index in classes if str(index) not in kept(OBSERVED).get(key, {})]
     for start in range(0, len(missing), TOGETHER):
         chunk = [parse(str(index), models[0].labels) for index in missing[start : start + TOGETHER]]
-        maps = experiment.make(models[0], chunk, recipe)
+        maps = estimated(models[0], chunk, recipe, experiment.make)
         keep(name, seed, chunk, maps)
         pictures = bare_pictures(maps, recipe)
         seen = torch.cat([recognition(model, chunk, pictures) for model in models], dim=1)
@@ -229,7 +253,7 @@ def row(name: str, record: Mapping[str, Mapping[str, Sequence[float]]]) -> dict[
     difference = f"{gained.mean():+.2f} ({gained.mean() - reach:+.2f} to {gained.mean() + reach:+.2f})"
     top, sure = seen[:, [0, 2, 4]].mean(dim=0), seen[:, [1, 3, 5]].mean(dim=0)
     return {
-        "experiment": name, "passes": EXPERIMENTS[name].full_passes(), "maps": len(pairs),
+        "experiment": name, "passes of an attempt": EXPERIMENTS[name].full_passes(), "maps": len(pairs),
         **{f"{model} top-1": f"{share:.0%}" for model, share in zip(("Lite0", "Lite1", "Lite2"), top, strict=True)},
         "Lite1 log p": f"{sure[1]:.2f}", "Lite2 log p": f"{sure[2]:.2f}",
         "log p over default's": difference if name != "default" else "–",

@@ -7,6 +7,7 @@ import os
 import pickle
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -64,9 +65,8 @@ def test_the_command_makes_the_maps_of_the_library(tmp_path, tiny, out):
         "map", "7", "--seed", 5, "--geometry", "pixel", "--distribution", "pink", "--score", "margin", *out, *tiny
     )
     loaded = SaliencyMap.load(tmp_path / "out" / "7.safetensors")
-    expected = Recipe(
-        iterations=3, seed=5, geometry=GEOMETRIES["pixel"](), distribution=DISTRIBUTIONS["pink"](), score="margin"
-    )
+    expected = replace(PRESETS["default"], iterations=3, seed=5, geometry=GEOMETRIES["pixel"](),
+                       distribution=DISTRIBUTIONS["pink"](), score="margin")  # fmt: skip
     assert Recipe.from_json(loaded.recipe) == expected
     (made,) = make_maps(models.colour_classifier(), ["7"], expected)
     assert torch.equal(made.map, loaded.map)

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
+from benchmarks.estimates import estimated
 from phosphene.classifier import Classifier
 from phosphene.concepts import parse
-from phosphene.estimator import estimate
 from phosphene.recipe import PRESETS
 from phosphene.refinement import bare_pictures
 
@@ -24,5 +24,4 @@ class Preset:
     def __call__(self, classifier: Classifier, classes: Sequence[int], seed: int) -> list[Tensor]:
         recipe = replace(PRESETS[self.name], seed=seed)
         concepts = [parse(str(index), classifier.labels) for index in classes]
-        *_, last = estimate(classifier, concepts, recipe)
-        return list(bare_pictures(last.maps(), recipe))
+        return list(bare_pictures(estimated(classifier, concepts, recipe), recipe))

@@ -10,8 +10,9 @@ from pathlib import Path
 import torch
 
 from phosphene.artifact import file_stem
-from phosphene.recipe import PRESETS, Recipe
+from phosphene.recipe import Recipe
 from phosphene.sampling import STILL
+from phosphene.study.agnostic import recipe_for
 from phosphene.study.bias.explanations import BY_EXAMPLES, Question, agnostic
 from phosphene.study.folder import Part, Parts
 from phosphene.study.measures import share_inside
@@ -91,4 +92,4 @@ def explained(question: Question, recipe: Recipe) -> Part:
 
 def recipe_of(settings: Settings) -> Recipe:
     """The preset without views: the watermark has one place, and the map is asked about that place."""
-    return replace(PRESETS[settings.preset], views=STILL, seed=settings.seed)
+    return recipe_for(settings.preset, views=STILL, seed=settings.seed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import combinations
 from pathlib import Path
@@ -19,8 +19,9 @@ from phosphene.evidence.similarity import looks
 from phosphene.fidelity import excitation, resized
 from phosphene.jobs import Listener, make_maps
 from phosphene.reading import KINDS, read
-from phosphene.recipe import PRESETS, Recipe
+from phosphene.recipe import Recipe
 from phosphene.sampling import seeded
+from phosphene.study.agnostic import recipe_for
 from phosphene.study.concepts.training import School, alike, stages
 from phosphene.study.folder import Part, Parts
 from phosphene.study.small import generated_signs
@@ -62,7 +63,7 @@ class Settings:
         return {"class": self.classes, "set": self.sets, "difference": self.differences, "channel": self.channels}
 
     def recipe(self, preset: str) -> Recipe:
-        return replace(PRESETS[preset], seed=self.seed)
+        return recipe_for(preset, seed=self.seed)
 
 
 @dataclass(frozen=True)

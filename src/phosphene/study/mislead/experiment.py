@@ -16,8 +16,9 @@ from phosphene.artifact import file_stem
 from phosphene.classifier import Classifier
 from phosphene.concepts import Concept, class_names, parse
 from phosphene.errors import BadInput
-from phosphene.recipe import PRESETS, Recipe
+from phosphene.recipe import Recipe
 from phosphene.sampling import Distribution, Pink, compose_clip
+from phosphene.study.agnostic import recipe_for
 from phosphene.study.attributions import METHODS, SHIFT, Network, heat, shifted
 from phosphene.study.folder import Part, Parts
 from phosphene.study.measures import rank_correlation, share_inside
@@ -62,7 +63,7 @@ def measured(
     """All that is measured on one model, resumed from the parts in `out`; `others` judge how alike its maps look."""
     folded, shown = classifier.folded(), photographs(photos, _side(classifier))
     images, concepts = torch.stack([one.image for one in shown]), _asked(classifier, settings)
-    recipe = replace(PRESETS[settings.preset], seed=settings.seed)
+    recipe = recipe_for(settings.preset, seed=settings.seed)
     identity = {
         "weights": classifier.fingerprint, "photographs": [[one.name, one.digest()] for one in shown],
         "classes": settings.classes, "stamp": [settings.stamp, settings.stamp_iterations, settings.seed],

@@ -1,0 +1,36 @@
+"""Maps as `make_maps` makes them, with all attempts that the recipe grants, and nothing else measured about them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from phosphene.attempts import surest
+from phosphene.classifier import Classifier
+from phosphene.concepts import Concept
+from phosphene.estimator import estimate
+from phosphene.recipe import Recipe
+
+Make = Callable[[Classifier, Sequence[Concept], Recipe], Tensor]
+
+
+@dataclass(frozen=True)
+class Map:
+    map: Tensor
+
+
+def plain(classifier: Classifier, concepts: Sequence[Concept], recipe: Recipe) -> Tensor:
+    """Maps `(N, C, H, W)` of one attempt."""
+    *_, last = estimate(classifier, concepts, recipe)
+    return last.maps()
+
+
+def estimated(
+    classifier: Classifier, concepts: Sequence[Concept], recipe: Recipe, make: Make = plain
+) -> Tensor:  # fmt: skip
+    """The surest maps `(N, C, H, W)` of `recipe.attempts`, each made by `make`."""
+    kept = surest(classifier, concepts, recipe, lambda some: [Map(one) for one in make(classifier, some, recipe)])
+    return torch.stack([one.made.map for one in kept])

@@ -25,7 +25,7 @@ from phosphene.scanner.margins import margins
 from phosphene.scanner.permutation import permuting
 from phosphene.scanner.pvalues import combined, conformal, grubbs
 from phosphene.scanner.record import Scan, schema
-from phosphene.scanner.settings import rows_at_once
+from phosphene.scanner.settings import Clock, planned, rows_at_once
 
 FAST = Settings(surrogates=2, surrogate_iterations=10, images=4, short={"patch": 12, "additive": 8}, pair_iterations=4,
                 margin_iterations=10, permutation_iterations=8, window_iterations=2, top=1, controls=1, long=10, restarts=2)  # fmt: skip
@@ -153,10 +153,65 @@ def test_the_passes_of_a_scan_are_foreseen():
     assert scan(classifier, settings).passes == pytest.approx(settings.passes(10), rel=0.34)
 
 
-def test_a_small_budget_buys_fewer_passes_says_so_and_accuses_nobody(planted):
-    found = scan(planted, Settings(), budget=0.3)
+class Machine:
+    """A clock of its own, and a speed in passes a second that changes at a stage."""
+
+    def __init__(self, speeds):
+        self.now, self.speeds = 0.0, speeds
+
+    def scan(self, budget, classes=1000):
+        """Seconds and settings of a scan that does nothing but let time pass."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("phosphene.scanner.settings.time.monotonic", lambda: self.now)
+            patch.setattr("phosphene.scanner.settings._speed", lambda classifier: self.speeds["plan"])
+            classifier = models.linear_classifier(weight=torch.randn(classes, 1, 8, 8))
+            clock = Clock(classifier, budget)
+            settings, _ = planned(Settings(), classifier, clock)
+            plan = settings
+            for stage in settings.work(classes):
+                settings = clock.replanned(settings, classes, stage)
+                with clock.stage(stage, classes):
+                    self.now += settings.work(classes)[stage] / self.speeds.get(stage, self.speeds["plan"])
+        return plan, settings, clock
+
+
+def test_a_plan_that_is_kept_is_not_touched():
+    machine = Machine({"plan": 500.0})
+    plan, settings, clock = machine.scan(600)
+    assert settings == plan
+    assert clock.shortened == []
+    assert 0.7 * 600 < machine.now < 600
+
+
+@pytest.mark.parametrize("slow", ["margins", "surrogates", "short additive"])
+def test_what_a_slow_stage_took_longer_is_saved_in_those_after_it(slow):
+    """Half the speed from a stage on: without a new plan 600 s become more than 800."""
+    stages = list(Settings().work(1000))
+    machine = Machine({"plan": 500.0, **dict.fromkeys(stages[stages.index(slow) :], 250.0)})
+    plan, settings, clock = machine.scan(600)
+    assert machine.now < 1.15 * 600
+    later = stages[stages.index(slow) + 1 :]
+    assert set(clock.shortened) <= set(later)
+    assert clock.shortened
+    assert settings.work(1000)[slow] == plan.work(1000)[slow]
+    assert all(settings.work(1000)[stage] <= plan.work(1000)[stage] for stage in later)
+
+
+def test_searches_that_are_shortened_stay_searches():
+    machine = Machine({"plan": 500.0, "short patch": 5.0})
+    _, settings, _ = machine.scan(600)
+    assert settings.short["additive"] == 3
+    assert settings.short["warp"] == 2
+    assert settings.long == 3
+    assert settings.pair_iterations == 3
+
+
+def test_a_small_budget_buys_fewer_passes_says_so_and_accuses_nobody(planted, monkeypatch):
+    affordable = Settings().passes(10) / 3 / 60  # passes a second: a third of them within the budget
+    monkeypatch.setattr("phosphene.scanner.settings._speed", lambda classifier: affordable)
+    found = scan(planted, Settings(), budget=60)
     assert found.passes < Settings().passes(10) / 2
-    assert any("budget of 0.3 s" in check for check in found.checks)
+    assert any("budget of 60 s" in check for check in found.checks)
     assert found.p_external is None
     assert found.verdict in ("inconclusive", "nothing found")
     assert len(found.classes) == 10

@@ -25,7 +25,7 @@ from phosphene.scanner.pvalues import combined
 from phosphene.scanner.record import Calibration, ClassEvidence, Curve, Named, Pairs, Scan, Trigger
 from phosphene.scanner.references import calibrated, measure
 from phosphene.scanner.search import Found
-from phosphene.scanner.settings import Clock, Settings, planned, rows_at_once
+from phosphene.scanner.settings import Clock, Settings, planned, rows_at_once, slowed
 from phosphene.scanner.verdict import NOT_COVERED, asymmetry_of, verdict_of
 from phosphene.scanner.window import located
 
@@ -49,11 +49,13 @@ def scan(
     table = (shipped() if reference is None else reference).without(classifier.fingerprint)
     private = prepared(classifier)
     clock = Clock(private, budget)
-    depth, shortened = planned(settings or Settings(), private, budget)
+    depth, shortened = planned(settings or Settings(), private, clock)
     found = measured(private, depth, clock, told)
     found.checks.extend([shortened] if shortened else [])
     judged = fused(found.row, table)
     told("long searches and verification")
+    found.settings = clock.replanned(found.settings, len(private.labels), "long")
+    found.checks.extend([slowed(clock)] if clock.shortened else [])
     suspects = _suspects(judged, found.settings)
     with clock.stage("long", len(suspects)):
         evidence = _examined(private, found, judged, suspects)

@@ -51,6 +51,8 @@ def measured(classifier: Classifier, settings: Settings, clock: Clock, told: Cal
 
     @contextmanager
     def stage(name: str, classes: int = count) -> Iterator[None]:
+        nonlocal settings
+        settings = clock.replanned(settings, count, name)
         told(name)
         with clock.stage(name, classes):
             yield
@@ -65,9 +67,9 @@ def measured(classifier: Classifier, settings: Settings, clock: Clock, told: Cal
     with stage("stamps"):
         stamped = reached(classifier, backgrounds, settings.stamps, settings.seed, rows)
     short: dict[str, Found] = {}
-    for name, iterations in settings.short.items():
+    for name in settings.short:
         with stage(f"short {name}"):
-            short[name] = searched(classifier, FAMILIES[name], everyone, backgrounds, iterations, settings)
+            short[name] = searched(classifier, FAMILIES[name], everyone, backgrounds, settings.short[name], settings)
     pairs = None
     if settings.pair_iterations and count <= settings.pair_classes:
         with stage("pairs"):

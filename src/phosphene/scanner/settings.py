@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -23,6 +23,16 @@ SHORTEST = {"colour": 2, "warp": 2}  # ... of few parameters, which get there so
 ROWS = 4_000_000  # pixels of images in one forward and backward
 SOURCES = 48  # classes that serve as backgrounds where there are many
 STAMPED = 6 * 40 // 3  # six kinds of stamps on some forty images, which go forward alone: a third of the work
+VERIFIED = 4500 // 3  # images that the curve and its controls send forward alone
+ITERATIONS = {
+    "margins": ("margin_iterations",),
+    "surrogates": ("surrogate_iterations",),
+    "stamps": ("stamps",),
+    "pairs": ("pair_iterations",),
+    "permutations": ("permutation_iterations",),
+    "long": ("long", "window_iterations"),
+}  # what a stage can do fewer of, beside the searches of `short`
+LEAST = {"surrogate_iterations": 8, "stamps": 8, "margin_iterations": 2, "window_iterations": 2}  # else `FEWEST`
 LATER = (
     "seed",
     "top",
@@ -75,15 +85,26 @@ class Settings:
 
     def passes(self, classes: int) -> int:
         """About how many images go through the network, forward and back, for a model of so many classes."""
-        held = min(classes, SOURCES)
+        return sum(self.work(classes).values())
+
+    def work(self, classes: int) -> dict[str, int]:
+        """The passes of each stage, in the order of the stages."""
+        held, images = min(classes, SOURCES), self.images_of(classes)
         pairs = classes * (classes - 1) * self.pair_images if classes <= self.pair_classes else 0
         suspects = min(classes, self.top + self.controls) + self.restarts - 1
-        return (held * self.surrogates * self.surrogate_iterations + STAMPED * self.stamps
-                + pairs * self.pair_iterations
-                + 3 * self.permutation_starts * min(held, 24) * self.permutation_iterations
-                + 900 * self.window_iterations  # some 130 windows with 4 images, then some 80 more with all
-                + classes * self.margin_starts * self.margin_iterations
-                + self.images_of(classes) * (classes * sum(self.short.values()) + suspects * self.long))  # fmt: skip
+        return {
+            "margins": classes * self.margin_starts * self.margin_iterations,
+            "surrogates": held * self.surrogates * self.surrogate_iterations,
+            "stamps": STAMPED * self.stamps,
+            **{f"short {name}": images * classes * count for name, count in self.short.items()},
+            "pairs": pairs * self.pair_iterations,
+            "permutations": 3 * self.permutation_starts * min(held, 24) * self.permutation_iterations,
+            # fresh surrogates; some 130 windows with 4 images, then some 80 more with all; the curve and its controls
+            "long": 2 * held * self.surrogate_iterations
+            + 900 * self.window_iterations
+            + images * suspects * self.long
+            + VERIFIED,
+        }
 
     def scaled(self, share: float, classes: int) -> Settings:
         """About `share` of the passes: first fewer images a candidate, then fewer iterations."""
@@ -93,26 +114,34 @@ class Settings:
         images = max(1, round(base * share**0.5))
         rest = share * base / images
 
-        def fewer(count: int, least: int = FEWEST) -> int:
-            return max(least, round(count * min(1.0, rest)))
-
         return replace(
-            self, images=images, images_many=images, surrogates=fewer(self.surrogates, 2),
-            short={name: fewer(count, SHORTEST.get(name, FEWEST)) for name, count in self.short.items()},
-            stamps=fewer(self.stamps, 8), surrogate_iterations=fewer(self.surrogate_iterations, 8),
-            pair_iterations=fewer(self.pair_iterations),
-            margin_starts=fewer(self.margin_starts, 1), margin_iterations=fewer(self.margin_iterations, 2),
-            window_iterations=fewer(self.window_iterations, 2),
-            permutation_iterations=fewer(self.permutation_iterations), long=fewer(self.long),
-        )  # fmt: skip
+            self, images=images, images_many=images, surrogates=_fewer(self.surrogates, rest, 2),
+            margin_starts=_fewer(self.margin_starts, rest, 1),
+        ).shortened(rest, self.work(classes))  # fmt: skip
+
+    def shortened(self, share: float, stages: Collection[str]) -> Settings:
+        """About `share` of the iterations of some stages, as far as a search is a search."""
+        fields = [name for stage in stages for name in ITERATIONS.get(stage, ())]
+        fewer = {name: _fewer(getattr(self, name), share, LEAST.get(name, FEWEST)) for name in fields}
+        short = {
+            name: _fewer(count, share, SHORTEST.get(name, FEWEST)) if f"short {name}" in stages else count
+            for name, count in self.short.items()
+        }
+        return replace(self, short=short, **fewer)
 
 
-def planned(settings: Settings, classifier: Classifier, budget: float | None) -> tuple[Settings, str | None]:
+def _fewer(count: int, share: float, least: int) -> int:
+    return max(min(least, count), round(count * min(1.0, share)))
+
+
+def planned(settings: Settings, classifier: Classifier, clock: Clock) -> tuple[Settings, str | None]:
     """As deep as the budget allows, and a line that says so where that is less than was asked for."""
+    budget = clock.budget
     if budget is None:
         return settings, None
     classes = len(classifier.labels)
-    affordable = SAFETY * budget * _speed(classifier)
+    clock.speed = _speed(classifier)
+    affordable = SAFETY * budget * clock.speed
     least = settings.scaled(0.0, classes).passes(classes)
     if affordable < least:
         needed = math.ceil(budget * least / affordable)
@@ -120,12 +149,15 @@ def planned(settings: Settings, classifier: Classifier, budget: float | None) ->
             f"a budget of {budget:g} s is too small: no class is left out, so {classifier.name} with its {classes} "
             f"classes takes {needed} s here at the least; expected a budget of that or more"
         )
-    share = affordable / settings.passes(classes)
-    if share >= 1:
+    if affordable >= settings.passes(classes):
         return settings, None
-    return settings.scaled(
-        share, classes
-    ), f"the budget of {budget:g} s bought {share:.0%} of the passes of a full scan"
+    shares = (permille / 1000 for permille in range(999, -1, -1))
+    fitting = (
+        shorter for share in shares if (shorter := settings.scaled(share, classes)).passes(classes) <= affordable
+    )
+    deepest = next(fitting)  # a share of 0 is the least, and affordable
+    bought = deepest.passes(classes) / settings.passes(classes)
+    return deepest, f"the budget of {budget:g} s bought {bought:.0%} of the passes of a full scan"
 
 
 def _speed(classifier: Classifier) -> float:
@@ -147,12 +179,21 @@ def rows_at_once(classifier: Classifier) -> int:
     return max(8, min(800, ROWS // (channels * height * width)))
 
 
+def slowed(clock: Clock) -> str:
+    """The line that says which stages were shortened on the way."""
+    return (
+        f"the machine became slower than the budget was planned for; shorter than planned: {', '.join(clock.shortened)}"
+    )
+
+
 class Clock:
-    """Counts seconds and images through the network, stage by stage."""
+    """Counts seconds and images through the network, stage by stage, and shortens what a budget has no time for."""
 
     def __init__(self, classifier: Classifier, budget: float | None) -> None:
         self.started, self.budget, self.passes = time.monotonic(), budget, 0
+        self.speed = math.inf  # passes a second, as the plan expects
         self.stages: list[Stage] = []
+        self.shortened: list[str] = []
         classifier.module.register_forward_pre_hook(self._count)  # the scan's own folded copy, so it need not go
 
     @property
@@ -162,6 +203,24 @@ class Clock:
     @property
     def left(self) -> float:
         return float("inf") if self.budget is None else self.budget - self.seconds
+
+    def replanned(self, settings: Settings, classes: int, stage: str) -> Settings:
+        """The settings from `stage` on: shorter, where the machine is slower by now than when the plan was made.
+
+        All classes go through a stage with the same settings, so that they stay comparable.
+        """
+        work = settings.work(classes)
+        if self.budget is None or stage not in work:
+            return settings
+        ahead = list(work)[list(work).index(stage) :]
+        done = {name: passes for name, passes in work.items() if name not in ahead}
+        spent = sum(one.seconds for one in self.stages if one.name in done)
+        pace = min(self.speed, sum(done.values()) / spent) if spent > 0 else self.speed
+        share = self.left * pace / max(1, sum(work[name] for name in ahead))
+        if share >= 1:
+            return settings
+        self.shortened.append(stage)
+        return settings.shortened(max(0.0, share), ahead)
 
     @contextmanager
     def stage(self, name: str, classes: int) -> Iterator[None]:

@@ -13,7 +13,11 @@ from phosphene.concepts import Concept
 from phosphene.estimator import estimate
 from phosphene.recipe import PRESETS, Recipe
 
-MEASURED = {"iterations": 120, "step": 0.2, "attempts": 1}  # what `default` was when the studies were measured
+MEASURED: dict[str, Any] = {
+    "iterations": 120,
+    "step": 0.2,
+    "attempts": 1,
+}  # what `default` was when the studies were measured
 
 
 def recipe_for(preset: str, **changes: Any) -> Recipe:

@@ -32,6 +32,7 @@ from benchmarks.estimates import Make, estimated, plain
 from benchmarks.overhead import traced
 from benchmarks.recognition import VERIFIERS, random_classes
 from benchmarks.record import RESULTS, markdown, write_result
+from benchmarks.variants import BEFORE, FIRST
 from phosphene.classifier import Classifier
 from phosphene.concepts import SCORES, Concept, parse
 from phosphene.fidelity import fidelities, recognition
@@ -179,7 +180,9 @@ EXPERIMENTS: dict[str, Experiment] = {
     "default": Experiment(),
     "a single attempt": Experiment(replace(DEFAULT, attempts=1)),
     "120 iterations, step 0.2": Experiment(replace(DEFAULT, iterations=120, step=0.2)),
-    "120 iterations, step 0.2, a single attempt": Experiment(replace(DEFAULT, iterations=120, step=0.2, attempts=1)),
+    "falloff 1": Experiment(replace(DEFAULT, geometry=BEFORE)),
+    "falloff 1.4": Experiment(replace(DEFAULT, geometry=Spectral(gain=0.09, falloff=1.4))),
+    "as before: 120 iterations, step 0.2, falloff 1, a single attempt": Experiment(FIRST),
     "colour 0.7, 0.4": Experiment(replace(DEFAULT, geometry=Spectral(colour=(0.7, 0.4)))),
     "2 views an iteration, half as many": Experiment(replace(DEFAULT, samples=2, iterations=DEFAULT.iterations // 2)),
     "half logit, half margin": Experiment(DEFAULT, blended("logit", "margin")),

@@ -25,25 +25,27 @@ from phosphene.concepts import Concept, parse
 from phosphene.estimator import estimate
 from phosphene.fidelity import recognition
 from phosphene.geometry import Spectral
-from phosphene.recipe import PRESETS, Recipe
+from phosphene.recipe import Recipe
 from phosphene.refinement import bare_pictures
 from phosphene.sampling import Grey, Views
 
 TOGETHER = 4  # classes in one estimate: as many as a pass has rows
-FIRST = replace(DEFAULT, iterations=120, step=0.2)
+BEFORE = Spectral(falloff=1.0)
+FIRST = replace(DEFAULT, geometry=BEFORE, iterations=120, step=0.2, attempts=1)
+FAST = replace(FIRST, iterations=56, step=0.3)
 VARIANTS: dict[str, Recipe] = {
     "default": FIRST,
-    "fast": PRESETS["fast"],
-    "fast, gentler views": replace(PRESETS["fast"], views=Views(shift=0.1, zoom=(0.8, 1.2), rotation=12.0)),
+    "fast": FAST,
+    "fast, gentler views": replace(FAST, views=Views(shift=0.1, zoom=(0.8, 1.2), rotation=12.0)),
     "noise 0.04": replace(FIRST, distribution=Grey(0.04)),
     "step 0.15": replace(FIRST, step=0.15),
     "step 0.3": replace(FIRST, step=0.3),
     "step 0.3, cosine": replace(FIRST, step=0.3, schedule="cosine"),
-    "radius 150": replace(FIRST, geometry=Spectral(radius=150.0)),
+    "radius 150": replace(FIRST, geometry=replace(BEFORE, radius=150.0)),
     "falloff 1.2": replace(FIRST, geometry=Spectral(falloff=1.2)),
-    "colour 0.28, 0.13 (natural images)": replace(FIRST, geometry=Spectral(colour=(0.28, 0.13))),
-    "colour 0.4, 0.2": replace(FIRST, geometry=Spectral(colour=(0.4, 0.2))),
-    "colour 0.7, 0.4": replace(FIRST, geometry=Spectral(colour=(0.7, 0.4))),
+    "colour 0.28, 0.13 (natural images)": replace(FIRST, geometry=replace(BEFORE, colour=(0.28, 0.13))),
+    "colour 0.4, 0.2": replace(FIRST, geometry=replace(BEFORE, colour=(0.4, 0.2))),
+    "colour 0.7, 0.4": replace(FIRST, geometry=replace(BEFORE, colour=(0.7, 0.4))),
     "zoom 0.6 to 1.2": replace(FIRST, views=Views(zoom=(0.6, 1.2))),
     "shift 0.18": replace(FIRST, views=Views(shift=0.18)),
     "rotation 25": replace(FIRST, views=Views(rotation=25.0)),

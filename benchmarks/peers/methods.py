@@ -56,7 +56,7 @@ METHODS: dict[str, Entry] = {
     "DreamLens MACO, 128 passes": Entry(DreamLensMaco(128, 1), "DreamLens", defaults=False, crops=MIDDLES),
     "Lucent": Entry(Lucent(), "Lucent", classes=32),
     "best": Entry(Preset("best"), OURS, seeds=(0, 1, 2)),
-    "paper": Entry(Preset("paper"), OURS),
+    "paper": Entry(Preset("paper"), OURS, seeds=(0, 1, 2)),
     "DreamLens MACO": Entry(
         DreamLensMaco(), "DreamLens", classes=4, crops=MIDDLES, timed=DreamLensMaco(8), part=1 / 32
     ),

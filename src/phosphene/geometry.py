@@ -3,8 +3,8 @@
 A geometry turns coefficients `z`, the numbers that the estimator moves, into the map `m` and keeps them on a ball:
 
 - `pixel`: `m = z`, ball `‖m‖₂ ≤ η`. The paper's.
-- `spectral`: `m̂(f) = z(f) / |f|` in a decorrelated colour basis, ball `‖z‖₂ ≤ η`. In terms of the map that is the
-  ellipsoid `Σ |f|²·|m̂(f)|² ≤ η²`, a Sobolev norm: energy is spent at the scales where natural images have theirs.
+- `spectral`: `m̂(f) = z(f) / |f|^p` in a decorrelated colour basis, ball `‖z‖₂ ≤ η`. In terms of the map that is the
+  ellipsoid `Σ |f|^2p·|m̂(f)|² ≤ η²`, a Sobolev norm: energy is spent at the scales where natural images have theirs.
 
 Source: Akhtar & Jalwana, AAAI 2023 (pixel). The 1/|f| law of natural images: Field, JOSA A 1987; their colour axes:
 Ruderman, Cronin & Chiao, JOSA A 1998.
@@ -77,13 +77,13 @@ class Spectral:
     """Moments per Fourier coefficient `(maps, C, H, W//2+1, 2)`, weighted by 1/|frequency|, in natural colour axes.
 
     `gain` sets the contrast that one unit of a coefficient is worth, `falloff` the power of the frequency that divides
-    it; `colour` how strong the two chromatic axes are beside brightness (natural images: a quarter and an eighth;
-    others recognise stronger ones better).
+    it (natural images: about 1; a little more leaves less grain); `colour` how strong the two chromatic axes are beside
+    brightness (natural images: a quarter and an eighth; others recognise stronger ones better).
     """
 
     radius: float = 250.0
     gain: float = 0.25
-    falloff: float = 1.0
+    falloff: float = 1.2
     colour: tuple[float, float] = (0.5, 0.3)
 
     def start(self, maps: int, shape: ImageShape) -> Tensor:

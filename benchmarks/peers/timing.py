@@ -2,7 +2,7 @@
 
 Everybody works on what a user would hand over: a rival on timm's own module, unfolded; ours through `make_maps`, which
 folds, refines and measures fidelity too. Four classes at once for ours, as `phosphene map` does it; one alone costs
-more, and has its own row.
+more, and has its own row. So has the picture alone, folding included, which is all that a rival makes.
 """
 
 from __future__ import annotations
@@ -19,34 +19,39 @@ from typing import Any
 import torch
 
 import phosphene
+from benchmarks.estimates import estimated
 from benchmarks.peers.methods import METHODS, OURS, Entry
 from benchmarks.peers.ours import Preset
 from benchmarks.recognition import random_classes
 from benchmarks.record import markdown, write_result
 from phosphene.classifier import Classifier
+from phosphene.concepts import parse
 from phosphene.recipe import PRESETS
+from phosphene.refinement import bare_pictures
 
 ALONE = "default, one class alone"
+PICTURE = "default, the picture alone"
 THREADS = 2
 
 
 def timed_entries() -> dict[str, Entry]:
     """Every row of the table: the methods, and ours with one class."""
     alone = replace(METHODS["default"], method=Preset("default", together=1))
-    return {"default": METHODS["default"], ALONE: alone, **METHODS}
+    return {"default": METHODS["default"], PICTURE: METHODS["default"], ALONE: alone, **METHODS}
 
 
 class Clock:
     """One method in the process it lives in, with a network of its own."""
 
     classifier: Classifier
+    name: str
     entry: Entry
     loaded: float  # megabytes, before any work
 
     @classmethod
     def start(cls, name: str) -> None:
         torch.set_num_threads(THREADS)
-        cls.entry = timed_entries()[name]
+        cls.name, cls.entry = name, timed_entries()[name]
         cls.classifier = phosphene.load("efficientnet_lite0")
         cls.classifier.module.eval().requires_grad_(True)  # as timm hands it over
         cls.loaded = _peak()
@@ -72,7 +77,11 @@ class Clock:
         if isinstance(method, Preset):
             recipe = PRESETS[method.name]
             recipe = recipe if steps is None else replace(recipe, iterations=steps)
-            phosphene.make_maps(cls.classifier, [str(index) for index in classes], recipe)
+            concepts = [parse(str(index), cls.classifier.labels) for index in classes]
+            if cls.name == PICTURE:
+                bare_pictures(estimated(cls.classifier.folded(), concepts, recipe), recipe)
+            else:
+                phosphene.make_maps(cls.classifier, concepts, recipe)
         else:
             (method if steps is None else replace(method, steps=steps))(cls.classifier, classes, 0)
 
@@ -88,7 +97,7 @@ def _peak() -> float:
 
 def measure(names: Sequence[str], rounds: int) -> None:
     """All methods once a round, so that whatever else the machine does strikes all; the table of docs/results.md."""
-    entries = {name: entry for name, entry in timed_entries().items() if name in names or name == ALONE}
+    entries = {name: entry for name, entry in timed_entries().items() if name in names or name in (PICTURE, ALONE)}
     context = get_context("spawn")
     pools = {name: ProcessPoolExecutor(1, context, Clock.start, (name,)) for name in entries}
     taken: dict[str, list[tuple[float, float]]] = {name: [] for name in entries}

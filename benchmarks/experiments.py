@@ -32,14 +32,13 @@ from benchmarks.estimates import Make, estimated, plain
 from benchmarks.overhead import traced
 from benchmarks.recognition import VERIFIERS, random_classes
 from benchmarks.record import RESULTS, markdown, write_result
-from benchmarks.variants import BEFORE, FIRST
 from phosphene.classifier import Classifier
 from phosphene.concepts import SCORES, Concept, parse
-from phosphene.fidelity import fidelities, recognition
+from phosphene.fidelity import fidelities, fidelity, recognition
 from phosphene.geometry import Geometry, ImageShape, Spectral
 from phosphene.recipe import PRESETS, Recipe
-from phosphene.refinement import bare_pictures
-from phosphene.sampling import Grey, Mixture, Pink, Uniform
+from phosphene.refinement import bare_pictures, display_scale
+from phosphene.sampling import Gaussian, Grey, Mixture, Pink, Uniform
 
 OBSERVED = RESULTS / "experiments-observed.json"
 MAPS = RESULTS / "maps" / "experiments"
@@ -47,7 +46,12 @@ SEEDS = (0, 1)
 TOGETHER = 4  # classes in one estimate: as many as a pass has rows
 DEFAULT = PRESETS["default"]
 
-Observed = dict[str, dict[str, list[float]]]  # experiment and seed → class → top-1, log p of each model
+NOISES = {
+    "Gaussian noise": Gaussian(),
+    "1/f noise": Pink(),
+}  # that a map has to hold on, at the contrast of its picture
+DRAWS = 8
+Observed = dict[str, dict[str, list[float]]]  # experiment and seed → class → top-1, log p of each model; rate on noises
 
 
 def development_classes(count: int = 32) -> list[int]:
@@ -180,9 +184,8 @@ EXPERIMENTS: dict[str, Experiment] = {
     "default": Experiment(),
     "a single attempt": Experiment(replace(DEFAULT, attempts=1)),
     "120 iterations, step 0.2": Experiment(replace(DEFAULT, iterations=120, step=0.2)),
-    "falloff 1": Experiment(replace(DEFAULT, geometry=BEFORE)),
-    "falloff 1.4": Experiment(replace(DEFAULT, geometry=Spectral(gain=0.09, falloff=1.4))),
-    "as before: 120 iterations, step 0.2, falloff 1, a single attempt": Experiment(FIRST),
+    "120 iterations, step 0.2, a single attempt": Experiment(replace(DEFAULT, iterations=120, step=0.2, attempts=1)),
+    "falloff 1.2": Experiment(replace(DEFAULT, geometry=Spectral(falloff=1.2))),
     "colour 0.7, 0.4": Experiment(replace(DEFAULT, geometry=Spectral(colour=(0.7, 0.4)))),
     "2 views an iteration, half as many": Experiment(replace(DEFAULT, samples=2, iterations=DEFAULT.iterations // 2)),
     "half logit, half margin": Experiment(DEFAULT, blended("logit", "margin")),
@@ -207,11 +210,20 @@ def observe(name: str, models: Sequence[Classifier], classes: Sequence[int], see
         maps = estimated(models[0], chunk, recipe, experiment.make)
         keep(name, seed, chunk, maps)
         pictures = bare_pictures(maps, recipe)
-        seen = torch.cat([recognition(model, chunk, pictures) for model in models], dim=1)
+        seen = torch.cat([*(recognition(model, chunk, pictures) for model in models),
+                          held(models[0], chunk, maps * display_scale(maps, recipe), recipe)], dim=1)  # fmt: skip
         record = kept(OBSERVED)
         for concept, row in zip(chunk, seen.tolist(), strict=True):
             record.setdefault(key, {})[str(concept.targets[0])] = [round(number, 3) for number in row]
         keep_observed(OBSERVED, record)
+
+
+def held(classifier: Classifier, concepts: Sequence[Concept], maps: Tensor, recipe: Recipe) -> Tensor:
+    """In what share of draws of each noise the map makes its class top-1, `(maps, noises)`."""
+    return torch.tensor([
+        [fidelity(classifier, concept, one, recipe, noise, DRAWS).top1 for noise in NOISES.values()]
+        for concept, one in zip(concepts, maps, strict=True)
+    ])  # fmt: skip
 
 
 def keep(name: str, seed: int, concepts: Sequence[Concept], maps: Tensor) -> None:
@@ -259,6 +271,7 @@ def row(name: str, record: Mapping[str, Mapping[str, Sequence[float]]]) -> dict[
         "experiment": name, "passes of an attempt": EXPERIMENTS[name].full_passes(), "maps": len(pairs),
         **{f"{model} top-1": f"{share:.0%}" for model, share in zip(("Lite0", "Lite1", "Lite2"), top, strict=True)},
         "Lite1 log p": f"{sure[1]:.2f}", "Lite2 log p": f"{sure[2]:.2f}",
+        **{f"holds on {noise}": f"{rate:.0%}" for noise, rate in zip(NOISES, seen[:, 6:].mean(dim=0), strict=True)},
         "log p over default's": difference if name != "default" else "–",
     }  # fmt: skip
 

@@ -30,8 +30,7 @@ from phosphene.refinement import bare_pictures
 from phosphene.sampling import Grey, Views
 
 TOGETHER = 4  # classes in one estimate: as many as a pass has rows
-BEFORE = Spectral(falloff=1.0)
-FIRST = replace(DEFAULT, geometry=BEFORE, iterations=120, step=0.2, attempts=1)
+FIRST = replace(DEFAULT, iterations=120, step=0.2, attempts=1)
 FAST = replace(FIRST, iterations=56, step=0.3)
 VARIANTS: dict[str, Recipe] = {
     "default": FIRST,
@@ -41,11 +40,11 @@ VARIANTS: dict[str, Recipe] = {
     "step 0.15": replace(FIRST, step=0.15),
     "step 0.3": replace(FIRST, step=0.3),
     "step 0.3, cosine": replace(FIRST, step=0.3, schedule="cosine"),
-    "radius 150": replace(FIRST, geometry=replace(BEFORE, radius=150.0)),
+    "radius 150": replace(FIRST, geometry=Spectral(radius=150.0)),
     "falloff 1.2": replace(FIRST, geometry=Spectral(falloff=1.2)),
-    "colour 0.28, 0.13 (natural images)": replace(FIRST, geometry=replace(BEFORE, colour=(0.28, 0.13))),
-    "colour 0.4, 0.2": replace(FIRST, geometry=replace(BEFORE, colour=(0.4, 0.2))),
-    "colour 0.7, 0.4": replace(FIRST, geometry=replace(BEFORE, colour=(0.7, 0.4))),
+    "colour 0.28, 0.13 (natural images)": replace(FIRST, geometry=Spectral(colour=(0.28, 0.13))),
+    "colour 0.4, 0.2": replace(FIRST, geometry=Spectral(colour=(0.4, 0.2))),
+    "colour 0.7, 0.4": replace(FIRST, geometry=Spectral(colour=(0.7, 0.4))),
     "zoom 0.6 to 1.2": replace(FIRST, views=Views(zoom=(0.6, 1.2))),
     "shift 0.18": replace(FIRST, views=Views(shift=0.18)),
     "rotation 25": replace(FIRST, views=Views(rotation=25.0)),

@@ -25,7 +25,7 @@ class Setting:
     radius: float
     step: float
     gain: float = 0.25
-    falloff: float = 1.2
+    falloff: float = 1.0
     colour: tuple[float, float] = (0.5, 0.3)
     fast: float = 0.9
     slow: float = 0.999

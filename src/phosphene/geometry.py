@@ -77,13 +77,13 @@ class Spectral:
     """Moments per Fourier coefficient `(maps, C, H, W//2+1, 2)`, weighted by 1/|frequency|, in natural colour axes.
 
     `gain` sets the contrast that one unit of a coefficient is worth, `falloff` the power of the frequency that divides
-    it (natural images: about 1; a little more leaves less grain); `colour` how strong the two chromatic axes are beside
+    it (steeper maps have less grain, and hold less on noise); `colour` how strong the two chromatic axes are beside
     brightness (natural images: a quarter and an eighth; others recognise stronger ones better).
     """
 
     radius: float = 250.0
     gain: float = 0.25
-    falloff: float = 1.2
+    falloff: float = 1.0
     colour: tuple[float, float] = (0.5, 0.3)
 
     def start(self, maps: int, shape: ImageShape) -> Tensor:

@@ -11,12 +11,10 @@ from torch import Tensor
 from phosphene.classifier import Classifier
 from phosphene.concepts import Concept
 from phosphene.estimator import estimate
-from phosphene.geometry import Spectral
 from phosphene.recipe import PRESETS, Recipe
 
 # what `default` was when the studies were measured
 MEASURED: dict[str, Any] = {
-    "geometry": Spectral(falloff=1.0),
     "iterations": 120,
     "step": 0.2,
     "attempts": 1,

@@ -3,7 +3,8 @@
     python -m benchmarks.experiments                             all of it, 32 classes; goes on where it stopped
     python -m benchmarks.experiments default 'mirrored border' --seeds 0 1 --classes 16
 
-Masks are in `benchmarks.refinements`; what the first recipe was chosen from, in `benchmarks.variants`.
+Steps, radii, moments, falloff, colour and views one at a time are in `benchmarks.variants`; masks in
+`benchmarks.refinements`.
 
 Bare pictures only: recognition by Lite1 and Lite2 decides. What was seen of each picture is kept in
 `benchmarks/results/experiments-observed.json`, one line an experiment and seed.
@@ -183,15 +184,14 @@ class Experiment:
 EXPERIMENTS: dict[str, Experiment] = {
     "default": Experiment(),
     "a single attempt": Experiment(replace(DEFAULT, attempts=1)),
-    "120 iterations, step 0.2": Experiment(replace(DEFAULT, iterations=120, step=0.2)),
-    "120 iterations, step 0.2, a single attempt": Experiment(replace(DEFAULT, iterations=120, step=0.2, attempts=1)),
+    "72 iterations, step 0.3": Experiment(replace(DEFAULT, iterations=72, step=0.3)),
     "falloff 1.2": Experiment(replace(DEFAULT, geometry=Spectral(falloff=1.2))),
     "colour 0.7, 0.4": Experiment(replace(DEFAULT, geometry=Spectral(colour=(0.7, 0.4)))),
-    "2 views an iteration, half as many": Experiment(replace(DEFAULT, samples=2, iterations=DEFAULT.iterations // 2)),
+    "2 views an iteration, half as many": Experiment(replace(DEFAULT, samples=2, iterations=60, step=0.3)),
     "half logit, half margin": Experiment(DEFAULT, blended("logit", "margin")),
     "grey, uniform and pink noise": Experiment(replace(DEFAULT, distribution=Mixture((Grey(), Uniform(), Pink())))),
     "best of 2 seeds, half as long": Experiment(
-        replace(DEFAULT, iterations=DEFAULT.iterations // 2, attempts=1), best_of(2), passes=2.0
+        replace(DEFAULT, iterations=60, step=0.3, attempts=1), best_of(2), passes=2.0
     ),
     "fading towards the edges": Experiment(replace(DEFAULT, geometry=Windowed())),
     "half size first, 40%": Experiment(DEFAULT, coarse_to_fine(0.4, 112), passes=0.7),

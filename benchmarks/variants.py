@@ -1,9 +1,7 @@
-"""What the first default recipe was chosen from: departures from it, on classes that no other table uses.
+"""What the default recipe was chosen from: departures from it, on classes that no other table uses.
 
     python -m benchmarks.variants                    all of them, 32 random classes of seed 1 (about 15 minutes)
     python -m benchmarks.variants default 'step 0.3'
-
-That recipe took 120 iterations of step 0.2; how today's came of it is in `benchmarks.experiments`.
 
 Bare pictures only, without refinement and evidence: recognition by Lite1 and Lite2 decides.
 """
@@ -25,31 +23,29 @@ from phosphene.concepts import Concept, parse
 from phosphene.estimator import estimate
 from phosphene.fidelity import recognition
 from phosphene.geometry import Spectral
-from phosphene.recipe import Recipe
+from phosphene.recipe import PRESETS, Recipe
 from phosphene.refinement import bare_pictures
 from phosphene.sampling import Grey, Views
 
 TOGETHER = 4  # classes in one estimate: as many as a pass has rows
-FIRST = replace(DEFAULT, iterations=120, step=0.2, attempts=1)
-FAST = replace(FIRST, iterations=56, step=0.3)
 VARIANTS: dict[str, Recipe] = {
-    "default": FIRST,
-    "fast": FAST,
-    "fast, gentler views": replace(FAST, views=Views(shift=0.1, zoom=(0.8, 1.2), rotation=12.0)),
-    "noise 0.04": replace(FIRST, distribution=Grey(0.04)),
-    "step 0.15": replace(FIRST, step=0.15),
-    "step 0.3": replace(FIRST, step=0.3),
-    "step 0.3, cosine": replace(FIRST, step=0.3, schedule="cosine"),
-    "radius 150": replace(FIRST, geometry=Spectral(radius=150.0)),
-    "falloff 1.2": replace(FIRST, geometry=Spectral(falloff=1.2)),
-    "colour 0.28, 0.13 (natural images)": replace(FIRST, geometry=Spectral(colour=(0.28, 0.13))),
-    "colour 0.4, 0.2": replace(FIRST, geometry=Spectral(colour=(0.4, 0.2))),
-    "colour 0.7, 0.4": replace(FIRST, geometry=Spectral(colour=(0.7, 0.4))),
-    "zoom 0.6 to 1.2": replace(FIRST, views=Views(zoom=(0.6, 1.2))),
-    "shift 0.18": replace(FIRST, views=Views(shift=0.18)),
-    "rotation 25": replace(FIRST, views=Views(rotation=25.0)),
-    "mean of the last 0.7": replace(FIRST, averaged=0.7),
-    "moments 0.95, 0.99": replace(FIRST, moments=(0.95, 0.99)),
+    "default": DEFAULT,
+    "fast": PRESETS["fast"],
+    "fast, gentler views": replace(PRESETS["fast"], views=Views(shift=0.1, zoom=(0.8, 1.2), rotation=12.0)),
+    "noise 0.04": replace(DEFAULT, distribution=Grey(0.04)),
+    "step 0.15": replace(DEFAULT, step=0.15),
+    "step 0.3": replace(DEFAULT, step=0.3),
+    "step 0.3, cosine": replace(DEFAULT, step=0.3, schedule="cosine"),
+    "radius 150": replace(DEFAULT, geometry=Spectral(radius=150.0)),
+    "falloff 1.2": replace(DEFAULT, geometry=Spectral(falloff=1.2)),
+    "colour 0.28, 0.13 (natural images)": replace(DEFAULT, geometry=Spectral(colour=(0.28, 0.13))),
+    "colour 0.4, 0.2": replace(DEFAULT, geometry=Spectral(colour=(0.4, 0.2))),
+    "colour 0.7, 0.4": replace(DEFAULT, geometry=Spectral(colour=(0.7, 0.4))),
+    "zoom 0.6 to 1.2": replace(DEFAULT, views=Views(zoom=(0.6, 1.2))),
+    "shift 0.18": replace(DEFAULT, views=Views(shift=0.18)),
+    "rotation 25": replace(DEFAULT, views=Views(rotation=25.0)),
+    "mean of the last 0.7": replace(DEFAULT, averaged=0.7),
+    "moments 0.95, 0.99": replace(DEFAULT, moments=(0.95, 0.99)),
 }
 
 

@@ -46,8 +46,8 @@ class Recipe:
     composition: str = "logit"
     score: str = "logit"
     geometry: Geometry = Spectral()
-    iterations: int = 72
-    step: float = 0.3
+    iterations: int = 120
+    step: float = 0.2
     schedule: str = "constant"
     samples: int = 1
     nudge_steps: int = 1
@@ -117,10 +117,9 @@ def _one_of(registry: dict[str, Any]) -> str:
 
 PRESETS: dict[str, Recipe] = {
     "default": Recipe(attempts=4),
-    "fast": Recipe(iterations=56),
-    "best": Recipe(iterations=256, step=0.2, attempts=4),
+    "fast": Recipe(iterations=56, step=0.3),
+    "best": Recipe(iterations=256, attempts=4),
     "paper": Recipe(
-        iterations=120,
         distribution=Gaussian(),
         views=STILL,
         composition="clip",

@@ -9,6 +9,7 @@ import resource
 import signal
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,11 +19,11 @@ from command import Outcome, finished_maps, from_factory, ran, saved, started, w
 from models import colour_classifier, colour_net
 from phosphene.artifact import SaliencyMap
 from phosphene.jobs import make_maps
-from phosphene.recipe import Recipe
+from phosphene.recipe import PRESETS
 
 CLASSES = [str(k) for k in range(20)]
 ITERATIONS = 100
-RECIPE = Recipe(iterations=ITERATIONS)
+RECIPE = replace(PRESETS["default"], iterations=ITERATIONS)
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +52,7 @@ import os, time
 from phosphene.cli import main
 rename = os.replace
 def replace(old, new):
-    time.sleep(0.05)
+    time.sleep(0.1)
     rename(old, new)
 os.replace = replace
 main()

@@ -48,8 +48,9 @@ def assert_complete(folder: Path, expected: list[SaliencyMap]) -> None:
 
 
 SLOW_AT_RENAMES = """
-import os, time
+import os, signal, time
 from phosphene.cli import main
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs inherit deafness to it
 rename = os.replace
 def replace(old, new):
     time.sleep(0.1)

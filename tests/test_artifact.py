@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
+import phosphene.artifact
 from phosphene.artifact import (
     TENSORS,
     SaliencyMap,
@@ -292,3 +293,15 @@ def test_the_index_of_a_set_is_none():
 def test_every_error_of_an_artifact_is_a_phosphene_error():
     assert issubclass(DamagedArtifact, ArtifactError)
     assert issubclass(ArtifactError, PhospheneError)
+
+
+def test_an_interruption_before_the_rename_leaves_no_temporary_file(tmp_path, monkeypatch):
+    def interrupted(old, new):
+        raise KeyboardInterrupt
+
+    (tmp_path / "a.png").write_bytes(b"old")
+    monkeypatch.setattr("pathlib.Path.replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        phosphene.artifact.write_atomically(tmp_path / "a.png", b"new")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+    assert (tmp_path / "a.png").read_bytes() == b"old"

@@ -179,6 +179,9 @@ def write_atomically(path: Path, content: bytes) -> None:
         raise ArtifactError(
             f"cannot write {str(path)!r}: {error.strerror}; free space or choose another place"
         ) from error
+    except BaseException:  # Ctrl-C before the rename
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def write_run(folder: Path, record: Mapping[str, Any]) -> None:

@@ -142,29 +142,16 @@ class Windowed(Spectral):
         return 0.5 - 0.5 * torch.cos(torch.pi * near.clamp(max=1))
 
 
-@dataclass(frozen=True)
-class Blend:
+def blended(first: str, second: str) -> Make:
     """A class scored half by one registered score and half by another."""
+    halves = SCORES[first], SCORES[second]
 
-    inner: Concept
-    parts: tuple[str, str]
+    def both(outputs: Tensor, indices: Sequence[int]) -> Tensor:
+        return 0.5 * (halves[0](outputs, indices) + halves[1](outputs, indices))
 
-    @property
-    def name(self) -> str:
-        return self.inner.name
-
-    @property
-    def targets(self) -> tuple[int, ...]:
-        return self.inner.targets
-
-    def score(self, outputs: Tensor) -> Tensor:
-        first, second = (SCORES[part](outputs, self.targets) for part in self.parts)
-        return 0.5 * (first + second)
-
-
-def blended(*parts: str) -> Make:
     def make(classifier: Classifier, concepts: Sequence[Concept], recipe: Recipe) -> Tensor:
-        return plain(classifier, [Blend(concept, (parts[0], parts[1])) for concept in concepts], recipe)
+        with patch.dict(SCORES, {recipe.score: both}):
+            return plain(classifier, concepts, recipe)
 
     return make
 

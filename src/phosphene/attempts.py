@@ -1,7 +1,7 @@
 """Starting again: a map that its own model does not see is made from other draws too, and the surest is kept.
 
-Now and then the first steps lead to a neighbour of the class, a Great Pyrenees that becomes a golden retriever, and no
-further step leads back. Own fidelity tells, without anybody else's opinion.
+Now and then the first steps lead somewhere else, to a neighbour of the class or to textures that speak for others too,
+and no further step leads back. Own fidelity tells, without anybody else's opinion.
 """
 
 from __future__ import annotations

@@ -32,5 +32,5 @@ def estimated(
     classifier: Classifier, concepts: Sequence[Concept], recipe: Recipe, make: Make = plain
 ) -> Tensor:  # fmt: skip
     """The surest maps `(N, C, H, W)` of `recipe.attempts`, each made by `make`."""
-    kept = surest(classifier, concepts, recipe, lambda some: [Map(one) for one in make(classifier, some, recipe)])
+    kept = surest(classifier, concepts, recipe, lambda some, asked: [Map(one) for one in make(classifier, some, asked)])
     return torch.stack([one.made.map for one in kept])

@@ -23,7 +23,6 @@ from typing import Any
 from unittest.mock import patch
 
 import torch
-import torch.nn.functional as F
 from safetensors.torch import save_file
 from scipy.stats import t
 from torch import Tensor
@@ -36,7 +35,7 @@ from benchmarks.record import RESULTS, markdown, write_result
 from phosphene.classifier import Classifier
 from phosphene.concepts import SCORES, Concept, parse
 from phosphene.fidelity import fidelities, fidelity, recognition
-from phosphene.geometry import Geometry, ImageShape, Spectral
+from phosphene.geometry import ImageShape, Spectral
 from phosphene.recipe import PRESETS, Recipe
 from phosphene.refinement import bare_pictures, display_scale
 from phosphene.sampling import Gaussian, Grey, Mixture, Pink, Uniform
@@ -44,8 +43,9 @@ from phosphene.sampling import Gaussian, Grey, Mixture, Pink, Uniform
 OBSERVED = RESULTS / "experiments-observed.json"
 MAPS = RESULTS / "maps" / "experiments"
 SEEDS = (0, 1)
+BASE = "full size throughout"  # what each row departs from
 TOGETHER = 4  # classes in one estimate: as many as a pass has rows
-DEFAULT = PRESETS["default"]
+FULL = replace(PRESETS["default"], coarse=0.0)
 
 NOISES = {
     "Gaussian noise": Gaussian(),
@@ -59,38 +59,6 @@ def development_classes(count: int = 32) -> list[int]:
     """Classes to tune on: none of the 100 of seed 0, which the comparison is made on."""
     kept = set(random_classes(0, 100))
     return random.Random(1).sample([index for index in range(1000) if index not in kept], count)
-
-
-@dataclass(frozen=True)
-class Started:
-    """A geometry whose maps start at given ones instead of at zero."""
-
-    inner: Geometry
-    maps: Tensor
-
-    @property
-    def radius(self) -> float:
-        return self.inner.radius
-
-    def start(self, maps: int, shape: ImageShape) -> Tensor:
-        return self.inner.project(self.inner.encode(self.maps), shape)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.inner, name)
-
-
-def coarse_to_fine(share: float, side: int) -> Make:
-    """The first share of the iterations on images of fewer pixels, the rest from their maps, enlarged."""
-
-    def make(classifier: Classifier, concepts: Sequence[Concept], recipe: Recipe) -> Tensor:
-        small = Classifier(classifier.module, replace(classifier.format, size=(side, side)), labels=classifier.labels)
-        early = round(share * recipe.iterations)
-        coarse = plain(small, concepts, replace(recipe, iterations=early))
-        enlarged = F.interpolate(coarse, size=classifier.format.size, mode="bicubic", align_corners=False)
-        started: Any = Started(recipe.geometry, enlarged)
-        return plain(classifier, concepts, replace(recipe, geometry=started, iterations=recipe.iterations - early))
-
-    return make
 
 
 def placed(mode: str, border: str) -> Make:
@@ -158,32 +126,41 @@ def blended(first: str, second: str) -> Make:
 
 @dataclass(frozen=True)
 class Experiment:
-    """One departure from `default`: another recipe, or another way of making maps from one."""
+    """One departure from full size throughout: another recipe, or another way of making maps from one."""
 
-    recipe: Recipe = DEFAULT
+    recipe: Recipe = FULL
     make: Make = plain
-    passes: float = 1.0  # forward and backward passes of full size, over those that the recipe says
+    times: int = 1  # how often it estimates, for one map
 
     def full_passes(self) -> int:
-        return round(self.passes * self.recipe.iterations * self.recipe.samples)
+        """Of one attempt; one at half the size costs a quarter."""
+        recipe = self.recipe
+        return round(self.times * recipe.iterations * recipe.samples * (1 - 0.75 * recipe.coarse))
 
 
 EXPERIMENTS: dict[str, Experiment] = {
-    "default": Experiment(),
-    "a single attempt": Experiment(replace(DEFAULT, attempts=1)),
-    "72 iterations, step 0.3": Experiment(replace(DEFAULT, iterations=72, step=0.3)),
-    "falloff 1.2": Experiment(replace(DEFAULT, geometry=Spectral(falloff=1.2))),
-    "colour 0.7, 0.4": Experiment(replace(DEFAULT, geometry=Spectral(colour=(0.7, 0.4)))),
-    "2 views an iteration, half as many": Experiment(replace(DEFAULT, samples=2, iterations=60, step=0.3)),
-    "half logit, half margin": Experiment(DEFAULT, blended("logit", "margin")),
-    "grey, uniform and pink noise": Experiment(replace(DEFAULT, distribution=Mixture((Grey(), Uniform(), Pink())))),
+    "default": Experiment(PRESETS["default"]),
+    BASE: Experiment(),
+    "a single attempt": Experiment(replace(FULL, attempts=1)),
+    "72 iterations, step 0.3": Experiment(replace(FULL, iterations=72, step=0.3)),
+    "falloff 1.2": Experiment(replace(FULL, geometry=Spectral(falloff=1.2))),
+    "colour 0.7, 0.4": Experiment(replace(FULL, geometry=Spectral(colour=(0.7, 0.4)))),
+    "2 views an iteration, half as many": Experiment(replace(FULL, samples=2, iterations=60, step=0.3)),
+    "half logit, half margin": Experiment(FULL, blended("logit", "margin")),
+    "grey, uniform and pink noise": Experiment(replace(FULL, distribution=Mixture((Grey(), Uniform(), Pink())))),
     "best of 2 seeds, half as long": Experiment(
-        replace(DEFAULT, iterations=60, step=0.3, attempts=1), best_of(2), passes=2.0
+        replace(FULL, iterations=60, step=0.3, attempts=1), best_of(2), times=2
     ),
-    "fading towards the edges": Experiment(replace(DEFAULT, geometry=Windowed())),
-    "half size first, 40%": Experiment(DEFAULT, coarse_to_fine(0.4, 112), passes=0.7),
-    "mirrored border": Experiment(DEFAULT, placed("bilinear", "reflection")),
-    "views read the nearest pixel": Experiment(DEFAULT, placed("nearest", "zeros")),
+    "fading towards the edges": Experiment(replace(FULL, geometry=Windowed())),
+    "half size first, 40%": Experiment(replace(FULL, coarse=0.4)),
+    "half size first, 50%": Experiment(replace(FULL, coarse=0.5)),
+    "default, step 0.3": Experiment(replace(FULL, coarse=0.6, step=0.3)),
+    "default, mean of the last 30%": Experiment(replace(FULL, coarse=0.6, averaged=0.3)),
+    "fast": Experiment(PRESETS["fast"]),
+    "fast, half size first, 60%": Experiment(replace(PRESETS["fast"], iterations=64, coarse=0.6)),
+    "fast, half size first, 50%": Experiment(replace(PRESETS["fast"], iterations=80, coarse=0.5)),
+    "mirrored border": Experiment(FULL, placed("bilinear", "reflection")),
+    "views read the nearest pixel": Experiment(FULL, placed("nearest", "zeros")),
 }
 
 
@@ -236,15 +213,15 @@ def keep_observed(path: Path, record: Observed) -> None:
 
 
 def row(name: str, record: Mapping[str, Mapping[str, Sequence[float]]]) -> dict[str, Any]:
-    """One line: recognition, and the difference of log p to `default` on the same classes and seeds.
+    """One line: recognition, and the difference of log p to `BASE` on the same classes and seeds.
 
     Its interval is over classes: seeds of one class are no independent witnesses.
     """
     pairs = {
-        (seed, index): (seen, record[f"default / {seed}"][index])
+        (seed, index): (seen, record[f"{BASE} / {seed}"][index])
         for seed in SEEDS
         for index, seen in record.get(f"{name} / {seed}", {}).items()
-        if index in record.get(f"default / {seed}", {})
+        if index in record.get(f"{BASE} / {seed}", {})
     }
     seen, beside = (torch.tensor([pair[side] for pair in pairs.values()]) for side in (0, 1))
     gains: dict[str, list[float]] = {}
@@ -259,7 +236,7 @@ def row(name: str, record: Mapping[str, Mapping[str, Sequence[float]]]) -> dict[
         **{f"{model} top-1": f"{share:.0%}" for model, share in zip(("Lite0", "Lite1", "Lite2"), top, strict=True)},
         "Lite1 log p": f"{sure[1]:.2f}", "Lite2 log p": f"{sure[2]:.2f}",
         **{f"holds on {noise}": f"{rate:.0%}" for noise, rate in zip(NOISES, seen[:, 6:].mean(dim=0), strict=True)},
-        "log p over default's": difference if name != "default" else "–",
+        "log p over full size's": difference if name != BASE else "–",
     }  # fmt: skip
 
 

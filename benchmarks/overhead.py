@@ -13,6 +13,7 @@ import argparse
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from statistics import median
 from unittest.mock import patch
 
@@ -75,6 +76,7 @@ LOOPS: dict[str, Callable[[], AbstractContextManager[object]]] = {
     "placement derived by torch": lambda: patch("phosphene.sampling.place", traced("bilinear")),
     "placement by the nearest pixel": lambda: patch("phosphene.sampling.place", traced("nearest")),
 }
+RECIPE = replace(PRESETS["default"], coarse=0.0)  # passes of one size, the bare model's
 PASSES = 4  # of the loop, between two times 2 of the bare model
 
 
@@ -120,14 +122,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with plain.frozen(), torch.no_grad():
         difference = (plain(images) - folded(images)).abs().max().item()
     concepts = [parse(str(index), plain.labels) for index in range(options.batch)]
-    running = estimate(folded, concepts, PRESETS["default"])
+    running = estimate(folded, concepts, RECIPE)
 
     def iteration(how: Callable[[], AbstractContextManager[object]]) -> Timed:
         def once() -> None:
             nonlocal running
             with how():
                 if next(running, None) is None:  # it has come to its end
-                    running = estimate(folded, concepts, PRESETS["default"])
+                    running = estimate(folded, concepts, RECIPE)
                     next(running)
 
         return once

@@ -1,7 +1,7 @@
 """What the default recipe was chosen from: departures from it, on classes that no other table uses.
 
     python -m benchmarks.variants                    all of them, 32 random classes of seed 1 (about 15 minutes)
-    python -m benchmarks.variants default 'step 0.3'
+    python -m benchmarks.variants 'full size throughout' 'step 0.3'
 
 Bare pictures only, without refinement and evidence: recognition by Lite1 and Lite2 decides.
 """
@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 import phosphene
-from benchmarks.recognition import DEFAULT, VERIFIERS, interval, random_classes
+from benchmarks.recognition import VERIFIERS, interval, random_classes
 from benchmarks.record import markdown, write_result
 from phosphene.classifier import Classifier
 from phosphene.concepts import Concept, parse
@@ -28,10 +28,12 @@ from phosphene.refinement import bare_pictures
 from phosphene.sampling import Grey, Views
 
 TOGETHER = 4  # classes in one estimate: as many as a pass has rows
+DEFAULT = replace(PRESETS["default"], coarse=0.0, attempts=1)  # one stage, one attempt: what departs has no helper
+SHORT = replace(DEFAULT, iterations=56, step=0.3)
 VARIANTS: dict[str, Recipe] = {
-    "default": DEFAULT,
-    "fast": PRESETS["fast"],
-    "fast, gentler views": replace(PRESETS["fast"], views=Views(shift=0.1, zoom=(0.8, 1.2), rotation=12.0)),
+    "full size throughout": DEFAULT,
+    "56 iterations, step 0.3": SHORT,
+    "56 iterations, step 0.3, gentler views": replace(SHORT, views=Views(shift=0.1, zoom=(0.8, 1.2), rotation=12.0)),
     "noise 0.04": replace(DEFAULT, distribution=Grey(0.04)),
     "step 0.15": replace(DEFAULT, step=0.15),
     "step 0.3": replace(DEFAULT, step=0.3),

@@ -37,7 +37,7 @@ def maker(classifier, strengths):
     """Makes the pattern of the class as strong as its name says, and remembers what it was asked for."""
     asked = []
 
-    def make(concepts):
+    def make(concepts, recipe):
         asked.append([concept.name for concept in concepts])
         rows = classifier.module.weight.detach()
         return [Drawn(strengths[concept.name] * rows[concept.targets[0]]) for concept in concepts]
@@ -67,6 +67,17 @@ def test_the_first_map_stays_where_no_other_is_surer(planted):
     (three,) = surest(planted, [THREE], STEADY, make)
     assert torch.equal(three.made.map, 0.02 * planted.module.weight[3])
     assert three.attempts == 3
+
+
+def test_another_attempt_is_made_at_full_size(planted):
+    shares = []
+
+    def make(concepts, recipe):
+        shares.append(recipe.coarse)
+        return [Drawn(torch.zeros(3, 16, 16)) for _ in concepts]
+
+    surest(planted, [THREE], replace(STEADY, coarse=0.5), make)
+    assert shares == [0.5, 0.0]
 
 
 def test_one_attempt_is_no_other(planted):

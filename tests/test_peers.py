@@ -64,7 +64,7 @@ def seen(top1: float, passes: float = 120, others: float | None = None, pictures
 
 def test_the_counter_counts_images_forward_and_those_whose_gradient_came_back(linear: Classifier) -> None:
     images = torch.rand(5, *linear.image_shape, requires_grad=True)
-    with counted(linear.module) as passes:
+    with counted(linear.module, linear.format.size) as passes:
         for _ in range(3):
             linear.module(images).sum().backward()
         with torch.no_grad():
@@ -74,7 +74,7 @@ def test_the_counter_counts_images_forward_and_those_whose_gradient_came_back(li
 
 
 def test_pixel_ascent_takes_the_passes_that_it_says_and_climbs(colour: Classifier) -> None:
-    with colour.frozen(), counted(colour.module) as passes:
+    with colour.frozen(), counted(colour.module, colour.format.size) as passes:
         (picture,) = PixelAscent(steps=20)(colour, [1], seed=0)
     assert passes.backward == 20
     start = torch.full((1, *colour.image_shape), 0.5)

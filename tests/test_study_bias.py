@@ -181,5 +181,5 @@ def test_the_rates_of_showing_and_inventing_are_counted_by_model_and_set(told_ap
 def test_presets_are_asked_about_one_place():
     """And never again: a map that goes astray is a finding too."""
     recipe = recipe_of(Settings(seed=3))
-    assert recipe == replace(PRESETS["default"], views=STILL, seed=3, attempts=1)
+    assert recipe == replace(PRESETS["default"], views=STILL, seed=3, attempts=1, coarse=0.0)
     assert recipe.views.draw(torch.Generator(), 1) is None

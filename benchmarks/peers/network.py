@@ -17,22 +17,26 @@ from phosphene.classifier import Classifier
 
 @dataclass
 class Passes:
-    """Images that went forward through a module, and those of them whose gradient came back."""
+    """Images that went forward through a module, and those of them whose gradient came back.
 
-    forward: int = 0
-    backward: int = 0
+    An image of fewer pixels than the network's own counts by its share of them, a larger one as one.
+    """
+
+    forward: float = 0.0
+    backward: float = 0.0
 
 
 @contextmanager
-def counted(module: nn.Module) -> Iterator[Passes]:
-    """Counts inside; the rows that a method only fills up a batch with are work like any others."""
+def counted(module: nn.Module, size: tuple[int, int]) -> Iterator[Passes]:
+    """Counts inside, in images of the network's own `size`; rows that only fill up a batch are work like any others."""
     passes = Passes()
 
-    def returned(rows: int) -> None:
+    def returned(rows: float) -> None:
         passes.backward += rows
 
     def seen(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        rows = output.shape[0]
+        height, width = inputs[0].shape[2:]
+        rows = output.shape[0] * min(1.0, height * width / (size[0] * size[1]))
         passes.forward += rows
         if output.requires_grad:
             output.register_hook(lambda gradient: returned(rows))

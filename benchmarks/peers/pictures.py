@@ -57,7 +57,7 @@ def make(
     missing = [index for index in classes if load(target / f"{index}.safetensors") is None]
     for start in range(0, len(missing), method.together):
         chunk, began = missing[start : start + method.together], time.perf_counter()
-        with classifier.frozen(), counted(classifier.module) as passes, torch.enable_grad():
+        with classifier.frozen(), counted(classifier.module, classifier.format.size) as passes, torch.enable_grad():
             pictures = method(classifier, chunk, seed)
         for index, picture in zip(chunk, pictures, strict=True):
             save(target / f"{index}.safetensors", Made(picture, passes.backward / len(chunk)))

@@ -7,7 +7,7 @@ and no further step leads back. Own fidelity tells, without anybody else's opini
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, Protocol, TypeVar
 
 from torch import Tensor
@@ -64,23 +64,25 @@ def surest(
     classifier: Classifier,
     concepts: Sequence[Concept],
     recipe: Recipe,
-    make: Callable[[Sequence[Concept]], Sequence[Made]],
+    make: Callable[[Sequence[Concept], Recipe], Sequence[Made]],
 ) -> list[Kept[Made]]:
     """What `make` makes of each concept; of one below `SURE` the most faithful of `recipe.attempts`.
 
-    All attempts at a map are measured on the same draws. They are made together, for the rows of a pass that one map
-    alone leaves empty cost nothing.
+    Attempts after the first are made at full size throughout, for half the size may be what led astray. All at a map
+    are measured on the same draws. They are made together, for the rows of a pass that one map alone leaves empty cost
+    nothing.
     """
     kept = [
         Kept(made, fidelity(classifier, concept, made.map, recipe), 1)
-        for concept, made in zip(concepts, make(concepts), strict=True)
+        for concept, made in zip(concepts, make(concepts, recipe), strict=True)
     ]
     unsure = [place for place, one in enumerate(kept) if one.fidelity.probability < SURE]
     again = [(place, Again(concepts[place], attempt)) for place in unsure for attempt in range(1, recipe.attempts)]
+    fine = replace(recipe, coarse=0.0)
     together = max(1, classifier.rows_a_pass // recipe.samples)
     for start in range(0, len(again), together):
         part = again[start : start + together]
-        for (place, _), made in zip(part, make([concept for _, concept in part]), strict=True):
+        for (place, _), made in zip(part, make([concept for _, concept in part], fine), strict=True):
             rival = Kept(made, fidelity(classifier, concepts[place], made.map, recipe), recipe.attempts)
             best = max(kept[place], rival, key=lambda one: one.fidelity.probability)  # the earlier one of equals
             kept[place] = Kept(best.made, best.fidelity, recipe.attempts)

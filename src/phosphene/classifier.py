@@ -10,7 +10,7 @@ import contextlib
 import copy
 import hashlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -124,6 +124,15 @@ class Classifier:
                 faster.module, faster.checks = copy.deepcopy(self.module), (*self.checks, "not-folded")
         faster.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return faster
+
+    def at_size(self, size: tuple[int, int]) -> Classifier:
+        """The same network on images of another size. Raises `FailedCheck` where it does not take them."""
+        other = copy.copy(self)
+        other.format = replace(self.format, size=size)
+        if (outputs := other._probe()) != len(self.labels):
+            raise CHECKS["wrong-input"].failed(f"{self.name} gives {outputs} outputs for images of {size}, "
+                                               f"{len(self.labels)} for those of {self.format.size}")  # fmt: skip
+        return other
 
     def observed(self, images: Tensor, summary: Callable[[Tensor], Tensor | None]) -> dict[str, Tensor]:
         """What `summary` makes of each layer's output, by layer name in the order of computing; None is left out."""

@@ -19,12 +19,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from phosphene.classifier import Classifier
+from phosphene.coarse import at_size, stages
 from phosphene.concepts import Concept
+from phosphene.geometry import Geometry, ImageShape
 from phosphene.reading import read
 from phosphene.recipe import SCHEDULES, Recipe
 from phosphene.sampling import COMPOSITIONS, Draws, draw, seeded, shown
@@ -117,26 +120,39 @@ def estimate(
     """Nudge samples of `recipe.distribution` towards each concept and accumulate the gradients into one map a concept.
 
     Yields a `Progress` an iteration; the last one carries the finished maps. `refine`, where given, is applied to the
-    coefficients every `recipe.refine_every` iterations.
+    coefficients every `recipe.refine_every` iterations of full size.
     """
-    geometry, shape = recipe.geometry, classifier.image_shape
-    schedule = SCHEDULES[recipe.schedule]
+    geometry, schedule = recipe.geometry, SCHEDULES[recipe.schedule]
     nudged = nudge if recipe.nudge_steps == 1 else walk
-    refined = _every(recipe.refine_every, refine, lambda z: geometry.project(z, shape))
-    coefficients = geometry.start(len(concepts), shape).to(classifier.device)
-    moments = Accumulator.zero(coefficients, recipe.moments)
-    trail = Trail(recipe.iterations - max(1, round(recipe.averaged * recipe.iterations)), coefficients)
+    averaged_from = recipe.iterations - max(1, round(recipe.averaged * recipe.iterations))
+    coarse: Tensor | None = None
     with classifier.frozen():
-        for iteration in range(recipe.iterations):
-            generators = [seeded(recipe.seed, concept.name, iteration) for concept in concepts]
-            draws = draw(recipe.distribution, recipe.views, generators, recipe.samples, shape)
-            gradient, scores = nudged(classifier, concepts, coefficients, draws, recipe)
-            moments = moments.add(gradient)
-            step = recipe.step * schedule(iteration / recipe.iterations)
-            coefficients = geometry.project(moments.descended(coefficients, step, recipe.shared_scatter), shape)
-            coefficients = refined(iteration, coefficients)
-            trail = trail.add(iteration, coefficients)
-            yield Progress(iteration, scores, trail.mean, lambda z: geometry.decode(z, shape))
+        for model, iterations in stages(classifier, concepts, recipe):
+            shape = model.image_shape
+            project = partial(geometry.project, shape=shape)
+            refined = _every(recipe.refine_every, refine if model is classifier else None, project)
+            decoded = partial(_decoded, geometry, shape, classifier.image_shape)
+            coefficients = (
+                geometry.start(len(concepts), shape).to(classifier.device) if coarse is None
+                else project(geometry.encode(at_size(coarse, shape)))
+            )  # fmt: skip
+            moments = Accumulator.zero(coefficients, recipe.moments)
+            trail = Trail(averaged_from, coefficients)
+            for iteration in iterations:
+                generators = [seeded(recipe.seed, concept.name, iteration) for concept in concepts]
+                draws = draw(recipe.distribution, recipe.views, generators, recipe.samples, shape)
+                gradient, scores = nudged(model, concepts, coefficients, draws, recipe)
+                moments = moments.add(gradient)
+                step = recipe.step * schedule(iteration / recipe.iterations)
+                coefficients = project(moments.descended(coefficients, step, recipe.shared_scatter))
+                coefficients = refined(iteration, coefficients)
+                trail = trail.add(iteration, coefficients)
+                yield Progress(iteration, scores, trail.mean, decoded)
+            coarse = geometry.decode(trail.mean, shape)
+
+
+def _decoded(geometry: Geometry, shape: ImageShape, full: ImageShape, coefficients: Tensor) -> Tensor:
+    return at_size(geometry.decode(coefficients, shape), full)
 
 
 Refine = Callable[[Tensor], Tensor]

@@ -38,7 +38,8 @@ class Recipe:
     `step` is in units of a coefficient; `shared_scatter` divides by one second moment a map instead of one a
     coefficient (a linear model's map is then its weight row, not the row's signs); `averaged` is the last share of the
     iterations whose mean is the map (0: the last point alone); `tolerance` is the ε of the refinement law; `attempts`
-    is how often in all a map may be started that its own model does not see (`phosphene.attempts`).
+    is how often in all a map may be started that its own model does not see (`phosphene.attempts`); `coarse` is the
+    first share of the iterations on images of half the side, where the model knows such (`phosphene.coarse`).
     """
 
     distribution: Distribution = Grey()
@@ -57,6 +58,7 @@ class Recipe:
     refine_every: int = 0
     tolerance: float = 0.05
     attempts: int = 1
+    coarse: float = 0.0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -65,6 +67,7 @@ class Recipe:
         _require("nudge_steps", self.nudge_steps, self.nudge_steps >= 1, "at least 1")
         _require("refine_every", self.refine_every, self.refine_every >= 0, "0 (only at the end) or more")
         _require("attempts", self.attempts, self.attempts >= 1, "at least 1")
+        _require("coarse", self.coarse, 0 <= self.coarse < 1, "a share from 0 to below 1")
         _require("step", self.step, 0 < self.step < math.inf, "a positive number")
         _require("radius", self.geometry.radius, 0 < self.geometry.radius < math.inf, "a positive number")
         _require("tolerance", self.tolerance, 0 <= self.tolerance < 1, "a share between 0 and 1")
@@ -116,7 +119,7 @@ def _one_of(registry: dict[str, Any]) -> str:
 
 
 PRESETS: dict[str, Recipe] = {
-    "default": Recipe(attempts=4),
+    "default": Recipe(attempts=4, coarse=0.6),
     "fast": Recipe(iterations=56, step=0.3),
     "best": Recipe(iterations=256, attempts=4),
     "paper": Recipe(

@@ -69,6 +69,9 @@ def map_command(
     attempts: Annotated[
         int | None, typer.Option(help="Starts of a map that the model does not see; the surest is kept.")
     ] = None,
+    coarse: Annotated[
+        float | None, typer.Option(help="First share of the iterations on images of half the side; 0 for none.")
+    ] = None,
     verifier: Verifier = None,
     workers: Annotated[
         int, typer.Option(min=1, help="Processes that share the work; 1 is best on a small machine.")
@@ -91,7 +94,7 @@ def map_command(
         model, concepts = (None, names) if source.factory else (names[0], names[1:])
         recipe = recipe_from(preset, distribution, geometry, views, seed=seed, iterations=iterations, score=score,
                          composition=composition, samples=samples, nudge_steps=nudge_steps,
-                         attempts=attempts)  # fmt: skip
+                         attempts=attempts, coarse=coarse)  # fmt: skip
         classifier = source.load(model)
         with maps_listener(quiet=as_json) as listener:
             from phosphene.execution import Processes, Serial

@@ -10,7 +10,7 @@ import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import chain
+from itertools import chain, groupby
 from pathlib import Path
 
 import psutil
@@ -19,7 +19,7 @@ from torch import Tensor
 
 from phosphene.artifact import SaliencyMap, prepare_folder
 from phosphene.classifier import Classifier
-from phosphene.concepts import Concept, parse, scores_used
+from phosphene.concepts import Concept, layer_of, parse, scores_used
 from phosphene.errors import BadInput
 from phosphene.execution import Executor, Serial
 from phosphene.jobs.chunk import make_chunk, opinions
@@ -142,13 +142,14 @@ def _all_maps(
     executor: Executor,
     listener: Listener,
 ) -> Iterator[SaliencyMap]:
-    """Chunk after chunk, as the executor brings them."""
+    """Chunk after chunk, as the executor brings them; none of classes and channels, whose stages differ."""
     if not concepts:
         return
     fast = classifier.folded()
     fast.rows_a_pass = rows_that_fit(fast)
     size = max(1, fast.rows_a_pass // recipe.samples)
-    chunks = [tuple(concepts[start : start + size]) for start in range(0, len(concepts), size)]
+    alike = [tuple(some) for _, some in groupby(concepts, key=lambda concept: layer_of(concept) is None)]
+    chunks = [some[start : start + size] for some in alike for start in range(0, len(some), size)]
     told = listener if executor.in_process else Listener()
     for maps in executor.map(partial(_halved_where_needed, fast, recipe, tuple(verifiers), told), chunks):
         if not executor.in_process:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from typing import Any
@@ -16,6 +16,7 @@ from torch import Tensor
 from phosphene.artifact import SaliencyMap, to_bytes
 from phosphene.attempts import Again, surest
 from phosphene.classifier import Classifier
+from phosphene.coarse import full_size_passes
 from phosphene.concepts import ACTIVE, Concept, class_names, classes_of, layer_of
 from phosphene.estimator import estimate
 from phosphene.fidelity import UNSEEN, excitation, fidelity, recognition, resized, top_classes
@@ -34,7 +35,7 @@ def make_chunk(
 ) -> list[SaliencyMap]:
     """Estimate, refine and score the maps of one batch; `iterated` hears of every iteration of so many maps."""
     started = time.perf_counter()
-    kept = surest(classifier, concepts, recipe, partial(_estimates, classifier, recipe, iterated))
+    kept = surest(classifier, concepts, recipe, partial(_estimates, classifier, iterated))
     maps = torch.stack([one.made.map for one in kept])
     refinements = refine(classifier, concepts, maps, recipe, [one.fidelity for one in kept])
     evidence = importance(classifier, concepts, maps, recipe)
@@ -61,11 +62,17 @@ def make_chunk(
             development=to_bytes(bare_pictures(one.made.frames, recipe, scale[row])).cpu(),
             recipe=recipe.to_json(), model=model_record(classifier), scores=scores[row],
             checks=_checks(classifier, refinements[row], recipe), trace=one.made.trace, versions=versions(),
-            passes=one.attempts * recipe.iterations * recipe.samples * recipe.nudge_steps + IMPORTANCE_SAMPLES,
+            passes=_passes(classifier, concept, recipe, one.attempts),
             seconds=round(seconds, 2),
         )
         for row, (concept, one) in enumerate(zip(concepts, kept, strict=True))
     ]  # fmt: skip
+
+
+def _passes(classifier: Classifier, concept: Concept, recipe: Recipe, attempts: int) -> int:
+    """Forward and backward passes of full size that a map took, those for its importance included."""
+    first, again = (full_size_passes(classifier, concept, one) for one in (recipe, replace(recipe, coarse=0.0)))
+    return round(first + (attempts - 1) * again) + IMPORTANCE_SAMPLES
 
 
 @dataclass(frozen=True)
@@ -78,7 +85,7 @@ class Estimate:
 
 
 def _estimates(
-    classifier: Classifier, recipe: Recipe, iterated: Callable[[int], None], concepts: Sequence[Concept]
+    classifier: Classifier, iterated: Callable[[int], None], concepts: Sequence[Concept], recipe: Recipe
 ) -> list[Estimate]:
     """Estimates of several concepts together; `iterated` does not hear of attempts that nobody planned for."""
     traces, frames = [], []

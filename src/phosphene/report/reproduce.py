@@ -21,6 +21,7 @@ PLAIN = (
     "samples",
     "nudge_steps",
     "attempts",
+    "coarse",
 )  # fields that have an option of their own
 
 

@@ -15,8 +15,8 @@ from phosphene.recipe import PRESETS, Recipe
 
 
 def recipe_for(preset: str, **changes: Any) -> Recipe:
-    """The preset with `changes`, never started again: a map that goes astray is a finding too."""
-    return replace(PRESETS[preset], attempts=1, **changes)
+    """The preset with `changes`, at full size and never started again: a map that goes astray is a finding too."""
+    return replace(PRESETS[preset], attempts=1, coarse=0.0, **changes)
 
 
 def estimated_maps(classifier: Classifier, concepts: Sequence[Concept], recipe: Recipe) -> Tensor:

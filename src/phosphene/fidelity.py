@@ -22,6 +22,7 @@ from phosphene.recipe import Recipe
 from phosphene.sampling import COMPOSITIONS, Distribution, Draws, Flat, Pink, Uniform, draw, seeded, shown
 
 SAMPLES = 16  # fresh draws a fidelity is measured on
+UNSEEN_SAMPLES = 8  # of each distribution that the estimate never saw; `phosphene evaluate` looks longer
 
 UNSEEN: dict[str, Distribution] = {"uniform": Uniform(), "pink": Pink(), "flat": Flat()}  # never used in an estimate
 

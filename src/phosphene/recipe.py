@@ -119,9 +119,9 @@ def _one_of(registry: dict[str, Any]) -> str:
 
 
 PRESETS: dict[str, Recipe] = {
-    "default": Recipe(attempts=4, coarse=0.6),
+    "default": Recipe(attempts=4, coarse=0.4),
     "fast": Recipe(iterations=56, step=0.3),
-    "best": Recipe(iterations=256, attempts=4),
+    "best": Recipe(iterations=256, attempts=4, coarse=0.4),
     "paper": Recipe(
         distribution=Gaussian(),
         views=STILL,

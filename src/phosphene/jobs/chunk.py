@@ -19,7 +19,7 @@ from phosphene.classifier import Classifier
 from phosphene.coarse import full_size_passes
 from phosphene.concepts import ACTIVE, Concept, class_names, classes_of, layer_of
 from phosphene.estimator import estimate
-from phosphene.fidelity import UNSEEN, excitation, fidelity, recognition, resized, top_classes
+from phosphene.fidelity import UNSEEN, UNSEEN_SAMPLES, excitation, fidelity, recognition, resized, top_classes
 from phosphene.recipe import Recipe
 from phosphene.refinement import IMPORTANCE_SAMPLES, Refinement, bare_pictures, display_scale, importance, refine
 
@@ -122,7 +122,7 @@ def _scores(
     classifier: Classifier, concept: Concept, saliency: Tensor, refinement: Refinement, recipe: Recipe
 ) -> dict[str, Any]:
     unseen = {
-        name: asdict(fidelity(classifier, concept, saliency, recipe, distribution))
+        name: asdict(fidelity(classifier, concept, saliency, recipe, distribution, UNSEEN_SAMPLES))
         for name, distribution in UNSEEN.items()
         if distribution != recipe.distribution
     }

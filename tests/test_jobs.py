@@ -81,6 +81,26 @@ def test_a_map_of_another_recipe_is_neither_taken_nor_overwritten(colour, tmp_pa
     assert contents(tmp_path) != before
 
 
+def test_a_map_of_before_there_were_all_slots_is_taken(colour, tmp_path):
+    (made,) = make_maps(colour, ["1"], QUICK, out=tmp_path)
+    younger = ("attempts", "coarse")
+    replace(made, recipe={key: value for key, value in made.recipe.items() if key not in younger}).save(
+        tmp_path / "1.safetensors"
+    )
+    before = contents(tmp_path)
+    make_maps(colour, ["1"], QUICK, out=tmp_path)
+    assert contents(tmp_path) == before
+    with pytest.raises(OtherRecipe):
+        make_maps(colour, ["1"], replace(QUICK, coarse=0.5), out=tmp_path)
+
+
+def test_a_map_of_a_version_that_knows_more_slots_is_not_taken(colour, tmp_path):
+    (made,) = make_maps(colour, ["1"], QUICK, out=tmp_path)
+    replace(made, recipe={**made.recipe, "unheard": 1}).save(tmp_path / "1.safetensors")
+    with pytest.raises(OtherRecipe, match="unheard"):
+        make_maps(colour, ["1"], QUICK, out=tmp_path)
+
+
 def test_a_map_of_another_model_is_neither_taken_nor_overwritten(colour, tmp_path):
     make_maps(colour, ["1"], QUICK, out=tmp_path)
     for other in (

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from phosphene.artifact import SaliencyMap, file_stem, identity, set_aside, write_run
 from phosphene.classifier import Classifier
 from phosphene.concepts import Concept, classes_of
-from phosphene.errors import DamagedArtifact, OtherRecipe
+from phosphene.errors import BadInput, DamagedArtifact, OtherRecipe
 from phosphene.jobs.chunk import model_record, versions
 from phosphene.recipe import Recipe
 
@@ -45,14 +46,22 @@ def finished_maps(
 
 
 def _same_recipe(path: Path, saliency: SaliencyMap, wanted: dict[str, Any]) -> None:
-    there = saliency.identity()
-    differing = [name for name in wanted if there.get(name) != wanted[name]]
+    there = replace(saliency, recipe=_as_of_now(saliency.recipe)).identity()
+    differing = [name for name in {**wanted, **there} if there.get(name) != wanted.get(name)]
     if differing:
         name = differing[0]
         raise OtherRecipe(
             f"{str(path)!r} holds a map with another {', '.join(differing)} ({name} there: {there.get(name)}, "
-            f"asked: {wanted[name]}); choose another --out or pass --overwrite"
+            f"asked: {wanted.get(name)}); choose another --out or pass --overwrite"
         )
+
+
+def _as_of_now(record: dict[str, Any]) -> dict[str, Any]:
+    """A recipe with the slots that are younger than its record, whose defaults are what was done before them."""
+    try:
+        return Recipe.from_json(record).to_json()
+    except (TypeError, KeyError, BadInput):  # by a version that knows more
+        return record
 
 
 def write_plan(folder: Path, asked: Sequence[Concept], classifier: Classifier, recipe: Recipe) -> None:

@@ -19,6 +19,7 @@ from phosphene.geometry import GEOMETRIES, Pixel
 from phosphene.jobs import make_maps
 from phosphene.recipe import PRESETS, Recipe
 from phosphene.sampling import STILL, Gaussian
+from phosphene.sources import _timm
 
 HALVED = Recipe(iterations=8, coarse=0.5)
 THREE = Classes((3,), "three")
@@ -80,6 +81,14 @@ def test_full_size_throughout_where_half_of_it_is_not_known():
     assert sizes(linear_classifier((3, SIDE, SIDE)), HALVED) == [(SIDE, throughout)]  # takes one size only
     assert sizes(large(ManyAnswers()), HALVED) == [(SIDE, throughout)]  # means something else there
     assert sizes(large(Nothing()), HALVED) == [(SIDE, throughout)]  # knows nothing there
+
+
+@pytest.mark.parametrize(("name", "known"), [("resnet10t", True), ("vit_tiny_patch16_224", False)])
+def test_networks_of_timm_are_asked_whether_they_take_it(name, known):
+    torch.manual_seed(0)
+    module = _timm().create_model(name, pretrained=False)
+    half = half_size(Classifier(module, InputFormat((224, 224), 3, (0.5,), (0.5,)), name=name))
+    assert (half is not None and half.format.size == (112, 112)) is known
 
 
 def test_channels_are_drawn_at_their_own_size(classifier):

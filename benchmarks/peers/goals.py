@@ -66,7 +66,7 @@ def ahead(found: Mapping[str, Seen], name: str = "default") -> Goal:
         shared = set(found[other].classes) & set(found[name].classes)
         mine, theirs = (rates(found[one].only(shared)) for one in (name, other))
         level = level or any(their >= my for my, their in zip(mine, theirs, strict=True))
-        against = " and ".join(f"{my:.0%} to {their:.0%}" for my, their in zip(mine, theirs, strict=True))
+        against = " and ".join(f"{my:.1%} to {their:.1%}" for my, their in zip(mine, theirs, strict=True))
         fewest = min(fewest, len(shared))
         words.append(f"{other} {against} ({len(shared)} classes)")
     return Goal(goal, "; ".join(words), not level, fewest)

@@ -1,4 +1,7 @@
-"""Maps as `make_maps` makes them, with all attempts that the recipe grants, and nothing else measured about them."""
+"""Maps as `make_maps` makes them, with all attempts that the recipe grants, and nothing else measured about them.
+
+Only `paper` refines in the run; here it does not, for its masks hold no law (docs/results.md, "unrefined").
+"""
 
 from __future__ import annotations
 

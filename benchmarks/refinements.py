@@ -1,6 +1,6 @@
 """What was tried to make the refined picture as recognisable as the bare one, on the maps of `benchmarks.experiments`.
 
-    python -m benchmarks.refinements                   after `python -m benchmarks.experiments default`
+    python -m benchmarks.refinements                   after `python -m benchmarks.experiments 'full size throughout'`
 
 Only the masks differ: every row refines the same maps of the development classes under the same law of fidelity. What
 was seen of each picture is kept in `benchmarks/results/refinements-observed.json`, so that an interrupted run goes on.
@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 import phosphene
-from benchmarks.experiments import DEFAULT, MAPS, development_classes, keep_observed, kept
+from benchmarks.experiments import FULL, MAPS, development_classes, keep_observed, kept
 from benchmarks.recognition import VERIFIERS
 from benchmarks.record import RESULTS, markdown, write_result
 from phosphene import refinement
@@ -38,7 +38,7 @@ class Way:
 
     softness: float = refinement.SOFTNESS
     ranks: tuple[int, ...] = (0, 1, 2)
-    tolerance: float = DEFAULT.tolerance
+    tolerance: float = FULL.tolerance
 
     @contextlib.contextmanager
     def taken(self) -> Iterator[None]:
@@ -69,8 +69,8 @@ WAYS: dict[str, Way] = {
 def observe(name: str, models: Sequence[Classifier], index: int) -> list[float]:
     """Area (1: unrefined) and, by each model, top-1 and log-probability of the refined and of the bare picture."""
     concept: Concept = parse(str(index), models[0].labels)
-    saliency = load_file(MAPS / "default-0" / f"{index}.safetensors")["map"][None]
-    recipe = replace(DEFAULT, tolerance=WAYS[name].tolerance)
+    saliency = load_file(MAPS / "full-size-throughout-0" / f"{index}.safetensors")["map"][None]
+    recipe = replace(FULL, tolerance=WAYS[name].tolerance)
     with WAYS[name].taken():
         (found,) = refinement.refine(models[0], [concept], saliency, recipe)
     pictures = bare_pictures(torch.cat([found.mask * saliency, saliency]), recipe, display_scale(saliency, recipe))

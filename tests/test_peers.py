@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -14,11 +14,14 @@ from benchmarks.peers import evaluation, goals, methods, pictures
 from benchmarks.peers.horama import roi_align
 from benchmarks.peers.methods import Entry
 from benchmarks.peers.network import Normalised, counted
+from benchmarks.peers.ours import Preset
 from benchmarks.peers.pixels import PixelAscent
 from benchmarks.recognition import random_classes
 from torch import Tensor
 
 from phosphene.classifier import Classifier, InputFormat
+from phosphene.jobs import make_maps
+from phosphene.recipe import PRESETS
 
 CLASSES = random_classes(0, 100)
 
@@ -71,6 +74,15 @@ def test_the_counter_counts_images_forward_and_those_whose_gradient_came_back(li
             linear.module(images[:2])
     linear.module(images)
     assert (passes.forward, passes.backward) == (17, 15)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_ours_is_what_the_package_makes(colour: Classifier, name: str) -> None:
+    """With the preset's own score and all its attempts; refinement in the run is left out, as the page says."""
+    pictures = Preset(name)(colour.folded(), [1, 7], seed=2)
+    maps = make_maps(colour, ["1", "7"], replace(PRESETS[name], seed=2, refine_every=0))
+    for picture, saliency in zip(pictures, maps, strict=True):
+        torch.testing.assert_close(picture, saliency.raw_picture)
 
 
 def test_pixel_ascent_takes_the_passes_that_it_says_and_climbs(colour: Classifier) -> None:

@@ -23,5 +23,5 @@ class Preset:
 
     def __call__(self, classifier: Classifier, classes: Sequence[int], seed: int) -> list[Tensor]:
         recipe = replace(PRESETS[self.name], seed=seed)
-        concepts = [parse(str(index), classifier.labels) for index in classes]
+        concepts = [parse(str(index), classifier.labels, scored=recipe.score) for index in classes]
         return list(bare_pictures(estimated(classifier, concepts, recipe), recipe))

@@ -81,7 +81,7 @@ class Clock:
         if isinstance(method, Preset):
             recipe = PRESETS[method.name]
             recipe = recipe if steps is None else replace(recipe, iterations=steps)
-            concepts = [parse(str(index), cls.classifier.labels) for index in classes]
+            concepts = [parse(str(index), cls.classifier.labels, scored=recipe.score) for index in classes]
             if cls.name == PICTURE:
                 bare_pictures(estimated(cls.classifier.folded(), concepts, recipe), recipe)
             else:

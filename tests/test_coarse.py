@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models import ConvNet, colour_classifier, cosine, linear_classifier
+from models import ConvNet, cosine, linear_classifier
 from phosphene.classifier import Classifier, InputFormat
 from phosphene.coarse import SMALLEST, at_size, full_size_passes, half_size, stages
 from phosphene.concepts import Channel, Classes
@@ -179,7 +179,3 @@ def test_a_recipe_of_before_there_was_a_coarse_stage_means_none():
     record = PRESETS["default"].to_json()
     del record["coarse"]
     assert Recipe.from_json(record).coarse == 0
-
-
-def test_small_networks_are_not_halved():
-    assert half_size(colour_classifier()) is None

@@ -76,6 +76,15 @@ def test_the_counter_counts_images_forward_and_those_whose_gradient_came_back(li
     assert (passes.forward, passes.backward) == (17, 15)
 
 
+@pytest.mark.parametrize(("side", "counted_as"), [(16, 0.25), (24, 0.5625), (32, 1.0), (64, 1.0)])
+def test_an_image_counts_by_its_pixels_and_never_for_more_than_one(
+    colour: Classifier, side: int, counted_as: float
+) -> None:
+    with counted(colour.module, (32, 32)) as passes:
+        colour.module.eval()(torch.rand(3, 3, side, side, requires_grad=True)).sum().backward()
+    assert (passes.forward, passes.backward) == (3 * counted_as, 3 * counted_as)
+
+
 @pytest.mark.parametrize("name", PRESETS)
 def test_ours_is_what_the_package_makes(colour: Classifier, name: str) -> None:
     """With the preset's own score and all its attempts; refinement in the run is left out, as the page says."""

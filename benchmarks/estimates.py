@@ -23,6 +23,7 @@ Make = Callable[[Classifier, Sequence[Concept], Recipe], Tensor]
 @dataclass(frozen=True)
 class Map:
     map: Tensor
+    passes: float = 0.0  # nobody asks for them here
 
 
 def plain(classifier: Classifier, concepts: Sequence[Concept], recipe: Recipe) -> Tensor:

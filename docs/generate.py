@@ -187,6 +187,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "scan-imagenet": lambda: measured_block("scan-imagenet"),
     **{f"scanner-{split}-{part}": partial(comparison_block, split, part) for split in SPLITS for part in COMPARED},
     "experiments": lambda: measured_block("experiments"),
+    "halfway": lambda: measured_block("halfway"),
     "refinements": lambda: measured_block("refinements"),
     "zoo": lambda: measured_block("zoo"),
     "zoo-check": lambda: measured_block("zoo-check"),

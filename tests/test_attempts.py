@@ -24,6 +24,7 @@ THREE, FIVE = Classes((3,), "three"), Classes((5,), "five")
 @dataclass(frozen=True)
 class Drawn:
     map: torch.Tensor
+    passes: float = 7.0
 
 
 @pytest.fixture
@@ -48,7 +49,7 @@ def maker(classifier, strengths):
 def test_a_map_that_the_model_sees_is_not_made_again(planted):
     make, asked = maker(planted, {"three": 20.0, "five": 20.0})
     kept = surest(planted, [THREE, FIVE], STEADY, make)
-    assert [one.attempts for one in kept] == [1, 1]
+    assert [(one.attempts, one.passes) for one in kept] == [(1, 7.0), (1, 7.0)]
     assert asked == [["three", "five"]]
 
 
@@ -60,6 +61,7 @@ def test_only_what_is_not_seen_is_made_again_and_the_surest_is_kept(planted):
     assert torch.equal(three.made.map, 20.0 * planted.module.weight[3])
     assert three.fidelity == fidelity(planted, THREE, three.made.map, STEADY)
     assert (three.attempts, five.attempts) == (3, 1)
+    assert (three.passes, five.passes) == (21.0, 7.0)
 
 
 def test_the_first_map_stays_where_no_other_is_surer(planted):

@@ -1,4 +1,5 @@
-"""Coarse to fine: half the size where the network knows it, the same answer, and passes counted by their pixels."""
+"""Coarse to fine: half the size where the network knows it, full size for what it does not see there, the same answer,
+and passes counted by their pixels."""
 
 from __future__ import annotations
 
@@ -9,12 +10,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+import phosphene.estimator
 from models import ConvNet, cosine, linear_classifier
 from phosphene.classifier import Classifier, InputFormat
-from phosphene.coarse import SMALLEST, at_size, full_size_passes, half_size, stages
+from phosphene.coarse import SEEN, SMALLEST, at_size, half_size, share_of_pixels, stages
 from phosphene.concepts import Channel, Classes
 from phosphene.errors import FailedCheck
 from phosphene.estimator import estimate
+from phosphene.fidelity import Fidelity
 from phosphene.geometry import GEOMETRIES, Pixel
 from phosphene.jobs import make_maps
 from phosphene.recipe import PRESETS, Recipe
@@ -22,8 +25,26 @@ from phosphene.sampling import STILL, Gaussian
 from phosphene.sources import _timm
 
 HALVED = Recipe(iterations=8, coarse=0.5)
-THREE = Classes((3,), "three")
+THREE, FIVE = Classes((3,), "three"), Classes((5,), "five")
 SIDE = 2 * SMALLEST
+
+
+@pytest.fixture(autouse=True)
+def everything_is_seen(monkeypatch):
+    """Networks that were never trained see nothing; where it matters, tests say what is seen."""
+    monkeypatch.setattr(phosphene.estimator, "SEEN", 0.0)
+
+
+@pytest.fixture
+def five_is_not_seen(monkeypatch):
+    def measured(model, concept, saliency, recipe):
+        asked.append((model.format.size[0], concept.name, saliency))
+        return Fidelity(0.49 if concept == FIVE else 0.5, 0.0)
+
+    asked = []
+    monkeypatch.setattr(phosphene.estimator, "SEEN", 0.5)
+    monkeypatch.setattr(phosphene.estimator, "fidelity", measured)
+    return asked
 
 
 def large(module: nn.Module, side: int = SIDE) -> Classifier:
@@ -105,17 +126,40 @@ def test_a_class_in_the_company_of_channels_is_the_same(classifier):
     assert [saliency.passes for saliency in together] == [5 + 8, 8 + 8, 5 + 8]  # four of the eight cost a quarter
 
 
-def test_passes_are_those_that_went_through_the_network(classifier):
+def gone_through(classifier, recipe, *concepts):
+    """What went forward and backward through the network, in images of full size, and what the estimate says of it."""
     pixels = []
-    counted = classifier.module.stem.register_forward_hook(lambda module, inputs, output: pixels.append(inputs[0]))
+
+    def seen(module, inputs, output):
+        if output.requires_grad:
+            pixels.append(inputs[0])
+
+    counted = classifier.module.stem.register_forward_hook(seen)
     try:
-        *_, _ = estimate(classifier, [THREE], HALVED)
+        *_, last = estimate(classifier, concepts, recipe)
     finally:
         counted.remove()
     full = classifier.rows_a_pass * SIDE * SIDE
     gone = sum(images.shape[0] * images.shape[2] * images.shape[3] for images in pixels) / full
-    assert gone == pytest.approx(full_size_passes(classifier, THREE, HALVED))
-    assert full_size_passes(classifier, THREE, replace(HALVED, samples=3, nudge_steps=2)) == pytest.approx(6 * gone)
+    return gone, last.passes.tolist()
+
+
+@pytest.mark.parametrize("changes", [{}, {"samples": 3, "nudge_steps": 2}])
+def test_passes_are_those_that_went_through_the_network(classifier, changes):
+    gone, (told,) = gone_through(classifier, replace(HALVED, **changes), THREE)
+    assert told == 5 * changes.get("samples", 1) * changes.get("nudge_steps", 1)
+    assert gone == pytest.approx(5 * changes.get("nudge_steps", 1))  # three samples are one pass of rows
+
+
+def test_passes_tell_what_was_made_anew(classifier, five_is_not_seen):
+    gone, (three, five) = gone_through(classifier, HALVED, THREE, FIVE)
+    assert (three, five) == (5, 9)  # four at a quarter, and the same four again at full size
+    assert gone == pytest.approx(9)
+
+
+def test_a_share_of_pixels_is_that_of_the_areas(classifier):
+    assert share_of_pixels(half_size(classifier), classifier) == 0.25
+    assert share_of_pixels(classifier, classifier) == 1
 
 
 def test_the_network_that_was_halved_is_as_it_was(classifier):
@@ -148,6 +192,34 @@ def test_the_coarse_stage_is_the_estimate_at_half_the_size(classifier, name):
     assert not torch.equal(progress[4], progress[3])
     norm = recipe.geometry.norm(recipe.geometry.encode(progress[-1]), classifier.image_shape)
     assert norm.item() <= recipe.geometry.radius * 1.001
+
+
+def test_what_half_the_size_does_not_show_is_begun_anew_at_full_size(classifier, five_is_not_seen, monkeypatch):
+    *_, together = estimate(classifier, [THREE, FIVE], HALVED)
+    coarse = [*estimate(half_size(classifier), [THREE, FIVE], replace(HALVED, iterations=4, coarse=0, averaged=0))][-1]
+    assert [(side, name) for side, name, _ in five_is_not_seen] == [(SMALLEST, "three"), (SMALLEST, "five")]
+    for (_, _, asked), made in zip(five_is_not_seen, coarse.maps(), strict=True):
+        torch.testing.assert_close(asked, made)
+    *_, seen = estimate(classifier, [THREE], HALVED)
+    both_of_full_size = lambda model, concepts, recipe: iter([(model, range(4)), (model, range(4, 8))])  # noqa: E731
+    monkeypatch.setattr(phosphene.estimator, "stages", both_of_full_size)
+    *_, anew = estimate(classifier, [FIVE], HALVED)
+    assert torch.equal(together.maps(), torch.cat([seen.maps(), anew.maps()]))
+
+
+class KnownAtFullSize(Pooled):
+    """Says hardly anything of smaller images."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return super().forward(images) * (1.0 if images.shape[2] == SIDE else 1e-3)
+
+
+@pytest.mark.parametrize(("module", "passes"), [(Pooled, 25), (KnownAtFullSize, 45)])
+def test_own_fidelity_at_half_the_size_decides(monkeypatch, module, passes):
+    monkeypatch.setattr(phosphene.estimator, "SEEN", SEEN)
+    recipe = Recipe(iterations=40, views=STILL, coarse=0.5)
+    *_, last = estimate(large(module()), [THREE], recipe)
+    assert last.passes.tolist() == [passes]
 
 
 def test_the_fine_stage_starts_from_the_coarse_map(classifier):

@@ -58,7 +58,7 @@ METHODS: dict[str, Entry] = {
     "best": Entry(Preset("best"), OURS, seeds=(0, 1, 2)),
     "paper": Entry(Preset("paper"), OURS, seeds=(0, 1, 2)),
     "DreamLens MACO": Entry(
-        DreamLensMaco(), "DreamLens", classes=4, crops=MIDDLES, timed=DreamLensMaco(8), part=1 / 32
+        DreamLensMaco(), "DreamLens", classes=12, crops=MIDDLES, timed=DreamLensMaco(8), part=1 / 32
     ),
-    "Horama MACO": Entry(HoramaMaco(), "Horama", classes=4, crops=MIDDLES, timed=HoramaMaco(40), part=1 / 25),
+    "Horama MACO": Entry(HoramaMaco(), "Horama", classes=12, crops=MIDDLES, timed=HoramaMaco(40), part=1 / 25),
 }

@@ -24,17 +24,21 @@ class HasMap(Protocol):
     @property
     def map(self) -> Tensor: ...
 
+    @property
+    def passes(self) -> float: ...
+
 
 Made = TypeVar("Made", bound=HasMap)
 
 
 @dataclass(frozen=True)
 class Kept(Generic[Made]):
-    """What was kept of a concept, its own fidelity, and how many were made."""
+    """What was kept of a concept, its own fidelity, how many were made, and the passes of them all."""
 
     made: Made
     fidelity: Fidelity
     attempts: int
+    passes: float
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,7 @@ def surest(
     nothing.
     """
     kept = [
-        Kept(made, fidelity(classifier, concept, made.map, recipe), 1)
+        Kept(made, fidelity(classifier, concept, made.map, recipe), 1, made.passes)
         for concept, made in zip(concepts, make(concepts, recipe), strict=True)
     ]
     unsure = [place for place, one in enumerate(kept) if one.fidelity.probability < SURE]
@@ -83,7 +87,8 @@ def surest(
     for start in range(0, len(again), together):
         part = again[start : start + together]
         for (place, _), made in zip(part, make([concept for _, concept in part], fine), strict=True):
-            rival = Kept(made, fidelity(classifier, concepts[place], made.map, recipe), recipe.attempts)
-            best = max(kept[place], rival, key=lambda one: one.fidelity.probability)  # the earlier one of equals
-            kept[place] = Kept(best.made, best.fidelity, recipe.attempts)
+            held, measured = kept[place], fidelity(classifier, concepts[place], made.map, recipe)
+            spent = replace(held, attempts=held.attempts + 1, passes=held.passes + made.passes)
+            surer = measured.probability > held.fidelity.probability
+            kept[place] = replace(spent, made=made, fidelity=measured) if surer else spent
     return kept

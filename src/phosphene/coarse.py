@@ -8,8 +8,9 @@ stage is left out
 - where the network takes images of its own size only, as most vision transformers do,
 - for channels of a layer: their patterns are so and so many pixels large, and would be enlarged with the map.
 
-Whether half the size led astray, own fidelity tells; attempts after the first are made at full size throughout
-(`phosphene.attempts`).
+Some classes the network does not know at half the size, or not from where a map began. Own fidelity tells, at half the
+size and before a single pass of full size: below `SEEN` the coarse map is dropped, and the iterations of the stage are
+made anew at full size (`phosphene.estimator`).
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from phosphene.geometry import ImageShape
 from phosphene.recipe import Recipe
 
 SMALLEST = 96  # pixels of the shorter side, below which nothing is made coarser
+SEEN = 0.5  # own fidelity at half the size, as a mean probability, below which a coarse map is dropped
 
 _halves: WeakKeyDictionary[Classifier, Classifier | None] = WeakKeyDictionary()
 
@@ -40,14 +42,10 @@ def stages(classifier: Classifier, concepts: Sequence[Concept], recipe: Recipe) 
     yield classifier, range(0 if half is None else early, recipe.iterations)
 
 
-def full_size_passes(classifier: Classifier, concept: Concept, recipe: Recipe) -> float:
-    """Forward and backward passes of one attempt at a map, a pass of fewer pixels counted by its share of them."""
-    height, width = classifier.format.size
-    iterations = sum(
-        len(turns) * model.format.size[0] * model.format.size[1] / (height * width)
-        for model, turns in stages(classifier, [concept], recipe)
-    )
-    return iterations * recipe.samples * recipe.nudge_steps
+def share_of_pixels(model: Classifier, classifier: Classifier) -> float:
+    """What a pass of `model` counts beside one of `classifier`, in (0,1]."""
+    (height, width), (full_height, full_width) = model.format.size, classifier.format.size
+    return height * width / (full_height * full_width)
 
 
 def half_size(classifier: Classifier) -> Classifier | None:

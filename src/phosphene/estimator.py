@@ -25,9 +25,10 @@ import torch
 from torch import Tensor
 
 from phosphene.classifier import Classifier
-from phosphene.coarse import at_size, stages
+from phosphene.coarse import SEEN, at_size, share_of_pixels, stages
 from phosphene.concepts import Concept
-from phosphene.geometry import Geometry, ImageShape
+from phosphene.fidelity import fidelity
+from phosphene.geometry import ImageShape
 from phosphene.reading import read
 from phosphene.recipe import SCHEDULES, Recipe
 from phosphene.sampling import COMPOSITIONS, Draws, draw, seeded, shown
@@ -106,6 +107,7 @@ class Progress:
 
     iteration: int
     scores: Tensor  # (concepts,)
+    passes: Tensor  # (concepts,), forward and backward, one of fewer pixels counted by its share of them
     coefficients: Tensor
     decode: Callable[[Tensor], Tensor]
 
@@ -120,39 +122,77 @@ def estimate(
     """Nudge samples of `recipe.distribution` towards each concept and accumulate the gradients into one map a concept.
 
     Yields a `Progress` an iteration; the last one carries the finished maps. `refine`, where given, is applied to the
-    coefficients every `recipe.refine_every` iterations of full size.
+    coefficients every `recipe.refine_every` iterations of full size. What `made_anew` does is told in `passes` alone.
     """
-    geometry, schedule = recipe.geometry, SCHEDULES[recipe.schedule]
-    nudged = nudge if recipe.nudge_steps == 1 else walk
-    averaged_from = recipe.iterations - max(1, round(recipe.averaged * recipe.iterations))
-    coarse: Tensor | None = None
+    maps, passes = None, torch.zeros(len(concepts))
     with classifier.frozen():
         for model, iterations in stages(classifier, concepts, recipe):
-            shape = model.image_shape
-            project = partial(geometry.project, shape=shape)
-            refined = _every(recipe.refine_every, refine if model is classifier else None, project)
-            decoded = partial(_decoded, geometry, shape, classifier.image_shape)
-            coefficients = (
-                geometry.start(len(concepts), shape).to(classifier.device) if coarse is None
-                else project(geometry.encode(at_size(coarse, shape)))
-            )  # fmt: skip
-            moments = Accumulator.zero(coefficients, recipe.moments)
-            trail = Trail(averaged_from, coefficients)
-            for iteration in iterations:
-                generators = [seeded(recipe.seed, concept.name, iteration) for concept in concepts]
-                draws = draw(recipe.distribution, recipe.views, generators, recipe.samples, shape)
-                gradient, scores = nudged(model, concepts, coefficients, draws, recipe)
-                moments = moments.add(gradient)
-                step = recipe.step * schedule(iteration / recipe.iterations)
-                coefficients = project(moments.descended(coefficients, step, recipe.shared_scatter))
-                coefficients = refined(iteration, coefficients)
-                trail = trail.add(iteration, coefficients)
-                yield Progress(iteration, scores, trail.mean, decoded)
-            coarse = geometry.decode(trail.mean, shape)
+            stage = partial(_stage, concepts=concepts, recipe=recipe, iterations=iterations)
+            for progress in stage(model, start=maps, refine=refine if model is classifier else None):
+                spent = passes + progress.passes * share_of_pixels(model, classifier)
+                enlarged = partial(_enlarged, progress.decode, classifier.image_shape)
+                yield replace(progress, passes=spent, decode=enlarged)
+            maps, passes = progress.maps(), spent
+            if model is not classifier:
+                maps, more = _made_anew(classifier, model, concepts, recipe, maps, iterations)
+                passes = passes + more
 
 
-def _decoded(geometry: Geometry, shape: ImageShape, full: ImageShape, coefficients: Tensor) -> Tensor:
-    return at_size(geometry.decode(coefficients, shape), full)
+def _stage(
+    classifier: Classifier,
+    concepts: Sequence[Concept],
+    recipe: Recipe,
+    iterations: range,
+    start: Tensor | None = None,
+    refine: Refine | None = None,
+) -> Iterator[Progress]:
+    """Iterations at one size, with moments of their own, from nothing or from the maps `start`."""
+    geometry, schedule, shape = recipe.geometry, SCHEDULES[recipe.schedule], classifier.image_shape
+    nudged = nudge if recipe.nudge_steps == 1 else walk
+    project = partial(geometry.project, shape=shape)
+    refined = _every(recipe.refine_every, refine, project)
+    coefficients = (
+        geometry.start(len(concepts), shape).to(classifier.device) if start is None
+        else project(geometry.encode(start))
+    )  # fmt: skip
+    moments = Accumulator.zero(coefficients, recipe.moments)
+    trail = Trail(recipe.iterations - max(1, round(recipe.averaged * recipe.iterations)), coefficients)
+    for iteration in iterations:
+        generators = [seeded(recipe.seed, concept.name, iteration) for concept in concepts]
+        draws = draw(recipe.distribution, recipe.views, generators, recipe.samples, shape)
+        gradient, scores = nudged(classifier, concepts, coefficients, draws, recipe)
+        moments = moments.add(gradient)
+        step = recipe.step * schedule(iteration / recipe.iterations)
+        coefficients = project(moments.descended(coefficients, step, recipe.shared_scatter))
+        coefficients = refined(iteration, coefficients)
+        trail = trail.add(iteration, coefficients)
+        passes = torch.full((len(concepts),), float(moments.count * recipe.samples * recipe.nudge_steps))
+        yield Progress(iteration, scores, passes, trail.mean, partial(geometry.decode, shape=shape))
+
+
+def _made_anew(
+    classifier: Classifier,
+    half: Classifier,
+    concepts: Sequence[Concept],
+    recipe: Recipe,
+    coarse: Tensor,
+    iterations: range,
+) -> tuple[Tensor, Tensor]:
+    """Coarse maps enlarged, and the passes spent on it: of a map that half the size does not show, as many iterations
+    at full size take its place, from nothing."""
+    maps, passes = at_size(coarse, classifier.image_shape), torch.zeros(len(concepts))
+    unseen = [
+        row for row, concept in enumerate(concepts)
+        if fidelity(half, concept, coarse[row], recipe).probability < SEEN
+    ]  # fmt: skip
+    if unseen:
+        *_, last = _stage(classifier, [concepts[row] for row in unseen], recipe, iterations)
+        maps[unseen], passes[unseen] = last.maps(), last.passes
+    return maps, passes
+
+
+def _enlarged(decode: Callable[[Tensor], Tensor], shape: ImageShape, coefficients: Tensor) -> Tensor:
+    return at_size(decode(coefficients), shape)
 
 
 Refine = Callable[[Tensor], Tensor]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.metadata import version
 from typing import Any
@@ -16,7 +16,6 @@ from torch import Tensor
 from phosphene.artifact import SaliencyMap, to_bytes
 from phosphene.attempts import Again, surest
 from phosphene.classifier import Classifier
-from phosphene.coarse import full_size_passes
 from phosphene.concepts import ACTIVE, Concept, class_names, classes_of, layer_of
 from phosphene.estimator import estimate
 from phosphene.fidelity import UNSEEN, UNSEEN_SAMPLES, excitation, fidelity, recognition, resized, top_classes
@@ -62,24 +61,20 @@ def make_chunk(
             development=to_bytes(bare_pictures(one.made.frames, recipe, scale[row])).cpu(),
             recipe=recipe.to_json(), model=model_record(classifier), scores=scores[row],
             checks=_checks(classifier, refinements[row], recipe), trace=one.made.trace, versions=versions(),
-            passes=_passes(classifier, concept, recipe, one.attempts),
+            passes=round(one.passes) + IMPORTANCE_SAMPLES,
             seconds=round(seconds, 2),
         )
         for row, (concept, one) in enumerate(zip(concepts, kept, strict=True))
     ]  # fmt: skip
 
 
-def _passes(classifier: Classifier, concept: Concept, recipe: Recipe, attempts: int) -> int:
-    """Forward and backward passes of full size that a map took, those for its importance included."""
-    first, again = (full_size_passes(classifier, concept, one) for one in (recipe, replace(recipe, coarse=0.0)))
-    return round(first + (attempts - 1) * again) + IMPORTANCE_SAMPLES
-
-
 @dataclass(frozen=True)
 class Estimate:
-    """A finished map `(C, H, W)`, the score of each iteration, and the map along the way `(frames, C, H, W)`."""
+    """A finished map `(C, H, W)`, what it took, the score of each iteration, and the map along the way
+    `(frames, C, H, W)`."""
 
     map: Tensor
+    passes: float
     trace: tuple[float, ...]
     frames: Tensor
 
@@ -98,7 +93,8 @@ def _estimates(
         iterated(planned)
     last = progress.maps()  # a recipe has at least one iteration
     rounded = [tuple(round(value, 4) for value in row) for row in torch.stack(traces).T.tolist()]
-    return [Estimate(*each) for each in zip(last, rounded, torch.stack(frames, dim=1), strict=True)]
+    made = zip(last, progress.passes.tolist(), rounded, torch.stack(frames, dim=1), strict=True)
+    return [Estimate(*each) for each in made]
 
 
 def _refine_in_run(classifier: Classifier, concepts: Sequence[Concept], recipe: Recipe) -> Callable[[Tensor], Tensor]:

@@ -1,0 +1,103 @@
+"""Does a look at the coarse map tell which finished maps nobody else will understand?
+
+    python -m benchmarks.halfway                    64 development classes, two seeds, one attempt each
+
+Maps of `default`, but for the look: the fine stage goes on from every coarse map. What was seen of each is kept in
+`benchmarks/results/halfway-observed.json`, so that an interrupted run goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+from unittest.mock import patch
+
+import torch
+from scipy.stats import mannwhitneyu
+from torch import Tensor
+
+import phosphene
+from benchmarks.experiments import SEEDS, TOGETHER, development_classes, keep_observed, kept
+from benchmarks.recognition import VERIFIERS
+from benchmarks.record import RESULTS, markdown, write_result
+from phosphene.attempts import SURE
+from phosphene.classifier import Classifier
+from phosphene.coarse import SEEN
+from phosphene.concepts import Concept, parse
+from phosphene.estimator import estimate
+from phosphene.fidelity import fidelity, recognition
+from phosphene.recipe import PRESETS, Recipe
+from phosphene.refinement import bare_pictures
+
+OBSERVED = RESULTS / "halfway-observed.json"
+UNDERSTOOD = -1.0  # mean log-probability by the judges
+
+SIGNALS: dict[str, tuple[int, float]] = {  # column of what was observed, and the bound below which it warns
+    "own fidelity of the coarse map, half the size": (0, SEEN),
+    "own fidelity of the finished map": (1, SURE),
+    "the same, stricter": (1, 0.97),
+}
+
+
+def observe(models: Sequence[Classifier], concepts: Sequence[Concept], recipe: Recipe) -> Tensor:
+    """`(concepts, 2 + judges)`: fidelity of the coarse map and of the finished one, log p of each judge."""
+    halfway: list[float] = []
+
+    def looked(*arguments: Any) -> Any:
+        halfway.append(fidelity(*arguments).probability)
+        return fidelity(*arguments)
+
+    with patch("phosphene.estimator.SEEN", 0.0), patch("phosphene.estimator.fidelity", looked):
+        *_, last = estimate(models[0], concepts, recipe)
+    maps = last.maps()
+    finished = [fidelity(models[0], concept, one, recipe).probability
+                for concept, one in zip(concepts, maps, strict=True)]  # fmt: skip
+    judged = [recognition(model, concepts, bare_pictures(maps, recipe))[:, 1] for model in models[1:]]
+    return torch.stack([torch.tensor(halfway), torch.tensor(finished), *judged], dim=1)
+
+
+def row(name: str, seen: Tensor) -> dict[str, Any]:
+    """One signal: whom it warns of, and how well it tells apart at any bound."""
+    column, bound = SIGNALS[name]
+    signal, lost = seen[:, column], seen[:, 2:].mean(dim=1) < UNDERSTOOD
+    warned = signal < bound
+    pairs = int(lost.sum()) * int((~lost).sum())
+    apart = mannwhitneyu(signal[~lost].numpy(), signal[lost].numpy()).statistic / pairs
+    return {
+        "signal": name, "warns below": bound, "maps": len(seen),
+        "not understood by the judges": int(lost.sum()), "of them warned of": int((warned & lost).sum()),
+        "false warnings": int((warned & ~lost).sum()), "AUC": f"{apart:.2f}",
+    }  # fmt: skip
+
+
+def missing(record: Mapping[str, Mapping[str, object]], seed: int, classes: Sequence[int]) -> list[int]:
+    return [index for index in classes if str(index) not in record.get(str(seed), {})]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--classes", type=int, default=64)
+    options = parser.parse_args(arguments)
+    models = [phosphene.load(name).folded() for name in ("efficientnet_lite0", *VERIFIERS)]
+    classes = development_classes(options.classes)
+    for seed in SEEDS:
+        recipe = replace(PRESETS["default"], seed=seed)
+        left = missing(kept(OBSERVED), seed, classes)
+        for start in range(0, len(left), TOGETHER):
+            chunk = [parse(str(index), models[0].labels) for index in left[start : start + TOGETHER]]
+            record = kept(OBSERVED)
+            for concept, numbers in zip(chunk, observe(models, chunk, recipe).tolist(), strict=True):
+                record.setdefault(str(seed), {})[str(concept.targets[0])] = [round(number, 4) for number in numbers]
+            keep_observed(OBSERVED, record)
+    record = kept(OBSERVED)
+    seen = torch.tensor([record[str(seed)][str(index)] for seed in SEEDS for index in classes])
+    rows = [row(name, seen) for name in SIGNALS]
+    print(markdown(rows))
+    settings = {"classes": classes, "seeds": SEEDS, "understood": UNDERSTOOD}
+    print(write_result("halfway", "python -m benchmarks.halfway", settings, rows))
+
+
+if __name__ == "__main__":
+    main()

@@ -122,7 +122,7 @@ def estimate(
     """Nudge samples of `recipe.distribution` towards each concept and accumulate the gradients into one map a concept.
 
     Yields a `Progress` an iteration; the last one carries the finished maps. `refine`, where given, is applied to the
-    coefficients every `recipe.refine_every` iterations of full size. What `made_anew` does is told in `passes` alone.
+    coefficients every `recipe.refine_every` iterations of full size. A coarse stage made anew shows in `passes` alone.
     """
     maps, passes = None, torch.zeros(len(concepts))
     with classifier.frozen():
@@ -132,10 +132,9 @@ def estimate(
                 spent = passes + progress.passes * share_of_pixels(model, classifier)
                 enlarged = partial(_enlarged, progress.decode, classifier.image_shape)
                 yield replace(progress, passes=spent, decode=enlarged)
-            maps, passes = progress.maps(), spent
             if model is not classifier:
-                maps, more = _made_anew(classifier, model, concepts, recipe, maps, iterations)
-                passes = passes + more
+                maps, more = _made_anew(classifier, model, concepts, recipe, progress.maps(), iterations)
+                passes = spent + more
 
 
 def _stage(
@@ -178,8 +177,7 @@ def _made_anew(
     coarse: Tensor,
     iterations: range,
 ) -> tuple[Tensor, Tensor]:
-    """Coarse maps enlarged, and the passes spent on it: of a map that half the size does not show, as many iterations
-    at full size take its place, from nothing."""
+    """The coarse maps enlarged or, where `half` does not see its concept, made anew at full size; passes of that."""
     maps, passes = at_size(coarse, classifier.image_shape), torch.zeros(len(concepts))
     unseen = [
         row for row, concept in enumerate(concepts)

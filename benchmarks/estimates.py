@@ -32,9 +32,7 @@ def plain(classifier: Classifier, concepts: Sequence[Concept], recipe: Recipe) -
     return last.maps()
 
 
-def estimated(
-    classifier: Classifier, concepts: Sequence[Concept], recipe: Recipe, make: Make = plain
-) -> Tensor:  # fmt: skip
+def estimated(classifier: Classifier, concepts: Sequence[Concept], recipe: Recipe, make: Make = plain) -> Tensor:
     """The surest maps `(N, C, H, W)` of `recipe.attempts`, each made by `make`."""
-    kept = surest(classifier, concepts, recipe, lambda some, asked: [Map(one) for one in make(classifier, some, asked)])
+    kept = surest(classifier, concepts, recipe, lambda *asked: [Map(one) for one in make(*asked)])
     return torch.stack([one.made.map for one in kept])

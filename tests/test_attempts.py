@@ -38,7 +38,7 @@ def maker(classifier, strengths):
     """Makes the pattern of the class as strong as its name says, and remembers what it was asked for."""
     asked = []
 
-    def make(concepts, recipe):
+    def make(model, concepts, recipe):
         asked.append([concept.name for concept in concepts])
         rows = classifier.module.weight.detach()
         return [Drawn(strengths[concept.name] * rows[concept.targets[0]]) for concept in concepts]
@@ -54,14 +54,22 @@ def test_a_map_that_the_model_sees_is_not_made_again(planted):
 
 
 def test_only_what_is_not_seen_is_made_again_and_the_surest_is_kept(planted):
-    strengths = {"three": 0.0, "three/again 1": 20.0, "three/again 2": 0.01, "five": 20.0}
+    strengths = {"three": 0.0, "three/again 1": 0.02, "three/again 2": 0.01, "five": 20.0}
     make, asked = maker(planted, strengths)
     three, five = surest(planted, [THREE, FIVE], STEADY, make)
-    assert asked == [["three", "five"], ["three/again 1", "three/again 2"]]
-    assert torch.equal(three.made.map, 20.0 * planted.module.weight[3])
+    assert asked == [["three", "five"], ["three/again 1"], ["three/again 2"]]
+    assert torch.equal(three.made.map, 0.02 * planted.module.weight[3])
     assert three.fidelity == fidelity(planted, THREE, three.made.map, STEADY)
     assert (three.attempts, five.attempts) == (3, 1)
     assert (three.passes, five.passes) == (21.0, 7.0)
+
+
+def test_no_more_are_made_than_it_takes_to_be_seen(planted):
+    make, asked = maker(planted, {"three": 0.0, "three/again 1": 20.0})
+    (three,) = surest(planted, [THREE], STEADY, make)
+    assert asked == [["three"], ["three/again 1"]]
+    assert torch.equal(three.made.map, 20.0 * planted.module.weight[3])
+    assert (three.attempts, three.passes) == (2, 14.0)
 
 
 def test_the_first_map_stays_where_no_other_is_surer(planted):
@@ -71,15 +79,17 @@ def test_the_first_map_stays_where_no_other_is_surer(planted):
     assert three.attempts == 3
 
 
-def test_another_attempt_is_made_at_full_size(planted):
-    shares = []
+def test_another_attempt_is_made_at_full_size_and_without_empty_rows(planted):
+    asked = []
 
-    def make(concepts, recipe):
-        shares.append(recipe.coarse)
+    def make(model, concepts, recipe):
+        asked.append((model.rows_a_pass, recipe.coarse))
         return [Drawn(torch.zeros(3, 16, 16)) for _ in concepts]
 
-    surest(planted, [THREE], replace(STEADY, coarse=0.5), make)
-    assert shares == [0.5, 0.0]
+    planted.rows_a_pass = 8
+    surest(planted, [THREE], replace(STEADY, coarse=0.5, samples=2), make)
+    assert asked == [(8, 0.5), (2, 0.0), (2, 0.0)]
+    assert planted.rows_a_pass == 8
 
 
 def test_one_attempt_is_no_other(planted):
@@ -87,14 +97,6 @@ def test_one_attempt_is_no_other(planted):
     (three,) = surest(planted, [THREE], replace(STEADY, attempts=1), make)
     assert three.attempts == 1
     assert len(asked) == 1
-
-
-def test_attempts_at_many_maps_go_in_passes_that_are_full(planted):
-    planted.rows_a_pass = 4
-    strengths = {f"{name}{end}": 0.0 for name in ("three", "five") for end in ("", "/again 1", "/again 2")}
-    make, asked = maker(planted, strengths)
-    surest(planted, [THREE, FIVE], STEADY, make)
-    assert [len(names) for names in asked] == [2, 4]
 
 
 def test_another_attempt_asks_the_same_of_the_model():
@@ -119,8 +121,9 @@ def test_the_map_is_the_most_faithful_of_estimates_made_one_by_one(nothing_is_su
     for index in range(10):
         concept = Classes((index,), classifier.labels[index])
         made = []
-        for asked in (concept, Again(concept, 1), Again(concept, 2)):
-            *_, last = estimate(fast, [asked], UNSURE)
+        alone = fast.with_rows(1)
+        for model, asked in ((fast, concept), (alone, Again(concept, 1)), (alone, Again(concept, 2))):
+            *_, last = estimate(model, [asked], UNSURE)
             made.append(last.maps()[0])
         sure = [fidelity(fast, concept, one, UNSURE).probability for one in made]
         chosen.append(sure.index(max(sure)))

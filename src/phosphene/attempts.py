@@ -68,27 +68,25 @@ def surest(
     classifier: Classifier,
     concepts: Sequence[Concept],
     recipe: Recipe,
-    make: Callable[[Sequence[Concept], Recipe], Sequence[Made]],
+    make: Callable[[Classifier, Sequence[Concept], Recipe], Sequence[Made]],
 ) -> list[Kept[Made]]:
-    """What `make` makes of each concept; of one below `SURE` the most faithful of `recipe.attempts`.
+    """What `make` makes of each concept; one below `SURE` is made again until the model sees it, and the surest kept.
 
-    Attempts after the first are made at full size throughout, for half the size may be what led astray. All at a map
-    are measured on the same draws. They are made together, for the rows of a pass that one map alone leaves empty cost
-    nothing.
+    At most `recipe.attempts` in all. Those after the first are made at full size throughout, for half the size may be
+    what led astray, and one at a time: most often the second is seen. All at a map are measured on the same draws.
     """
+    first = make(classifier, concepts, recipe)
     kept = [
         Kept(made, fidelity(classifier, concept, made.map, recipe), 1, made.passes)
-        for concept, made in zip(concepts, make(concepts, recipe), strict=True)
+        for concept, made in zip(concepts, first, strict=True)
     ]
-    unsure = [place for place, one in enumerate(kept) if one.fidelity.probability < SURE]
-    again = [(place, Again(concepts[place], attempt)) for place in unsure for attempt in range(1, recipe.attempts)]
-    fine = replace(recipe, coarse=0.0)
-    together = max(1, classifier.rows_a_pass // recipe.samples)
-    for start in range(0, len(again), together):
-        part = again[start : start + together]
-        for (place, _), made in zip(part, make([concept for _, concept in part], fine), strict=True):
-            held, measured = kept[place], fidelity(classifier, concepts[place], made.map, recipe)
-            spent = replace(held, attempts=held.attempts + 1, passes=held.passes + made.passes)
-            surer = measured.probability > held.fidelity.probability
-            kept[place] = replace(spent, made=made, fidelity=measured) if surer else spent
+    alone, fine = classifier.with_rows(recipe.samples), replace(recipe, coarse=0.0)
+    for place, concept in enumerate(concepts):
+        while kept[place].fidelity.probability < SURE and kept[place].attempts < recipe.attempts:
+            one = kept[place]
+            (made,) = make(alone, [Again(concept, one.attempts)], fine)
+            measured = fidelity(classifier, concept, made.map, recipe)
+            tried = replace(one, attempts=one.attempts + 1, passes=one.passes + made.passes)
+            surer = measured.probability > one.fidelity.probability
+            kept[place] = replace(tried, made=made, fidelity=measured) if surer else tried
     return kept

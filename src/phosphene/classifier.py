@@ -134,6 +134,12 @@ class Classifier:
                                                f"{len(self.labels)} for those of {self.format.size}")  # fmt: skip
         return other
 
+    def with_rows(self, rows: int) -> Classifier:
+        """The same network with at most `rows` images a pass: for one map alone, which would leave the others empty."""
+        other = copy.copy(self)
+        other.rows_a_pass = min(rows, self.rows_a_pass)
+        return other
+
     def observed(self, images: Tensor, summary: Callable[[Tensor], Tensor | None]) -> dict[str, Tensor]:
         """What `summary` makes of each layer's output, by layer name in the order of computing; None is left out."""
         found: dict[str, list[Tensor]] = {}

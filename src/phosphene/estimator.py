@@ -179,13 +179,11 @@ def _made_anew(
 ) -> tuple[Tensor, Tensor]:
     """The coarse maps enlarged or, where `half` does not see its concept, made anew at full size; passes of that."""
     maps, passes = at_size(coarse, classifier.image_shape), torch.zeros(len(concepts))
-    unseen = [
-        row for row, concept in enumerate(concepts)
-        if fidelity(half, concept, coarse[row], recipe).probability < SEEN
-    ]  # fmt: skip
-    if unseen:
-        *_, last = _stage(classifier, [concepts[row] for row in unseen], recipe, iterations)
-        maps[unseen], passes[unseen] = last.maps(), last.passes
+    alone = classifier.with_rows(recipe.samples)
+    for row, concept in enumerate(concepts):
+        if fidelity(half, concept, coarse[row], recipe).probability < SEEN:
+            *_, last = _stage(alone, [concept], recipe, iterations)
+            maps[row], passes[row] = last.maps()[0], last.passes[0]
     return maps, passes
 
 

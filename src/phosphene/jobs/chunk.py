@@ -34,7 +34,7 @@ def make_chunk(
 ) -> list[SaliencyMap]:
     """Estimate, refine and score the maps of one batch; `iterated` hears of every iteration of so many maps."""
     started = time.perf_counter()
-    kept = surest(classifier, concepts, recipe, partial(_estimates, classifier, iterated))
+    kept = surest(classifier, concepts, recipe, partial(_estimates, iterated))
     maps = torch.stack([one.made.map for one in kept])
     refinements = refine(classifier, concepts, maps, recipe, [one.fidelity for one in kept])
     evidence = importance(classifier, concepts, maps, recipe)
@@ -80,7 +80,7 @@ class Estimate:
 
 
 def _estimates(
-    classifier: Classifier, iterated: Callable[[int], None], concepts: Sequence[Concept], recipe: Recipe
+    iterated: Callable[[int], None], classifier: Classifier, concepts: Sequence[Concept], recipe: Recipe
 ) -> list[Estimate]:
     """Estimates of several concepts together; `iterated` does not hear of attempts that nobody planned for."""
     traces, frames = [], []

@@ -188,6 +188,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     **{f"scanner-{split}-{part}": partial(comparison_block, split, part) for split in SPLITS for part in COMPARED},
     "experiments": lambda: measured_block("experiments"),
     "halfway": lambda: measured_block("halfway"),
+    "alone": lambda: measured_block("alone"),
     "refinements": lambda: measured_block("refinements"),
     "zoo": lambda: measured_block("zoo"),
     "zoo-check": lambda: measured_block("zoo-check"),

@@ -1,0 +1,60 @@
+"""What an iteration costs of one map alone: in a pass filled up to four images, and in a pass of one.
+
+    python -m benchmarks.alone                        on all cores, by the clock: nothing else may run
+
+All are timed in turn, round after round; ratios are to the pass of four that is full.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from statistics import median
+
+import torch
+
+import phosphene
+from benchmarks.overhead import RECIPE, seconds
+from benchmarks.record import markdown, write_result
+from phosphene.classifier import Classifier
+from phosphene.cli import _keep_freed_memory as keep_freed_memory
+from phosphene.concepts import Concept, parse
+from phosphene.estimator import estimate
+
+ITERATIONS = 6
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=9)
+    options = parser.parse_args(arguments)
+    keep_freed_memory()  # as the command does
+    network = phosphene.load("efficientnet_lite0").folded()
+    one_row, concepts = network.with_rows(1), [parse(str(index), network.labels) for index in range(4)]
+    ways: dict[str, tuple[Classifier, Sequence[Concept]]] = {
+        "four maps, four images a pass": (network, concepts),
+        "one map, four images a pass": (network, concepts[:1]),
+        "one map, one image a pass": (one_row, concepts[:1]),
+        "four maps, one image a pass": (one_row, concepts),
+    }
+    taken: dict[str, list[float]] = {name: [] for name in ways}
+    for number in range(options.rounds + 1):
+        for name, (classifier, some) in ways.items():
+            running = estimate(classifier, some, RECIPE)
+            spent = seconds(lambda running=running: next(running), ITERATIONS)  # type: ignore[misc]
+            if number:  # the first round warms up
+                taken[name].append(spent)
+    full = taken["four maps, four images a pass"]
+    rows = [
+        {"an iteration of": name, "milliseconds": f"{1000 * median(times):.0f}",
+         "ratio": f"{median(one / other for one, other in zip(times, full, strict=True)):.2f}"}
+        for name, times in taken.items()
+    ]  # fmt: skip
+    print(markdown(rows))
+    alone = torch.get_num_threads() == 1
+    command = "OMP_NUM_THREADS=1 " * alone + "python -m benchmarks.alone"
+    print(write_result("alone" + "-one-core" * alone, command, vars(options), rows))
+
+
+if __name__ == "__main__":
+    main()

@@ -256,3 +256,11 @@ def test_a_recipe_of_before_there_was_a_coarse_stage_means_none():
     record = PRESETS["default"].to_json()
     del record["coarse"]
     assert Recipe.from_json(record).coarse == 0
+
+
+@pytest.mark.slow
+def test_a_streetcar_that_lite0_does_not_see_at_half_the_size_is_found_at_full_size(lite0, monkeypatch):
+    monkeypatch.setattr(phosphene.estimator, "SEEN", SEEN)
+    (saliency,) = make_maps(lite0, ["streetcar"], PRESETS["default"])
+    assert saliency.passes == 132 + 8  # 12 at half the size, 48 in their place, 72 more; and the importance
+    assert saliency.scores["fidelity"]["own"]["probability"] > 0.9

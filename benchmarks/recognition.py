@@ -13,6 +13,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -60,7 +61,11 @@ def row(name: str, maps: Sequence[SaliencyMap], models: Sequence[Classifier], re
     """One line of the table: passes, seconds, own and others' recognition of the bare (or refined) pictures."""
     concepts = [parse(str(saliency.index), models[0].labels) for saliency in maps]
     pictures = torch.stack([saliency.picture if refined else saliency.raw_picture for saliency in maps])
-    cells: dict[str, Any] = {"recipe": name, "picture": "refined" if refined else "bare", "passes": maps[0].passes}
+    cells: dict[str, Any] = {
+        "recipe": name,
+        "picture": "refined" if refined else "bare",
+        "passes": round(fmean(saliency.passes for saliency in maps)),
+    }
     for model in models:
         seen = torch.cat([recognition(model, concepts[k : k + 8], pictures[k : k + 8]) for k in range(0, len(maps), 8)])
         title = model.name.replace("efficientnet_lite", "Lite")

@@ -27,7 +27,7 @@ from phosphene.classifier import Classifier
 from phosphene.coarse import SEEN
 from phosphene.concepts import Concept, parse
 from phosphene.estimator import estimate
-from phosphene.fidelity import fidelity, recognition
+from phosphene.fidelity import Fidelity, fidelity, recognition
 from phosphene.recipe import PRESETS, Recipe
 from phosphene.refinement import bare_pictures
 
@@ -45,9 +45,10 @@ def observe(models: Sequence[Classifier], concepts: Sequence[Concept], recipe: R
     """`(concepts, 2 + judges)`: fidelity of the coarse map and of the finished one, log p of each judge."""
     halfway: list[float] = []
 
-    def looked(*arguments: Any) -> Any:
-        halfway.append(fidelity(*arguments).probability)
-        return fidelity(*arguments)
+    def looked(*arguments: Any) -> Fidelity:
+        measured = fidelity(*arguments)
+        halfway.append(measured.probability)
+        return measured
 
     with patch("phosphene.estimator.SEEN", 0.0), patch("phosphene.estimator.fidelity", looked):
         *_, last = estimate(models[0], concepts, recipe)

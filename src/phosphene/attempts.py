@@ -73,7 +73,8 @@ def surest(
     """What `make` makes of each concept; one below `SURE` is made again until the model sees it, and the surest kept.
 
     At most `recipe.attempts` in all. Those after the first are made at full size throughout, for half the size may be
-    what led astray, and one at a time: most often the second is seen. All at a map are measured on the same draws.
+    what led astray, and one at a time, so that no more are made than it takes. All at a map are measured on the same
+    draws.
     """
     first = make(classifier, concepts, recipe)
     kept = [

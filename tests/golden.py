@@ -1,0 +1,155 @@
+"""Maps and scan statistics whose bits are pinned: what a change of the code must not change in silence.
+
+    python tests/golden.py                     what differs from tests/golden.json, and nothing else
+    python tests/golden.py --record            write it anew, after a change that is meant to change numbers
+
+Digests hold on the build that they were recorded on (CPU instructions, torch, threads): kernels of another build sum in
+another order, and the estimate amplifies the last bit of a gradient to another picture.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+TESTS = Path(__file__).resolve().parent
+sys.path[:0] = [str(TESTS), str(TESTS.parent)]
+RECORD = TESTS / "golden.json"
+
+from benchmarks import zoo  # noqa: E402
+
+import models  # noqa: E402
+import phosphene  # noqa: E402
+from phosphene.classifier import Classifier, InputFormat  # noqa: E402
+from phosphene.execution import Processes, Serial  # noqa: E402
+from phosphene.geometry import Pixel, Spectral  # noqa: E402
+from phosphene.recipe import PRESETS, Recipe  # noqa: E402
+from phosphene.sampling import STILL, Flat, Gaussian, Mixture, Pink, Uniform  # noqa: E402
+
+
+@dataclass(frozen=True)
+class Case:
+    """One call of `make_maps`: a digest for each of its concepts."""
+
+    model: str
+    concepts: tuple[str, ...]
+    preset: str = "default"
+    changes: dict[str, Any] = field(default_factory=dict)
+    workers: int = 1
+
+    @property
+    def recipe(self) -> Recipe:
+        return replace(PRESETS[self.preset], **self.changes)
+
+    def key(self, concept: str) -> str:
+        changes = ", ".join(f"{name}={value}" for name, value in self.changes.items())
+        return f"{self.model} | {concept} | {self.preset} | {changes} | {self.workers} workers"
+
+
+def case(model: str, *concepts: str, preset: str = "default", workers: int = 1, **changes: Any) -> Case:
+    return Case(model, concepts, preset, changes, workers)
+
+
+SHORT = {"iterations": 8, "attempts": 1}
+CASES = [
+    case("lite0", "goldfish"),
+    case("lite0", "goldfish", "zebra", "daisy", "barn", "spatula", iterations=10),
+    case("lite0", "zebra", "daisy", workers=2, **SHORT),
+    case("lite0", "tench", preset="fast", iterations=12),
+    case("lite0", "tench", preset="best", iterations=10, attempts=2),
+    case("lite0", "tench", preset="paper", iterations=8, refine_every=4),
+    case("lite0", "beagle, pug, collie", "tabby - tiger cat", "0.5 * zebra + 2 * horse cart", **SHORT),
+    case("lite0", "blocks.4:37", "blocks.4:37@center", "conv_stem:3 - conv_stem:5", **SHORT),
+    case("lite0", "207", seed=3, **SHORT),
+    case("lite0", "388", samples=2, schedule="cosine", **SHORT),
+    case("lite0", "388", nudge_steps=2, coarse=0.0, **SHORT),
+    case("lite0", "388", geometry=Pixel(), composition="clip", coarse=0.0, **SHORT),
+    case("lite0", "388", distribution=Mixture(), score="margin", **SHORT),
+    case("lite0", "388", distribution=Pink(), score="log_probability", views=STILL, **SHORT),
+    case("colour", "0", "3, 5", "7 - 2", "body:4"),
+    case("colour", "0", "3", workers=2, iterations=30),
+    *(case("colour", "1", preset=preset, **({"refine_every": 5} if preset == "paper" else {})) for preset in PRESETS),
+    *(case("grey", "4", distribution=one, iterations=30) for one in (Gaussian(), Uniform(), Flat(), Pink())),
+    case("grey", "4", "stem:2@center", geometry=Spectral(falloff=1.3), averaged=0.2, iterations=30),
+    case("grey", "4", shared_scatter=True, moments=(0.8, 0.95), geometry=Pixel(radius=9.0), iterations=30),
+    case("large", "3", "5", "stem:1", iterations=20, attempts=2),
+    *(case(f"zoo {place}", "0", "3", iterations=20, attempts=2) for place in (0, 3, 6, 9, 12, 15, 18, 21)),
+    case("zoo 1", "1", preset="paper", iterations=20, refine_every=7, samples=3),
+]  # fmt: skip
+SCANNED = (0, 4, 8, 12, 16, 20)  # of the mini zoo
+
+
+def classifier(model: str) -> Classifier:
+    if model == "lite0":
+        return phosphene.load("efficientnet_lite0")
+    if model == "large":
+        return Classifier(models.ConvNet(3, 20), InputFormat((192, 192), 3, (0.5,), (0.25,)), name="large")
+    if model.startswith("zoo "):
+        return zoo.load(zoo.cards(TESTS / "zoo")[int(model.removeprefix("zoo "))])
+    return {"grey": models.grey_classifier, "colour": models.colour_classifier}[model]()
+
+
+def maps(cases: list[Case] = CASES) -> Iterator[tuple[str, str]]:
+    """Name and digest of every pinned map; the digest's second half is that of mask, importance and pictures."""
+    for one in cases:
+        # workers die under lite0 where torchvision lacks its operators; until that is mended its digest is the serial one
+        executor = Processes(one.workers) if one.workers > 1 and one.model != "lite0" else Serial()
+        made = phosphene.make_maps(classifier(one.model), one.concepts, one.recipe, executor=executor)
+        for concept, saliency in zip(one.concepts, made, strict=True):
+            rest = (saliency.importance, saliency.mask, saliency.raw_picture, saliency.development)
+            yield one.key(concept), f"{digest(saliency.map)} {digest(*rest)}"
+
+
+def scans() -> Iterator[tuple[str, str]]:
+    """Name and digest of every statistic of a few scanned models of the mini zoo."""
+    from phosphene.scanner import Settings, measure
+
+    short = {"patch": 8, "additive": 6, "colour": 4, "warp": 4}
+    settings = Settings(surrogates=2, surrogate_iterations=8, stamps=12, images=4, short=short, pair_iterations=4,
+                        margin_iterations=6, permutation_iterations=6)  # fmt: skip
+    for place in SCANNED:
+        card = zoo.cards(TESTS / "zoo")[place]
+        row = measure(zoo.load(card), settings)
+        numbers = {**row.classes, **{name: (value,) for name, value in row.whole.items()}}
+        for name, values in sorted(numbers.items()):
+            yield f"{card.name} | {name}", digest(torch.tensor(values, dtype=torch.float64))
+
+
+def digest(*tensors: Tensor) -> str:
+    found = hashlib.sha256()
+    for tensor in tensors:
+        found.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()[:16]
+
+
+def build() -> dict[str, Any]:
+    """What decides the last bits beside the code."""
+    return {"torch": torch.__version__, "machine": platform.machine(), "threads": torch.get_num_threads(),
+            "cpu": torch.backends.cpu.get_cpu_capability()}  # fmt: skip
+
+
+def differences(recorded: dict[str, str], found: dict[str, str]) -> list[str]:
+    return [name for name in {**recorded, **found} if recorded.get(name) != found.get(name)]
+
+
+def main() -> None:
+    found = {"build": build(), "maps": dict(maps()), "scans": dict(scans())}
+    if "--record" in sys.argv:
+        RECORD.write_text(json.dumps(found, indent=1) + "\n")
+    recorded = json.loads(RECORD.read_text())
+    for kind in ("maps", "scans"):
+        changed = differences(recorded[kind], found[kind])
+        print(f"{len(found[kind])} {kind}, {len(changed)} differ", *changed, sep="\n  ")
+
+
+if __name__ == "__main__":
+    main()

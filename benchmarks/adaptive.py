@@ -22,7 +22,7 @@ from benchmarks.zoo.attacks import ATTACKS
 from benchmarks.zoo.building import accuracy, success_rate
 from benchmarks.zoo.domains import DOMAINS
 from benchmarks.zoo.training import RATES, Normalised, Training, fit, subset
-from phosphene.classifier import Classifier
+from phosphene.model.classifier import Classifier
 from phosphene.scanner import scan
 
 PENALTIES = (0.0, 1.0, 10.0)

@@ -16,10 +16,11 @@ import torch
 import phosphene
 from benchmarks.overhead import RECIPE, seconds
 from benchmarks.record import markdown, write_result
-from phosphene.classifier import Classifier
 from phosphene.cli import _keep_freed_memory as keep_freed_memory
-from phosphene.concepts import Concept, parse
-from phosphene.estimator import estimate
+from phosphene.method.multires import estimate
+from phosphene.model.classifier import Classifier
+from phosphene.recipe.concepts import Concept
+from phosphene.recipe.grammar import parse
 
 ITERATIONS = 6
 
@@ -29,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=9)
     options = parser.parse_args(arguments)
     keep_freed_memory()  # as the command does
-    network = phosphene.load("efficientnet_lite0").folded()
+    network = phosphene.load("efficientnet_lite0").fold()
     one_row, concepts = network.with_rows(1), [parse(str(index), network.labels) for index in range(4)]
     ways: dict[str, tuple[Classifier, Sequence[Concept]]] = {
         "four maps, four images a pass": (network, concepts),

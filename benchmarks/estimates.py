@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from phosphene.attempts import surest
-from phosphene.classifier import Classifier
-from phosphene.concepts import Concept
-from phosphene.estimator import estimate
-from phosphene.recipe import Recipe
+from phosphene.method.multires import estimate
+from phosphene.method.restarts import surest
+from phosphene.model.classifier import Classifier
+from phosphene.recipe.concepts import Concept
+from phosphene.recipe.recipe import Recipe
 
 Make = Callable[[Classifier, Sequence[Concept], Recipe], Tensor]
 
@@ -33,6 +33,6 @@ def plain(classifier: Classifier, concepts: Sequence[Concept], recipe: Recipe) -
 
 
 def estimated(classifier: Classifier, concepts: Sequence[Concept], recipe: Recipe, make: Make = plain) -> Tensor:
-    """The surest maps `(N, C, H, W)` of `recipe.attempts`, each made by `make`."""
+    """The surest maps `(N, C, H, W)` of `recipe.restarts`, each made by `make`."""
     kept = surest(classifier, concepts, recipe, lambda *asked: [Map(one) for one in make(*asked)])
     return torch.stack([one.made.map for one in kept])

@@ -18,7 +18,7 @@ from benchmarks.record import RESULTS, markdown, write_result
 from phosphene.evidence import Settings, Watcher, evaluate
 from phosphene.evidence.tables import tables
 from phosphene.evidence.wording import MEANINGS
-from phosphene.jobs import Listener
+from phosphene.runs.callbacks import Callbacks
 
 VERIFIERS = ("efficientnet_lite1", "efficientnet_lite2")
 
@@ -34,12 +34,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     classes = development_classes(options.classes)
     folder = options.maps / str(options.classes)
     classifier = phosphene.load("efficientnet_lite0")
-    told = Listener(finished=lambda saliency, path: print(saliency.concept, end=" · ", flush=True))
-    phosphene.make_maps(classifier, [str(index) for index in classes], out=folder, listener=told)
+    told = Callbacks(on_finish=lambda saliency: print(saliency.concept, end=" · ", flush=True))
+    phosphene.make_maps(classifier, [str(index) for index in classes], out=folder, callbacks=told)
     watcher = Watcher(
         examined=lambda concept, place, total: print(f"{place + 1}/{total} {concept}", flush=True), making=told
     )
-    verifiers = [phosphene.load(name).folded() for name in VERIFIERS]
+    verifiers = [phosphene.load(name).fold() for name in VERIFIERS]
     asked = Settings(samples=options.samples, sanity=options.sanity, seeds=options.seeds)
     record = evaluate(folder, classifier, verifiers=verifiers, settings=asked, watcher=watcher)
     rows = [

@@ -32,13 +32,16 @@ from benchmarks.estimates import Make, estimated, plain
 from benchmarks.overhead import traced
 from benchmarks.recognition import VERIFIERS, random_classes
 from benchmarks.record import RESULTS, markdown, write_result
-from phosphene.classifier import Classifier
-from phosphene.concepts import SCORES, Concept, parse
-from phosphene.fidelity import fidelities, fidelity, recognition
-from phosphene.geometry import ImageShape, Spectral
-from phosphene.recipe import PRESETS, Recipe
-from phosphene.refinement import bare_pictures, display_scale
-from phosphene.sampling import Gaussian, Grey, Mixture, Pink, Uniform
+from phosphene.core.images import ImageShape
+from phosphene.method.fidelity import measure_fidelities, measure_fidelity
+from phosphene.method.recognition import measure_recognition
+from phosphene.method.scaling import display_scale, render_pictures
+from phosphene.model.classifier import Classifier
+from phosphene.recipe.concepts import SCORES, Concept
+from phosphene.recipe.distributions import Gaussian, Grey, Mixture, Pink, Uniform
+from phosphene.recipe.geometries import Spectral
+from phosphene.recipe.grammar import parse
+from phosphene.recipe.recipe import PRESETS, Recipe
 
 OBSERVED = RESULTS / "experiments-observed.json"
 MAPS = RESULTS / "maps" / "experiments"
@@ -65,7 +68,7 @@ def placed(mode: str, border: str) -> Make:
     """Views that read the map otherwise, or show something else than nothing where it ends."""
 
     def make(classifier: Classifier, concepts: Sequence[Concept], recipe: Recipe) -> Tensor:
-        with patch("phosphene.sampling.place", traced(mode, border)):
+        with patch("phosphene.recipe.draws.place", traced(mode, border)):
             return plain(classifier, concepts, recipe)
 
     return make
@@ -73,7 +76,7 @@ def placed(mode: str, border: str) -> Make:
 
 def whatever_half_shows(classifier: Classifier, concepts: Sequence[Concept], recipe: Recipe) -> Tensor:
     """The fine stage goes on from every coarse map, also from those that the model does not see at half the size."""
-    with patch("phosphene.estimator.SEEN", 0.0):
+    with patch("phosphene.method.loop.SEEN", 0.0):
         return plain(classifier, concepts, recipe)
 
 
@@ -83,7 +86,7 @@ def best_of(count: int) -> Make:
     def make(classifier: Classifier, concepts: Sequence[Concept], recipe: Recipe) -> Tensor:
         seeds = [recipe.seed * count + k for k in range(count)]
         made = torch.stack([plain(classifier, concepts, replace(recipe, seed=seed)) for seed in seeds], dim=1)
-        sure = [[one.probability for one in fidelities(classifier, concept, maps, recipe)]
+        sure = [[one.probability for one in measure_fidelities(classifier, concept, maps, recipe)]
                 for concept, maps in zip(concepts, made, strict=True)]  # fmt: skip
         return torch.stack([maps[row.index(max(row))] for maps, row in zip(made, sure, strict=True)])
 
@@ -152,7 +155,7 @@ def half_first(recipe: Recipe, **changes: Any) -> Experiment:
 EXPERIMENTS: dict[str, Experiment] = {
     "default": Experiment(PRESETS["default"]),
     BASE: Experiment(),
-    "a single attempt": Experiment(replace(FULL, attempts=1)),
+    "a single attempt": Experiment(replace(FULL, restarts=1)),
     "72 iterations, step 0.3": Experiment(replace(FULL, iterations=72, step=0.3)),
     "falloff 1.2": Experiment(replace(FULL, geometry=Spectral(falloff=1.2))),
     "colour 0.7, 0.4": Experiment(replace(FULL, geometry=Spectral(colour=(0.7, 0.4)))),
@@ -160,14 +163,14 @@ EXPERIMENTS: dict[str, Experiment] = {
     "half logit, half margin": Experiment(FULL, blended("logit", "margin")),
     "grey, uniform and pink noise": Experiment(replace(FULL, distribution=Mixture((Grey(), Uniform(), Pink())))),
     "best of 2 seeds, half as long": Experiment(
-        replace(FULL, iterations=60, step=0.3, attempts=1), best_of(2), times=2
+        replace(FULL, iterations=60, step=0.3, restarts=1), best_of(2), times=2
     ),
     "fading towards the edges": Experiment(replace(FULL, geometry=Windowed())),
     "half size first, 40%": half_first(FULL, coarse=0.4),
     "half size first, 50%": half_first(FULL, coarse=0.5),
     "half size first, 60%": half_first(FULL, coarse=0.6),
     "half size first, 60%, step 0.3": half_first(FULL, coarse=0.6, step=0.3),
-    "half size first, 60%, mean of the last 30%": half_first(FULL, coarse=0.6, averaged=0.3),
+    "half size first, 60%, mean of the last 30%": half_first(FULL, coarse=0.6, average_last=0.3),
     "fast": Experiment(PRESETS["fast"]),
     "fast, half size first, 60% of 64": half_first(PRESETS["fast"], iterations=64, coarse=0.6),
     "fast, half size first, 50% of 80": half_first(PRESETS["fast"], iterations=80, coarse=0.5),
@@ -187,8 +190,8 @@ def observe(name: str, models: Sequence[Classifier], classes: Sequence[int], see
         chunk = [parse(str(index), models[0].labels) for index in missing[start : start + TOGETHER]]
         maps = estimated(models[0], chunk, recipe, experiment.make)
         keep(name, seed, chunk, maps)
-        pictures = bare_pictures(maps, recipe)
-        seen = torch.cat([*(recognition(model, chunk, pictures) for model in models),
+        pictures = render_pictures(maps, recipe)
+        seen = torch.cat([*(measure_recognition(model, chunk, pictures) for model in models),
                           held(models[0], chunk, maps * display_scale(maps, recipe), recipe)], dim=1)  # fmt: skip
         record = kept(OBSERVED)
         for concept, row in zip(chunk, seen.tolist(), strict=True):
@@ -199,7 +202,7 @@ def observe(name: str, models: Sequence[Classifier], classes: Sequence[int], see
 def held(classifier: Classifier, concepts: Sequence[Concept], maps: Tensor, recipe: Recipe) -> Tensor:
     """In what share of draws of each noise the map makes its class top-1, `(maps, noises)`."""
     return torch.tensor([
-        [fidelity(classifier, concept, one, recipe, noise, DRAWS).top1 for noise in NOISES.values()]
+        [measure_fidelity(classifier, concept, one, recipe, noise, DRAWS).top1 for noise in NOISES.values()]
         for concept, one in zip(concepts, maps, strict=True)
     ])  # fmt: skip
 
@@ -260,7 +263,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--classes", type=int, default=32)
     parser.add_argument("--seeds", type=int, nargs="*", choices=SEEDS, default=[0])
     options = parser.parse_args(arguments)
-    models = [phosphene.load(name).folded() for name in ("efficientnet_lite0", *VERIFIERS)]
+    models = [phosphene.load(name).fold() for name in ("efficientnet_lite0", *VERIFIERS)]
     classes = development_classes(options.classes)
     for seed, name in itertools.product(options.seeds, options.names or EXPERIMENTS):
         observe(name, models, classes, seed)

@@ -22,14 +22,15 @@ import phosphene
 from benchmarks.experiments import SEEDS, TOGETHER, development_classes, keep_observed, kept
 from benchmarks.recognition import VERIFIERS
 from benchmarks.record import RESULTS, markdown, write_result
-from phosphene.attempts import SURE
-from phosphene.classifier import Classifier
-from phosphene.coarse import SEEN
-from phosphene.concepts import Concept, parse
-from phosphene.estimator import estimate
-from phosphene.fidelity import Fidelity, fidelity, recognition
-from phosphene.recipe import PRESETS, Recipe
-from phosphene.refinement import bare_pictures
+from phosphene.method.fidelity import Fidelity, measure_fidelity
+from phosphene.method.multires import SEEN, estimate
+from phosphene.method.recognition import measure_recognition
+from phosphene.method.restarts import SURE
+from phosphene.method.scaling import render_pictures
+from phosphene.model.classifier import Classifier
+from phosphene.recipe.concepts import Concept
+from phosphene.recipe.grammar import parse
+from phosphene.recipe.recipe import PRESETS, Recipe
 
 OBSERVED = RESULTS / "halfway-observed.json"
 UNDERSTOOD = -1.0  # mean log-probability by the judges
@@ -46,16 +47,16 @@ def observe(models: Sequence[Classifier], concepts: Sequence[Concept], recipe: R
     halfway: list[float] = []
 
     def looked(*arguments: Any) -> Fidelity:
-        measured = fidelity(*arguments)
+        measured = measure_fidelity(*arguments)
         halfway.append(measured.probability)
         return measured
 
-    with patch("phosphene.estimator.SEEN", 0.0), patch("phosphene.estimator.fidelity", looked):
+    with patch("phosphene.method.loop.SEEN", 0.0), patch("phosphene.estimator.fidelity", looked):
         *_, last = estimate(models[0], concepts, recipe)
     maps = last.maps()
-    finished = [fidelity(models[0], concept, one, recipe).probability
+    finished = [measure_fidelity(models[0], concept, one, recipe).probability
                 for concept, one in zip(concepts, maps, strict=True)]  # fmt: skip
-    judged = [recognition(model, concepts, bare_pictures(maps, recipe))[:, 1] for model in models[1:]]
+    judged = [measure_recognition(model, concepts, render_pictures(maps, recipe))[:, 1] for model in models[1:]]
     return torch.stack([torch.tensor(halfway), torch.tensor(finished), *judged], dim=1)
 
 
@@ -81,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--classes", type=int, default=64)
     options = parser.parse_args(arguments)
-    models = [phosphene.load(name).folded() for name in ("efficientnet_lite0", *VERIFIERS)]
+    models = [phosphene.load(name).fold() for name in ("efficientnet_lite0", *VERIFIERS)]
     classes = development_classes(options.classes)
     for seed in SEEDS:
         recipe = replace(PRESETS["default"], seed=seed)

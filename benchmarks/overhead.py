@@ -23,13 +23,13 @@ from torch import Generator, Tensor
 
 import phosphene
 from benchmarks.record import markdown, write_result
-from phosphene.classifier import Classifier
 from phosphene.cli import _keep_freed_memory as keep_freed_memory
-from phosphene.concepts import parse
-from phosphene.estimator import estimate
-from phosphene.geometry import ImageShape
-from phosphene.recipe import PRESETS
-from phosphene.sampling import Grey
+from phosphene.core.images import ImageShape
+from phosphene.method.multires import estimate
+from phosphene.model.classifier import Classifier
+from phosphene.recipe.distributions import Grey
+from phosphene.recipe.grammar import parse
+from phosphene.recipe.recipe import PRESETS
 
 Timed = Callable[[], object]
 
@@ -73,8 +73,8 @@ def traced(mode: str, border: str = "zeros") -> Callable[[Tensor, Tensor], Tenso
 LOOPS: dict[str, Callable[[], AbstractContextManager[object]]] = {
     "as it is": nullcontext,
     "new random numbers for every draw": lambda: patch.object(Grey, "draw", fresh_noise),
-    "placement derived by torch": lambda: patch("phosphene.sampling.place", traced("bilinear")),
-    "placement by the nearest pixel": lambda: patch("phosphene.sampling.place", traced("nearest")),
+    "placement derived by torch": lambda: patch("phosphene.recipe.draws.place", traced("bilinear")),
+    "placement by the nearest pixel": lambda: patch("phosphene.recipe.draws.place", traced("nearest")),
 }
 RECIPE = replace(PRESETS["default"], coarse=0.0)  # passes of one size, the bare model's
 PASSES = 4  # of the loop, between two times 2 of the bare model
@@ -117,9 +117,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.keep_memory:
         keep_freed_memory()
     plain = phosphene.load(options.model)
-    folded = plain.folded()
+    folded = plain.fold()
     images = torch.rand(options.batch, *plain.image_shape, generator=torch.Generator().manual_seed(0))
-    with plain.frozen(), torch.no_grad():
+    with torch.no_grad():
         difference = (plain(images) - folded(images)).abs().max().item()
     concepts = [parse(str(index), plain.labels) for index in range(options.batch)]
     running = estimate(folded, concepts, RECIPE)

@@ -22,14 +22,14 @@ from torch import Tensor
 
 import phosphene
 from benchmarks.record import RESULTS, markdown, write_result
-from phosphene.artifact import SaliencyMap
-from phosphene.classifier import Classifier
-from phosphene.concepts import parse
-from phosphene.fidelity import recognition
-from phosphene.geometry import Pixel
-from phosphene.jobs import Listener
-from phosphene.recipe import PRESETS, Recipe
-from phosphene.sampling import STILL
+from phosphene.method.recognition import measure_recognition
+from phosphene.model.classifier import Classifier
+from phosphene.recipe.geometries import Pixel
+from phosphene.recipe.grammar import parse
+from phosphene.recipe.recipe import PRESETS, Recipe
+from phosphene.recipe.views import STILL
+from phosphene.runs.callbacks import Callbacks
+from phosphene.runs.saliency import SaliencyMap
 
 VERIFIERS = ("efficientnet_lite1", "efficientnet_lite2")
 DEFAULT = PRESETS["default"]
@@ -67,11 +67,13 @@ def row(name: str, maps: Sequence[SaliencyMap], models: Sequence[Classifier], re
         "passes": round(fmean(saliency.passes for saliency in maps)),
     }
     for model in models:
-        seen = torch.cat([recognition(model, concepts[k : k + 8], pictures[k : k + 8]) for k in range(0, len(maps), 8)])
+        seen = torch.cat(
+            [measure_recognition(model, concepts[k : k + 8], pictures[k : k + 8]) for k in range(0, len(maps), 8)]
+        )
         title = model.name.replace("efficientnet_lite", "Lite")
         cells[f"{title} top-1"] = interval(seen[:, 0])
         cells[f"{title} log p"] = f"{seen[:, 1].mean():.2f}"
-    cells["own fidelity"] = f"{sum(m.scores['fidelity']['own']['probability'] for m in maps) / len(maps):.2f}"
+    cells["own fidelity"] = f"{sum(m.scores.fidelity.probability for m in maps) / len(maps):.2f}"
     cells["unrefined"] = sum("unrefined" in m.checks for m in maps)
     cells["s a class"] = f"{sum(m.seconds for m in maps) / len(maps):.1f}"
     return cells
@@ -87,12 +89,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     chosen = CONFIGURATIONS if options.ablations else {"default": DEFAULT}
     classes = [str(index) for index in random_classes(options.seed, options.classes)]
     model = phosphene.load("efficientnet_lite0")
-    models = [model.folded(), *(phosphene.load(name).folded() for name in VERIFIERS)]
+    models = [model.fold(), *(phosphene.load(name).fold() for name in VERIFIERS)]
     rows = []
     for name, recipe in chosen.items():
         folder = options.maps / f"{name.replace(', ', '-').replace(' ', '-')}-{options.seed}"
-        told = Listener(finished=lambda saliency, path: print(saliency.concept, end=" · ", flush=True))
-        maps = phosphene.make_maps(model, classes, recipe, out=folder, listener=told)
+        told = Callbacks(on_finish=lambda saliency: print(saliency.concept, end=" · ", flush=True))
+        maps = phosphene.make_maps(model, classes, recipe, out=folder, callbacks=told)
         rows += [row(name, maps, models, refined) for refined in (False, True)]
         print("\n" + markdown(rows[-2:]))
     command = f"python -m benchmarks.recognition --classes {options.classes} --seed {options.seed}"

@@ -24,10 +24,11 @@ from benchmarks.experiments import FULL, MAPS, development_classes, keep_observe
 from benchmarks.recognition import VERIFIERS
 from benchmarks.record import RESULTS, markdown, write_result
 from phosphene import refinement
-from phosphene.classifier import Classifier
-from phosphene.concepts import Concept, parse
-from phosphene.fidelity import recognition
-from phosphene.refinement import bare_pictures, display_scale
+from phosphene.method.recognition import measure_recognition
+from phosphene.method.scaling import display_scale, render_pictures
+from phosphene.model.classifier import Classifier
+from phosphene.recipe.concepts import Concept
+from phosphene.recipe.grammar import parse
 
 OBSERVED = RESULTS / "refinements-observed.json"
 
@@ -73,8 +74,8 @@ def observe(name: str, models: Sequence[Classifier], index: int) -> list[float]:
     recipe = replace(FULL, tolerance=WAYS[name].tolerance)
     with WAYS[name].taken():
         (found,) = refinement.refine(models[0], [concept], saliency, recipe)
-    pictures = bare_pictures(torch.cat([found.mask * saliency, saliency]), recipe, display_scale(saliency, recipe))
-    seen = torch.cat([recognition(model, [concept, concept], pictures) for model in models], dim=1)
+    pictures = render_pictures(torch.cat([found.mask * saliency, saliency]), recipe, display_scale(saliency, recipe))
+    seen = torch.cat([measure_recognition(model, [concept, concept], pictures) for model in models], dim=1)
     return [round(number, 3) for number in (found.area, *seen.flatten().tolist())]
 
 
@@ -96,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", help=", ".join(WAYS))
     options = parser.parse_args(arguments)
-    models = [phosphene.load(name).folded() for name in ("efficientnet_lite0", *VERIFIERS)]
+    models = [phosphene.load(name).fold() for name in ("efficientnet_lite0", *VERIFIERS)]
     classes = development_classes()
     for name in options.names or WAYS:
         for index in classes:

@@ -18,17 +18,19 @@ import torch
 import phosphene
 from benchmarks.recognition import VERIFIERS, interval, random_classes
 from benchmarks.record import markdown, write_result
-from phosphene.classifier import Classifier
-from phosphene.concepts import Concept, parse
-from phosphene.estimator import estimate
-from phosphene.fidelity import recognition
-from phosphene.geometry import Spectral
-from phosphene.recipe import PRESETS, Recipe
-from phosphene.refinement import bare_pictures
-from phosphene.sampling import Grey, Views
+from phosphene.method.multires import estimate
+from phosphene.method.recognition import measure_recognition
+from phosphene.method.scaling import render_pictures
+from phosphene.model.classifier import Classifier
+from phosphene.recipe.concepts import Concept
+from phosphene.recipe.distributions import Grey
+from phosphene.recipe.geometries import Spectral
+from phosphene.recipe.grammar import parse
+from phosphene.recipe.recipe import PRESETS, Recipe
+from phosphene.recipe.views import Views
 
 TOGETHER = 4  # classes in one estimate: as many as a pass has rows
-DEFAULT = replace(PRESETS["default"], coarse=0.0, attempts=1)  # one stage, one attempt: what departs has no helper
+DEFAULT = replace(PRESETS["default"], coarse=0.0, restarts=1)  # one stage, one attempt: what departs has no helper
 SHORT = replace(DEFAULT, iterations=56, step=0.3)
 VARIANTS: dict[str, Recipe] = {
     "full size throughout": DEFAULT,
@@ -46,8 +48,8 @@ VARIANTS: dict[str, Recipe] = {
     "zoom 0.6 to 1.2": replace(DEFAULT, views=Views(zoom=(0.6, 1.2))),
     "shift 0.18": replace(DEFAULT, views=Views(shift=0.18)),
     "rotation 25": replace(DEFAULT, views=Views(rotation=25.0)),
-    "mean of the last 0.7": replace(DEFAULT, averaged=0.7),
-    "moments 0.95, 0.99": replace(DEFAULT, moments=(0.95, 0.99)),
+    "mean of the last 0.7": replace(DEFAULT, average_last=0.7),
+    "moments 0.95, 0.99": replace(DEFAULT, betas=(0.95, 0.99)),
 }
 
 
@@ -55,7 +57,7 @@ def bare(classifier: Classifier, concepts: Sequence[Concept], recipe: Recipe) ->
     """The unrefined pictures `(N, C, H, W)` of some concepts after the last iteration."""
     for progress in estimate(classifier, concepts, recipe):
         last = progress
-    return bare_pictures(last.maps(), recipe)
+    return render_pictures(last.maps(), recipe)
 
 
 def row(name: str, recipe: Recipe, concepts: Sequence[Concept], models: Sequence[Classifier]) -> dict[str, Any]:
@@ -65,7 +67,7 @@ def row(name: str, recipe: Recipe, concepts: Sequence[Concept], models: Sequence
         chunk = concepts[start : start + TOGETHER]
         pictures = bare(models[0], chunk, recipe)
         for model, rows in zip(models, seen, strict=True):
-            rows.append(recognition(model, chunk, pictures))
+            rows.append(measure_recognition(model, chunk, pictures))
     cells: dict[str, Any] = {"variant": name, "iterations": recipe.iterations}
     for model, rows in zip(models, map(torch.cat, seen), strict=True):
         title = model.name.replace("efficientnet_lite", "Lite")
@@ -79,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--classes", type=int, default=32)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args(arguments)
-    models = [phosphene.load(name).folded() for name in ("efficientnet_lite0", *VERIFIERS)]
+    models = [phosphene.load(name).fold() for name in ("efficientnet_lite0", *VERIFIERS)]
     classes = [str(index) for index in random_classes(options.seed, options.classes)]
     concepts = [parse(index, models[0].labels) for index in classes]
     rows = []

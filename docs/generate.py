@@ -21,16 +21,18 @@ from typing import Any
 
 import typer
 
-from phosphene.checks import CHECKS
 from phosphene.cli import app
-from phosphene.concepts import SCORES
-from phosphene.execution import EXECUTORS
-from phosphene.geometry import GEOMETRIES
-from phosphene.recipe import PRESETS, SCHEDULES, Recipe
-from phosphene.sampling import COMPOSITIONS, DISTRIBUTIONS, VIEWS
+from phosphene.model.checks import CHECKS
+from phosphene.model.sources.registry import known_models
+from phosphene.recipe.compositions import COMPOSITIONS
+from phosphene.recipe.concepts import SCORES
+from phosphene.recipe.distributions import DISTRIBUTIONS
+from phosphene.recipe.geometries import GEOMETRIES
+from phosphene.recipe.recipe import PRESETS, SCHEDULES, Recipe
+from phosphene.recipe.views import VIEWS
+from phosphene.runs.executors import EXECUTORS
 from phosphene.scanner.calibration import SHIPPED, Reference
 from phosphene.scanner.fusion import ANY, KINDS, WHOLE
-from phosphene.sources import known_models
 
 DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent

@@ -22,11 +22,11 @@ def main() -> None:
     recipe = replace(phosphene.PRESETS["default"], iterations=options.iterations)
     [goldfish] = phosphene.make_maps(classifier, ["goldfish"], recipe, out=options.out)
 
-    own = goldfish.scores["fidelity"]["own"]
+    own = goldfish.scores.fidelity
     print(f"{goldfish.concept}, class {goldfish.index} of {classifier.name}, map {tuple(goldfish.map.shape)}")
     print(f"fidelity: mean probability {own['probability']:.3f}, top-1 in {own['top1']:.0%} of the draws")
     print("the bare picture is seen as:")
-    for seen in goldfish.scores["top5"]:
+    for seen in goldfish.scores.top5:
         print(f"  {seen['probability']:.3f}  {seen['name']}")
     print(f"checks raised: {', '.join(goldfish.checks) or 'none'}")
     print(f"picture: {options.out / 'goldfish.png'}")

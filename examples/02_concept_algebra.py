@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import phosphene
-from phosphene.concepts import parse
+from phosphene.recipe.grammar import parse
 
 
 def main() -> None:
@@ -28,8 +28,8 @@ def main() -> None:
         0.5 * zebra + sorrel,  # a weighted sum, here in Python
     ]
     for saliency in phosphene.make_maps(classifier, concepts, recipe, out=options.out):
-        best = saliency.scores["top5"][0]
-        own = saliency.scores["fidelity"]["own"]
+        best = saliency.scores.top5[0]
+        own = saliency.scores.fidelity
         print(
             f"{saliency.concept}: raises {', '.join(classifier.labels[k].split(',')[0] for k in saliency.targets)}; "
             f"fidelity {own['probability']:.3f}; the bare picture is seen as {best['name']} ({best['probability']:.3f})"

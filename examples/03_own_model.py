@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 import phosphene
-from phosphene.artifact import load_all
+from phosphene.runs.store import load_all
 
 SIDE = 32
 LABELS = ("disc, circle", "square", "stripes")

@@ -10,9 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import phosphene
-from phosphene.artifact import to_image
-from phosphene.concepts import parse
-from phosphene.refinement import bare_pictures
+from phosphene.core.images import to_image
+from phosphene.method.scaling import render_pictures
+from phosphene.recipe.grammar import parse
 
 
 def main() -> None:
@@ -21,14 +21,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("example-maps/development"))
     options = parser.parse_args()
 
-    classifier = phosphene.load("efficientnet_lite0").folded()  # same logits, faster
+    classifier = phosphene.load("efficientnet_lite0").fold()  # same logits, faster
     concept = parse("flamingo", classifier.labels)
     recipe = replace(phosphene.PRESETS["fast"], iterations=options.iterations)
     every = max(1, options.iterations // 15)
     frames = []
     for progress in phosphene.estimate(classifier, [concept], recipe):
         if progress.iteration % every == 0 or progress.iteration == recipe.iterations - 1:
-            [picture] = bare_pictures(progress.maps(), recipe)
+            [picture] = render_pictures(progress.maps(), recipe)
             frames.append(to_image(picture))
             print(f"iteration {progress.iteration:4}  score {progress.scores[0]:7.2f}")
 

@@ -21,12 +21,12 @@ def main() -> None:
     options = parser.parse_args()
 
     classifier = phosphene.load("efficientnet_lite0")
-    verifiers = [phosphene.load(name).folded() for name in VERIFIERS]
+    verifiers = [phosphene.load(name).fold() for name in VERIFIERS]
     recipe = replace(phosphene.PRESETS["default"], iterations=options.iterations)
     maps = phosphene.make_maps(classifier, ["zebra"], recipe, out=options.out, verifiers=verifiers)
     for saliency in maps:
-        print(f"{saliency.concept}, dreamed up by {classifier.name}, which sees: {worded(saliency.scores['top5'])}")
-        for opinion in saliency.scores["verifiers"]:
+        print(f"{saliency.concept}, dreamed up by {classifier.name}, which sees: {worded(saliency.scores.top5)}")
+        for opinion in saliency.scores.opinions:
             verdict = "agrees" if opinion["top1"] else "disagrees"
             log_p = opinion["log_probability"]
             print(f"{opinion['model']} {verdict} (log p {log_p:.2f}): {worded(opinion['top5'])}")

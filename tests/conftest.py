@@ -8,7 +8,7 @@ from hypothesis import settings
 import models
 import phosphene
 from browser import browser_type_launch_args, visit  # noqa: F401 - fixtures
-from phosphene.classifier import Classifier
+from phosphene.model.classifier import Classifier
 
 # Same examples every time: a test that fails, fails for everybody.
 settings.register_profile("fixed", derandomize=True, deadline=None, max_examples=30, database=None)

@@ -25,15 +25,18 @@ TESTS = Path(__file__).resolve().parent
 sys.path[:0] = [str(TESTS), str(TESTS.parent)]
 RECORD = TESTS / "golden.json"
 
-from benchmarks import zoo  # noqa: E402
+from benchmarks import zoo
 
-import models  # noqa: E402
-import phosphene  # noqa: E402
-from phosphene.classifier import Classifier, InputFormat  # noqa: E402
-from phosphene.execution import Processes, Serial  # noqa: E402
-from phosphene.geometry import Pixel, Spectral  # noqa: E402
-from phosphene.recipe import PRESETS, Recipe  # noqa: E402
-from phosphene.sampling import STILL, Flat, Gaussian, Mixture, Pink, Uniform  # noqa: E402
+import models
+import phosphene
+from phosphene.model.classifier import Classifier
+from phosphene.model.input_format import InputFormat
+from phosphene.recipe.distributions import Flat, Gaussian, Mixture, Pink, Uniform
+from phosphene.recipe.geometries import Pixel, Spectral
+from phosphene.recipe.recipe import PRESETS, Recipe
+from phosphene.recipe.views import STILL
+from phosphene.runs.executors.processes import Processes
+from phosphene.runs.executors.serial import Serial
 
 
 @dataclass(frozen=True)
@@ -59,13 +62,13 @@ def case(model: str, *concepts: str, preset: str = "default", workers: int = 1, 
     return Case(model, concepts, preset, changes, workers)
 
 
-SHORT = {"iterations": 8, "attempts": 1}
+SHORT = {"iterations": 8, "restarts": 1}
 CASES = [
     case("lite0", "goldfish"),
     case("lite0", "goldfish", "zebra", "daisy", "barn", "spatula", iterations=10),
     case("lite0", "zebra", "daisy", workers=2, **SHORT),
     case("lite0", "tench", preset="fast", iterations=12),
-    case("lite0", "tench", preset="best", iterations=10, attempts=2),
+    case("lite0", "tench", preset="best", iterations=10, restarts=2),
     case("lite0", "tench", preset="paper", iterations=8, refine_every=4),
     case("lite0", "beagle, pug, collie", "tabby - tiger cat", "0.5 * zebra + 2 * horse cart", **SHORT),
     case("lite0", "blocks.4:37", "blocks.4:37@center", "conv_stem:3 - conv_stem:5", **SHORT),
@@ -79,10 +82,10 @@ CASES = [
     case("colour", "0", "3", workers=2, iterations=30),
     *(case("colour", "1", preset=preset, **({"refine_every": 5} if preset == "paper" else {})) for preset in PRESETS),
     *(case("grey", "4", distribution=one, iterations=30) for one in (Gaussian(), Uniform(), Flat(), Pink())),
-    case("grey", "4", "stem:2@center", geometry=Spectral(falloff=1.3), averaged=0.2, iterations=30),
-    case("grey", "4", shared_scatter=True, moments=(0.8, 0.95), geometry=Pixel(radius=9.0), iterations=30),
-    case("large", "3", "5", "stem:1", iterations=20, attempts=2),
-    *(case(f"zoo {place}", "0", "3", iterations=20, attempts=2) for place in (0, 3, 6, 9, 12, 15, 18, 21)),
+    case("grey", "4", "stem:2@center", geometry=Spectral(falloff=1.3), average_last=0.2, iterations=30),
+    case("grey", "4", shared_scale=True, betas=(0.8, 0.95), geometry=Pixel(radius=9.0), iterations=30),
+    case("large", "3", "5", "stem:1", iterations=20, restarts=2),
+    *(case(f"zoo {place}", "0", "3", iterations=20, restarts=2) for place in (0, 3, 6, 9, 12, 15, 18, 21)),
     case("zoo 1", "1", preset="paper", iterations=20, refine_every=7, samples=3),
 ]  # fmt: skip
 SCANNED = (0, 4, 8, 12, 16, 20)  # of the mini zoo
@@ -101,8 +104,7 @@ def classifier(model: str) -> Classifier:
 def maps(cases: list[Case] = CASES) -> Iterator[tuple[str, str]]:
     """Name and digest of every pinned map; the digest's second half is that of mask, importance and pictures."""
     for one in cases:
-        # workers die under lite0 where torchvision lacks its operators; until that is mended its digest is the serial one
-        executor = Processes(one.workers) if one.workers > 1 and one.model != "lite0" else Serial()
+        executor = Processes(one.workers) if one.workers > 1 else Serial()
         made = phosphene.make_maps(classifier(one.model), one.concepts, one.recipe, executor=executor)
         for concept, saliency in zip(one.concepts, made, strict=True):
             rest = (saliency.importance, saliency.mask, saliency.raw_picture, saliency.development)

@@ -8,7 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from phosphene.classifier import Classifier, InputFormat
+from phosphene.model.classifier import Classifier
+from phosphene.model.input_format import InputFormat
 
 
 class Linear(nn.Module):

@@ -14,20 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-import phosphene.artifact
-from phosphene.artifact import (
-    TENSORS,
-    SaliencyMap,
-    file_stem,
-    load_all,
-    png_bytes,
-    prepare_folder,
-    set_aside,
-    to_image,
-    write_atomically,
-)
-from phosphene.concepts import class_names
+import phosphene.core.files
+from phosphene.core.files import prepare_folder, set_aside, write_atomically
+from phosphene.core.images import png_bytes, to_image
 from phosphene.errors import ArtifactError, DamagedArtifact, PhospheneError
+from phosphene.recipe.grammar import class_names
+from phosphene.runs.saliency import TENSORS, SaliencyMap
+from phosphene.runs.store import file_stem, load_all
 
 
 def example(channels: int = 3, seed: int = 0, concept: str = "tabby") -> SaliencyMap:
@@ -302,6 +295,6 @@ def test_an_interruption_before_the_rename_leaves_no_temporary_file(tmp_path, mo
     (tmp_path / "a.png").write_bytes(b"old")
     monkeypatch.setattr("pathlib.Path.replace", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        phosphene.artifact.write_atomically(tmp_path / "a.png", b"new")
+        phosphene.core.files.write_atomically(tmp_path / "a.png", b"new")
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
     assert (tmp_path / "a.png").read_bytes() == b"old"

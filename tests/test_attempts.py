@@ -7,17 +7,18 @@ from dataclasses import dataclass, replace
 import pytest
 import torch
 
-import phosphene.attempts
+import phosphene.method.restarts
 from models import colour_classifier, linear_classifier
-from phosphene.attempts import Again, surest
-from phosphene.concepts import Channel, Classes, layer_of
-from phosphene.estimator import estimate
-from phosphene.fidelity import fidelity
-from phosphene.jobs import Listener, make_maps
-from phosphene.recipe import PRESETS, Recipe
-from phosphene.sampling import STILL
+from phosphene.method.fidelity import measure_fidelity
+from phosphene.method.multires import estimate
+from phosphene.method.restarts import Again, surest
+from phosphene.recipe.concepts import Channel, Classes, layer_of
+from phosphene.recipe.recipe import PRESETS, Recipe
+from phosphene.recipe.views import STILL
+from phosphene.runs.callbacks import Callbacks
+from phosphene.runs.make import make_maps
 
-STEADY = Recipe(views=STILL, attempts=3)
+STEADY = Recipe(views=STILL, restarts=3)
 THREE, FIVE = Classes((3,), "three"), Classes((5,), "five")
 
 
@@ -59,7 +60,7 @@ def test_only_what_is_not_seen_is_made_again_and_the_surest_is_kept(planted):
     three, five = surest(planted, [THREE, FIVE], STEADY, make)
     assert asked == [["three", "five"], ["three/again 1"], ["three/again 2"]]
     assert torch.equal(three.made.map, 0.02 * planted.module.weight[3])
-    assert three.fidelity == fidelity(planted, THREE, three.made.map, STEADY)
+    assert three.fidelity == measure_fidelity(planted, THREE, three.made.map, STEADY)
     assert (three.attempts, five.attempts) == (3, 1)
     assert (three.passes, five.passes) == (21.0, 7.0)
 
@@ -83,18 +84,18 @@ def test_another_attempt_is_made_at_full_size_and_without_empty_rows(planted):
     asked = []
 
     def make(model, concepts, recipe):
-        asked.append((model.rows_a_pass, recipe.coarse))
+        asked.append((model.batch_size, recipe.coarse))
         return [Drawn(torch.zeros(3, 16, 16)) for _ in concepts]
 
-    planted.rows_a_pass = 8
+    planted.batch_size = 8
     surest(planted, [THREE], replace(STEADY, coarse=0.5, samples=2), make)
     assert asked == [(8, 0.5), (2, 0.0), (2, 0.0)]
-    assert planted.rows_a_pass == 8
+    assert planted.batch_size == 8
 
 
 def test_one_attempt_is_no_other(planted):
     make, asked = maker(planted, {"three": 0.0})
-    (three,) = surest(planted, [THREE], replace(STEADY, attempts=1), make)
+    (three,) = surest(planted, [THREE], replace(STEADY, restarts=1), make)
     assert three.attempts == 1
     assert len(asked) == 1
 
@@ -107,17 +108,17 @@ def test_another_attempt_asks_the_same_of_the_model():
     assert layer_of(Again(THREE, 1)) is None
 
 
-UNSURE = Recipe(iterations=6, attempts=3)
+UNSURE = Recipe(iterations=6, restarts=3)
 
 
 @pytest.fixture
 def nothing_is_sure(monkeypatch):
-    monkeypatch.setattr(phosphene.attempts, "SURE", 1.1)
+    monkeypatch.setattr(phosphene.method.restarts, "SURE", 1.1)
 
 
 def test_the_map_is_the_most_faithful_of_estimates_made_one_by_one(nothing_is_sure):
     classifier = colour_classifier()
-    fast, chosen = classifier.folded(), []
+    fast, chosen = classifier.fold(), []
     for index in range(10):
         concept = Classes((index,), classifier.labels[index])
         made = []
@@ -125,12 +126,12 @@ def test_the_map_is_the_most_faithful_of_estimates_made_one_by_one(nothing_is_su
         for model, asked in ((fast, concept), (alone, Again(concept, 1)), (alone, Again(concept, 2))):
             *_, last = estimate(model, [asked], UNSURE)
             made.append(last.maps()[0])
-        sure = [fidelity(fast, concept, one, UNSURE).probability for one in made]
+        sure = [measure_fidelity(fast, concept, one, UNSURE).probability for one in made]
         chosen.append(sure.index(max(sure)))
         (saliency,) = make_maps(classifier, [str(index)], UNSURE)
         assert torch.equal(saliency.map, made[chosen[-1]])
-        assert saliency.scores["fidelity"]["own"]["probability"] == max(sure)
-        assert saliency.scores["attempts"] == 3
+        assert saliency.scores.fidelity.probability == max(sure)
+        assert saliency.scores.restarts == 3
         assert saliency.passes == 3 * 6 + 8
     assert len(set(chosen)) > 1  # or the choice would not have been tested
 
@@ -144,12 +145,12 @@ def test_a_map_that_was_started_again_does_not_depend_on_its_company(nothing_is_
 
 def test_progress_counts_what_was_planned(nothing_is_sure):
     planned, iterated = [], []
-    listener = Listener(planned=lambda maps, iterations: planned.append(iterations), iterated=iterated.append)
-    make_maps(colour_classifier(), ["1", "2"], UNSURE, listener=listener)
+    listener = Callbacks(on_start=lambda maps, iterations: planned.append(iterations), on_iterations=iterated.append)
+    make_maps(colour_classifier(), ["1", "2"], UNSURE, callbacks=listener)
     assert sum(iterated) == planned[0] == 12
 
 
 def test_a_recipe_of_before_there_were_attempts_means_one():
     record = PRESETS["default"].to_json()
-    del record["attempts"]
+    del record["restarts"]
     assert Recipe.from_json(record).attempts == 1

@@ -32,7 +32,8 @@ from scipy import optimize, stats
 from torch import Tensor, nn
 
 import models
-from phosphene.classifier import Classifier, InputFormat
+from phosphene.model.classifier import Classifier
+from phosphene.model.input_format import InputFormat
 
 SIDE, CLASSES, TARGET = 12, 8, 5
 PATCH = (slice(8, 11), slice(7, 10))

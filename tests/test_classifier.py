@@ -11,10 +11,10 @@ import torch
 from torch import nn
 
 from models import ConvNet, Linear, colour_classifier, colour_net, grey_classifier
-from phosphene.checks import CHECKS
-from phosphene.classifier import FOLDING_TOLERANCE, Classifier, InputFormat, fingerprint
 from phosphene.errors import BadInput, FailedCheck
-from phosphene.folding import fold_batch_norms
+from phosphene.model.checks import CHECKS
+from phosphene.model.classifier import FOLDING_TOLERANCE, Classifier, InputFormat, fingerprint
+from phosphene.model.folding import fold_batch_norms
 
 FORMAT = InputFormat((32, 32), 3, (0.5,), (0.25,))
 
@@ -24,7 +24,7 @@ def images(count: int = 4, shape: tuple[int, int, int] = (3, 32, 32), seed: int 
 
 
 def logits(classifier: Classifier, batch: torch.Tensor) -> torch.Tensor:
-    with classifier.frozen(), torch.no_grad():
+    with torch.no_grad():
         return classifier(batch)
 
 
@@ -57,8 +57,8 @@ def test_each_channel_has_its_own_mean_and_deviation():
 @pytest.mark.parametrize("make", [colour_classifier, grey_classifier])
 def test_the_logits_of_an_image_do_not_depend_on_its_batch(make):
     """To the last bit, for an estimate amplifies it; within one pass and across several."""
-    classifier = make().folded()
-    batch = images(classifier.rows_a_pass + 3, classifier.image_shape)
+    classifier = make().fold()
+    batch = images(classifier.batch_size + 3, classifier.image_shape)
     together = logits(classifier, batch)
     for start, end in ((0, 1), (0, 3), (2, 9), (5, len(batch)), (len(batch) - 1, len(batch))):
         assert torch.equal(logits(classifier, batch[start:end]), together[start:end])
@@ -243,7 +243,7 @@ def test_the_fingerprint_is_of_the_weights_and_of_nothing_else():
     module.stem.weight.requires_grad_(False)
     module.to(memory_format=torch.channels_last)
     assert Classifier(module, FORMAT, name="other").fingerprint == first
-    assert colour_classifier().folded().fingerprint == first
+    assert colour_classifier().fold().fingerprint == first
 
 
 @pytest.mark.parametrize("name", sorted(colour_net().state_dict()))
@@ -275,14 +275,14 @@ def test_the_fingerprint_changes_with_names_shapes_and_types():
 @pytest.mark.parametrize("make", [colour_classifier, grey_classifier])
 def test_folding_keeps_the_logits_of_a_small_net(make):
     classifier = make()
-    folded, batch = classifier.folded(), images(4, classifier.image_shape)
+    folded, batch = classifier.fold(), images(4, classifier.image_shape)
     assert folded.checks == ()
     assert not any(isinstance(part, nn.BatchNorm2d) for part in folded.module.modules())
     torch.testing.assert_close(logits(folded, batch), logits(classifier, batch), rtol=0, atol=FOLDING_TOLERANCE)
 
 
 def test_folding_keeps_the_logits_of_lite0(lite0):
-    folded = lite0.folded()
+    folded = lite0.fold()
     batch = images(2, lite0.image_shape)
     assert folded.checks == ()
     assert not any(isinstance(part, nn.BatchNorm2d) for part in folded.module.modules())
@@ -292,7 +292,7 @@ def test_folding_keeps_the_logits_of_lite0(lite0):
 def test_folding_leaves_the_users_model_alone(colour):
     before = copy.deepcopy(colour.module.state_dict())
     colour.module.train()
-    colour.folded()
+    colour.fold()
     assert colour.module.training
     assert isinstance(colour.module.stem_norm, nn.BatchNorm2d)
     assert all(torch.equal(tensor, before[name]) for name, tensor in colour.module.state_dict().items())
@@ -321,7 +321,7 @@ def test_folding_refuses_shared_layers():
     module = Shared().eval()
     assert fold_batch_norms(copy.deepcopy(module), images(1)) == 0
     classifier = Classifier(module, FORMAT)
-    folded = classifier.folded()
+    folded = classifier.fold()
     assert sum(isinstance(part, nn.BatchNorm2d) for part in folded.module.modules()) == 3
     torch.testing.assert_close(logits(folded, images()), logits(classifier, images()))
 
@@ -336,7 +336,7 @@ def test_a_model_that_folding_would_change_runs_unfolded_and_says_so():
             return self.head(features.mean(dim=(2, 3)))
 
     classifier = Classifier(Tapped(3, 20), FORMAT)
-    folded = classifier.folded()
+    folded = classifier.fold()
     assert folded.checks == ("not-folded",)
     torch.testing.assert_close(logits(folded, images()), logits(classifier, images()), rtol=0, atol=FOLDING_TOLERANCE)
 
@@ -349,11 +349,11 @@ def hooks(module: nn.Module) -> int:
 
 
 def test_observing_gives_each_layers_output_in_order_and_removes_its_hooks(colour):
-    seen = colour.observed(images(3), lambda output: output.flatten(1)[:, 0])
+    seen = colour.observe_layers(images(3), lambda output: output.flatten(1)[:, 0])
     assert list(seen) == ["stem", "stem_norm", "body", "body_norm", "head"]
     assert all(values.shape == (3,) for values in seen.values())
     assert hooks(colour.module) == 0
-    assert list(colour.observed(images(1), lambda output: output if output.ndim == 2 else None)) == ["head"]
+    assert list(colour.observe_layers(images(1), lambda output: output if output.ndim == 2 else None)) == ["head"]
 
 
 def test_hooks_are_removed_when_observing_or_folding_breaks_off(colour):
@@ -361,7 +361,7 @@ def test_hooks_are_removed_when_observing_or_folding_breaks_off(colour):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        colour.observed(images(1), breaks)
+        colour.observe_layers(images(1), breaks)
     with pytest.raises(RuntimeError):
         fold_batch_norms(colour.module, images(1, (4, 32, 32)))
     assert hooks(colour.module) == 0

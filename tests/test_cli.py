@@ -17,12 +17,12 @@ from PIL import Image
 import command
 import models
 from command import FORMAT, from_factory, phosphene, ran, saved
-from phosphene.artifact import SaliencyMap
-from phosphene.checks import CHECKS
-from phosphene.geometry import GEOMETRIES
-from phosphene.jobs import make_maps
-from phosphene.recipe import PRESETS, Recipe
-from phosphene.sampling import DISTRIBUTIONS
+from phosphene.model.checks import CHECKS
+from phosphene.recipe.distributions import DISTRIBUTIONS
+from phosphene.recipe.geometries import GEOMETRIES
+from phosphene.recipe.recipe import PRESETS, Recipe
+from phosphene.runs.make import make_maps
+from phosphene.runs.saliency import SaliencyMap
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +110,7 @@ def test_show_prints_recipe_and_scores(tmp_path, tiny, out):
     assert told["recipe"] == saliency.recipe
     assert told["scores"] == saliency.scores
     spoken = phosphene("show", file).out
-    for word in ("concept", "fidelity own", "recipe step", saliency.model["fingerprint"][:12]):
+    for word in ("concept", "fidelity own", "recipe step", saliency.model.fingerprint[:12]):
         assert word in spoken
 
 
@@ -367,7 +367,7 @@ def test_help_waits_for_nothing_heavy(arguments):
         "PIL",
         "matplotlib",
         "scipy",
-        "phosphene.jobs",
+        "phosphene.runs.make",
     }
 
 

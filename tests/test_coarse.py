@@ -10,19 +10,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-import phosphene.estimator
+import phosphene.method.loop
 from models import ConvNet, cosine, linear_classifier
-from phosphene.classifier import Classifier, InputFormat
-from phosphene.coarse import SEEN, SMALLEST, at_size, half_size, share_of_pixels, stages
-from phosphene.concepts import Channel, Classes
 from phosphene.errors import FailedCheck
-from phosphene.estimator import estimate
-from phosphene.fidelity import Fidelity
-from phosphene.geometry import GEOMETRIES, Pixel
-from phosphene.jobs import make_maps
-from phosphene.recipe import PRESETS, Recipe
-from phosphene.sampling import STILL, Gaussian
-from phosphene.sources import _timm
+from phosphene.method.fidelity import Fidelity
+from phosphene.method.multires import SEEN, SMALLEST, at_size, estimate, half_size, share_of_pixels, stages
+from phosphene.model.classifier import Classifier
+from phosphene.model.input_format import InputFormat
+from phosphene.model.sources.libraries import import_timm
+from phosphene.recipe.concepts import Channel, Classes
+from phosphene.recipe.distributions import Gaussian
+from phosphene.recipe.geometries import GEOMETRIES, Pixel
+from phosphene.recipe.recipe import PRESETS, Recipe
+from phosphene.recipe.views import STILL
+from phosphene.runs.make import make_maps
 
 HALVED = Recipe(iterations=8, coarse=0.5)
 THREE, FIVE = Classes((3,), "three"), Classes((5,), "five")
@@ -32,7 +33,7 @@ SIDE = 2 * SMALLEST
 @pytest.fixture(autouse=True)
 def everything_is_seen(monkeypatch):
     """Networks that were never trained see nothing; where it matters, tests say what is seen."""
-    monkeypatch.setattr(phosphene.estimator, "SEEN", 0.0)
+    monkeypatch.setattr(phosphene.method.loop, "SEEN", 0.0)
 
 
 @pytest.fixture
@@ -42,8 +43,8 @@ def five_is_not_seen(monkeypatch):
         return Fidelity(0.49 if concept == FIVE else 0.5, 0.0)
 
     asked = []
-    monkeypatch.setattr(phosphene.estimator, "SEEN", 0.5)
-    monkeypatch.setattr(phosphene.estimator, "fidelity", measured)
+    monkeypatch.setattr(phosphene.method.loop, "SEEN", 0.5)
+    monkeypatch.setattr(phosphene.method.loop, "fidelity", measured)
     return asked
 
 
@@ -107,7 +108,7 @@ def test_full_size_throughout_where_half_of_it_is_not_known():
 @pytest.mark.parametrize(("name", "known"), [("resnet10t", True), ("vit_tiny_patch16_224", False)])
 def test_networks_of_timm_are_asked_whether_they_take_it(name, known):
     torch.manual_seed(0)
-    module = _timm().create_model(name, pretrained=False)
+    module = import_timm().create_model(name, pretrained=False)
     half = half_size(Classifier(module, InputFormat((224, 224), 3, (0.5,), (0.5,)), name=name))
     assert (half is not None and half.format.size == (112, 112)) is known
 
@@ -139,7 +140,7 @@ def gone_through(classifier, recipe, *concepts):
         *_, last = estimate(classifier, concepts, recipe)
     finally:
         counted.remove()
-    full = classifier.rows_a_pass * SIDE * SIDE
+    full = classifier.batch_size * SIDE * SIDE
     gone = sum(images.shape[0] * images.shape[2] * images.shape[3] for images in pixels) / full
     return gone, last.passes.tolist()
 
@@ -154,7 +155,7 @@ def test_passes_are_those_that_went_through_the_network(classifier, changes):
 def test_passes_tell_what_was_made_anew(classifier, five_is_not_seen):
     gone, (three, five) = gone_through(classifier, HALVED, THREE, FIVE)
     assert (three, five) == (5, 9)  # four at a quarter, and the same four again at full size
-    assert gone == pytest.approx(5 + 4 / classifier.rows_a_pass)  # in passes of full rows; the four went alone
+    assert gone == pytest.approx(5 + 4 / classifier.batch_size)  # in passes of full rows; the four went alone
 
 
 def test_a_share_of_pixels_is_that_of_the_areas(classifier):
@@ -172,9 +173,9 @@ def test_the_network_that_was_halved_is_as_it_was(classifier):
 
 def test_where_memory_is_short_the_coarse_stage_takes_fewer_images_too():
     classifier = large(ConvNet(3, 20))
-    assert half_size(classifier).rows_a_pass == classifier.rows_a_pass
-    classifier.rows_a_pass = 2
-    assert half_size(classifier).rows_a_pass == 2
+    assert half_size(classifier).batch_size == classifier.batch_size
+    classifier.batch_size = 2
+    assert half_size(classifier).batch_size == 2
 
 
 def test_another_number_of_outputs_is_told():
@@ -186,7 +187,9 @@ def test_another_number_of_outputs_is_told():
 def test_the_coarse_stage_is_the_estimate_at_half_the_size(classifier, name):
     recipe = replace(HALVED, geometry=GEOMETRIES[name]())
     progress = [one.maps() for one in estimate(classifier, [THREE], recipe)]
-    alone = [one.maps() for one in estimate(half_size(classifier), [THREE], replace(recipe, iterations=4, averaged=0))]
+    alone = [
+        one.maps() for one in estimate(half_size(classifier), [THREE], replace(recipe, iterations=4, average_last=0))
+    ]
     for whole, half in zip(progress[:4], alone, strict=True):
         torch.testing.assert_close(whole, at_size(half, classifier.image_shape))
     assert not torch.equal(progress[4], progress[3])
@@ -196,7 +199,9 @@ def test_the_coarse_stage_is_the_estimate_at_half_the_size(classifier, name):
 
 def test_what_half_the_size_does_not_show_is_begun_anew_at_full_size(classifier, five_is_not_seen, monkeypatch):
     *_, together = estimate(classifier, [THREE, FIVE], HALVED)
-    coarse = [*estimate(half_size(classifier), [THREE, FIVE], replace(HALVED, iterations=4, coarse=0, averaged=0))][-1]
+    coarse = [*estimate(half_size(classifier), [THREE, FIVE], replace(HALVED, iterations=4, coarse=0, average_last=0))][
+        -1
+    ]
     assert [(side, name) for side, name, _ in five_is_not_seen] == [(SMALLEST, "three"), (SMALLEST, "five")]
     for (_, _, asked), made in zip(five_is_not_seen, coarse.maps(), strict=True):
         torch.testing.assert_close(asked, made)
@@ -206,8 +211,8 @@ def test_what_half_the_size_does_not_show_is_begun_anew_at_full_size(classifier,
         yield classifier.with_rows(1), range(4)
         yield classifier, range(4, 8)
 
-    monkeypatch.setattr(phosphene.estimator, "stages", full_size)
-    monkeypatch.setattr(phosphene.estimator, "SEEN", 0.0)
+    monkeypatch.setattr(phosphene.method.loop, "stages", full_size)
+    monkeypatch.setattr(phosphene.method.loop, "SEEN", 0.0)
     *_, anew = estimate(classifier, [FIVE], HALVED)
     assert torch.equal(together.maps(), torch.cat([seen.maps(), anew.maps()]))
 
@@ -221,7 +226,7 @@ class KnownAtFullSize(Pooled):
 
 @pytest.mark.parametrize(("module", "passes"), [(Pooled, 25), (KnownAtFullSize, 45)])
 def test_own_fidelity_at_half_the_size_decides(monkeypatch, module, passes):
-    monkeypatch.setattr(phosphene.estimator, "SEEN", SEEN)
+    monkeypatch.setattr(phosphene.method.loop, "SEEN", SEEN)
     recipe = Recipe(iterations=40, views=STILL, coarse=0.5)
     *_, last = estimate(large(module()), [THREE], recipe)
     assert last.passes.tolist() == [passes]
@@ -229,7 +234,7 @@ def test_own_fidelity_at_half_the_size_decides(monkeypatch, module, passes):
 
 def test_the_fine_stage_starts_from_the_coarse_map(classifier):
     """The first step of fresh moments moves every coefficient by the step at most."""
-    recipe = replace(HALVED, averaged=0)
+    recipe = replace(HALVED, average_last=0)
     coarse, fine = [recipe.geometry.encode(one.maps()) for one in estimate(classifier, [THREE], recipe)][3:5]
     moved = (fine - coarse).abs()
     assert moved.max() < 1.01 * recipe.step
@@ -239,8 +244,8 @@ def test_the_fine_stage_starts_from_the_coarse_map(classifier):
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.9])
 def test_both_stages_find_the_weights_of_a_linear_model(share):
     classifier = large(Pooled())
-    recipe = Recipe(distribution=Gaussian(), views=STILL, geometry=Pixel(), iterations=10, step=1.0, averaged=0.0,
-                    moments=(0.0, 0.99), shared_scatter=True, coarse=share)  # fmt: skip
+    recipe = Recipe(distribution=Gaussian(), views=STILL, geometry=Pixel(), iterations=10, step=1.0, average_last=0.0,
+                    betas=(0.0, 0.99), shared_scale=True, coarse=share)  # fmt: skip
     *_, last = estimate(classifier, [THREE], recipe)
     found = F.adaptive_avg_pool2d(last.maps(), 8)[0]
     assert cosine(found, classifier.module.weight[3].detach()) > 0.97
@@ -260,7 +265,7 @@ def test_a_recipe_of_before_there_was_a_coarse_stage_means_none():
 
 @pytest.mark.slow
 def test_a_streetcar_that_lite0_does_not_see_at_half_the_size_is_found_at_full_size(lite0, monkeypatch):
-    monkeypatch.setattr(phosphene.estimator, "SEEN", SEEN)
+    monkeypatch.setattr(phosphene.method.loop, "SEEN", SEEN)
     (saliency,) = make_maps(lite0, ["streetcar"], PRESETS["default"])
     assert saliency.passes == 132 + 8  # 12 at half the size, 48 in their place, 72 more; and the importance
-    assert saliency.scores["fidelity"]["own"]["probability"] > 0.9
+    assert saliency.scores.fidelity.probability > 0.9

@@ -10,18 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models import linear_classifier
-from phosphene.concepts import (
-    SCORES,
-    Algebra,
-    Classes,
-    Concept,
-    Weighted,
-    class_names,
-    is_top,
-    parse,
-    probability,
-)
 from phosphene.errors import BadInput, UnknownConcept
+from phosphene.model.outputs import is_top, probability
+from phosphene.recipe.concepts import SCORES, Algebra, Classes, Concept, Weighted
+from phosphene.recipe.grammar import class_names, parse
 
 LABELS = ["tabby, tabby cat", "tiger cat", "black-and-tan coonhound", "crane", "crane, Grus", "zebra", "Pug, pug-dog"]
 OUTPUTS = torch.tensor([[1.0, 2.0, 0.5, -1.0, 0.0, 3.0, -2.0], [0.0] * 7])

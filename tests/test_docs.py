@@ -16,10 +16,11 @@ import typer
 
 import phosphene
 from phosphene.cli import app
-from phosphene.concepts import SCORES
-from phosphene.geometry import GEOMETRIES
-from phosphene.sampling import DISTRIBUTIONS
-from phosphene.sources import BUNDLED, FAMILIES
+from phosphene.model.sources.bundled import BUNDLED
+from phosphene.model.sources.registry import FAMILIES
+from phosphene.recipe.concepts import SCORES
+from phosphene.recipe.distributions import DISTRIBUTIONS
+from phosphene.recipe.geometries import GEOMETRIES
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -10,12 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models import colour_classifier, cosine, linear_classifier
-from phosphene.classifier import Classifier, InputFormat
-from phosphene.concepts import Classes, parse
-from phosphene.estimator import Accumulator, Trail, estimate, nudge
-from phosphene.geometry import Pixel, Spectral
-from phosphene.recipe import PRESETS, Recipe
-from phosphene.sampling import STILL, Grey, Views, draw, seeded
+from phosphene.core.seeding import make_generator
+from phosphene.method.loop import Accumulator, Trail, estimate, nudge
+from phosphene.model.classifier import Classifier
+from phosphene.model.input_format import InputFormat
+from phosphene.recipe.concepts import Classes
+from phosphene.recipe.distributions import Grey
+from phosphene.recipe.draws import draw
+from phosphene.recipe.geometries import Pixel, Spectral
+from phosphene.recipe.grammar import parse
+from phosphene.recipe.recipe import PRESETS, Recipe
+from phosphene.recipe.views import STILL, Views
 
 DECAY = (0.8, 0.95)
 blocks = st.lists(st.lists(st.integers(0, 2**31), max_size=4), min_size=3, max_size=3)
@@ -90,9 +95,15 @@ def final_map(classifier: Classifier, recipe: Recipe, *concepts: Classes) -> tor
 
 
 PIXEL = Recipe(
-    distribution=Grey(0.0), views=STILL, composition="clip", geometry=Pixel(0.5), iterations=40, step=0.01, averaged=0.0
+    distribution=Grey(0.0),
+    views=STILL,
+    composition="clip",
+    geometry=Pixel(0.5),
+    iterations=40,
+    step=0.01,
+    average_last=0.0,
 )
-PROPORTIONAL = replace(PIXEL, shared_scatter=True)
+PROPORTIONAL = replace(PIXEL, shared_scale=True)
 
 
 @pytest.mark.parametrize("composition", ["clip", "logit"])
@@ -118,7 +129,7 @@ def test_a_linear_models_accumulated_gradient_is_its_weight_row(geometry):
     start = geometry.start(1, (3, 6, 5))
     state = Accumulator.zero(start)
     for iteration in range(5):
-        draws = draw(recipe.distribution, STILL, [seeded(0, "three", iteration)], 1, (3, 6, 5))
+        draws = draw(recipe.distribution, STILL, [make_generator(0, "three", iteration)], 1, (3, 6, 5))
         state = state.add(nudge(classifier, [Classes((3,), "three")], start, draws, recipe)[0])
     z = start.clone().requires_grad_()
     inner = (geometry.decode(z, (3, 6, 5))[0] * classifier.module.weight[3]).sum()
@@ -160,7 +171,7 @@ def test_the_schedule_scales_the_step():
 def test_the_map_is_the_mean_of_the_last_share_of_the_points():
     points = [p.maps() for p in estimate(linear_classifier(), [Classes((0,), "zero")], PIXEL)]
     for share, last in [(0.5, 20), (1.0, 40), (0.01, 1), (0.1, 4)]:
-        m = final_map(linear_classifier(), replace(PIXEL, averaged=share), Classes((0,), "zero"))
+        m = final_map(linear_classifier(), replace(PIXEL, average_last=share), Classes((0,), "zero"))
         torch.testing.assert_close(m, torch.stack(points[-last:]).mean(dim=0))
 
 
@@ -202,8 +213,8 @@ def threads(request):
 @pytest.mark.parametrize("recipe", [TINY, replace(TINY, samples=3), SPICED], ids=["one", "samples", "walk"])
 def test_the_same_recipe_gives_the_same_map_alone_or_among_others(recipe):
     """Bitwise, whatever the company and the order, within one pass of the model and across several."""
-    classifier = colour_classifier().folded()
-    classifier.rows_a_pass = 4
+    classifier = colour_classifier().fold()
+    classifier.batch_size = 4
     concepts = [Classes((k,), f"class {k}") for k in range(9)]
     alone = final_map(classifier, recipe, concepts[4])[0]
     for company in (concepts, concepts[::-1], [concepts[4], concepts[0]], concepts[2:5]):
@@ -213,7 +224,7 @@ def test_the_same_recipe_gives_the_same_map_alone_or_among_others(recipe):
 
 @pytest.mark.parametrize("preset", ["default", "paper"])
 def test_lite0_gives_the_same_map_alone_or_among_others(lite0, preset):
-    classifier = lite0.folded()
+    classifier = lite0.fold()
     recipe = replace(PRESETS[preset], iterations=3, refine_every=0)
     concepts = [parse(name, lite0.labels) for name in ("goldfish", "zebra", "daisy", "maypole", "207")]
     together = final_map(classifier, recipe, *concepts)
@@ -248,12 +259,12 @@ def test_two_nudge_steps_are_two_normalised_steps_of_each_data_point():
         nudge_steps=2,
         iterations=1,
         step=0.3,
-        averaged=0.0,
-        moments=(0.0, 0.0),
+        average_last=0.0,
+        betas=(0.0, 0.0),
     )
     displacements = []
     for concept in concepts:
-        drawn = draw(recipe.distribution, recipe.views, [seeded(0, concept.name, 0)], 2, classifier.image_shape)
+        drawn = draw(recipe.distribution, recipe.views, [make_generator(0, concept.name, 0)], 2, classifier.image_shape)
         walked = []
         for k in range(2):
             point = torch.zeros(1, *classifier.image_shape)

@@ -14,8 +14,6 @@ import torch
 import models
 from browser import DESKTOP, PHONE
 from command import finished_maps, from_factory, phosphene, saved
-from phosphene.artifact import TENSORS, SaliencyMap
-from phosphene.classifier import Classifier
 from phosphene.errors import ArtifactError, BadInput
 from phosphene.evidence import SUMMARY, Settings, Watcher, evaluate
 from phosphene.evidence.layers import layers_from_the_top
@@ -24,9 +22,11 @@ from phosphene.evidence.randomised import STAGES, forgetful
 from phosphene.evidence.summary import SUMMARIES
 from phosphene.evidence.tables import OF_MAP, TABLES, of_map, percent, tables
 from phosphene.evidence.wording import MEANINGS
-from phosphene.jobs import make_maps
-from phosphene.recipe import Recipe
+from phosphene.model.classifier import Classifier
+from phosphene.recipe.recipe import Recipe
 from phosphene.report import write_report
+from phosphene.runs.make import make_maps
+from phosphene.runs.saliency import TENSORS, SaliencyMap
 
 RECIPE = Recipe(iterations=6)
 FULL = Settings(samples=3, sanity=1, seeds=1)
@@ -67,7 +67,7 @@ def test_each_map_and_the_run_hold_every_score(whole):
     assert set(record["scores"]) == set(MEANINGS)
     assert json.loads((folder / SUMMARY).read_text()) == record
     for number, entry in enumerate(record["maps"]):
-        evidence = SaliencyMap.load(folder / entry["file"]).scores["evidence"]
+        evidence = SaliencyMap.load(folder / entry["file"]).scores.evidence
         assert set(MEASURES) | {"stability"} <= set(evidence)
         assert ("sanity" in evidence) == (number == 0)
         assert evidence["digest"] == entry["digest"]
@@ -78,7 +78,7 @@ def test_tensors_and_other_scores_stay_as_they_were(whole, original):
         before, after = SaliencyMap.load(path), SaliencyMap.load(whole[0] / path.name)
         assert all(torch.equal(getattr(before, name), getattr(after, name)) for name in TENSORS)
         scores = dict(after.scores)
-        del scores["evidence"]
+        del scores.evidence
         assert scores == before.scores
         assert after.identity() == before.identity()
 
@@ -112,9 +112,9 @@ def test_an_interrupted_run_goes_on_where_it_stopped(folder):
 
 def test_other_settings_measure_again_only_what_depends_on_them(folder):
     evaluate(folder, models.colour_classifier(), settings=Settings(samples=2))
-    before = SaliencyMap.load(folder / "1.safetensors").scores["evidence"]
+    before = SaliencyMap.load(folder / "1.safetensors").scores.evidence
     evaluate(folder, models.colour_classifier(), settings=Settings(samples=3))
-    after = SaliencyMap.load(folder / "1.safetensors").scores["evidence"]
+    after = SaliencyMap.load(folder / "1.safetensors").scores.evidence
     changed = {name for name in MEASURES if before.get(name) != after.get(name)}
     assert changed == {"agnosticity", "gain", "entanglement", "refinement"}
 
@@ -160,11 +160,11 @@ def test_settings_that_measure_nothing_are_refused(wrong):
 def test_the_map_of_a_model_that_forgot_everything_is_another(whole):
     stages = whole[1]["scores"]["sanity"]["stages"]
     assert list(stages) == list(STAGES)
-    made_in = SaliencyMap.load(whole[0] / "1.safetensors").scores["evidence"]["sanity"]["made_in"]
+    made_in = SaliencyMap.load(whole[0] / "1.safetensors").scores.evidence["sanity"]["made_in"]
     trained, untrained = (SaliencyMap.load(path) for path in
                           (whole[0] / "1.safetensors", whole[0] / made_in / "untrained" / "1.safetensors"))  # fmt: skip
     assert models.cosine(trained.map, untrained.map) < 0.9
-    assert untrained.model["name"] == "colour, untrained"
+    assert untrained.model.name == "colour, untrained"
 
 
 def test_stages_forget_from_the_output_towards_the_image():
@@ -214,7 +214,7 @@ def test_tables_say_what_the_record_says(whole):
     assert (row[0].text, row[1].value) == ("witness", record["scores"]["recognition"]["verifiers"][0]["top1"]["value"])
     for table in shown.values():
         assert all(len(row) == len(table.header) for row in table.rows)
-    evidence = SaliencyMap.load(whole[0] / "1.safetensors").scores["evidence"]
+    evidence = SaliencyMap.load(whole[0] / "1.safetensors").scores.evidence
     assert {row[0].text for row in of_map(evidence).rows} >= {"recognised by witness", "top-1 on photographs"}
 
 

@@ -10,15 +10,15 @@ from captum.attr import visualization
 from captum.metrics import infidelity, sensitivity_max
 
 from models import colour_classifier, cosine, grey_classifier, linear_classifier
+from phosphene.adapters.adapters import InputAgnostic, ModelExplainer
 from phosphene.errors import BadInput, UnknownConcept
-from phosphene.evidence.adapters import InputAgnostic, ModelExplainer
-from phosphene.geometry import Pixel
-from phosphene.jobs import make_maps
-from phosphene.recipe import Recipe
-from phosphene.sampling import STILL
+from phosphene.recipe.geometries import Pixel
+from phosphene.recipe.recipe import Recipe
+from phosphene.recipe.views import STILL
+from phosphene.runs.make import make_maps
 
 SHORT = Recipe(iterations=6)
-LINEAR = Recipe(iterations=20, geometry=Pixel(), views=STILL, composition="clip", shared_scatter=True, step=0.01)
+LINEAR = Recipe(iterations=20, geometry=Pixel(), views=STILL, composition="clip", shared_scale=True, step=0.01)
 
 
 @pytest.fixture(scope="module")

@@ -10,16 +10,17 @@ import torch
 from torch import Tensor
 
 from models import cosine, linear_classifier
-from phosphene.artifact import SaliencyMap
-from phosphene.classifier import Classifier
-from phosphene.concepts import Classes
 from phosphene.errors import MeaninglessScore
 from phosphene.evidence import measures
 from phosphene.evidence.case import Case, concept_of, scrambled, stamp
 from phosphene.evidence.photographs import SHIPPED, Photographs, available
-from phosphene.recipe import Recipe
-from phosphene.refinement import bare_pictures
-from phosphene.sampling import STILL, Grey
+from phosphene.method.scaling import render_pictures
+from phosphene.model.classifier import Classifier
+from phosphene.recipe.concepts import Classes
+from phosphene.recipe.distributions import Grey
+from phosphene.recipe.recipe import Recipe
+from phosphene.recipe.views import STILL
+from phosphene.runs.saliency import SaliencyMap
 
 SIDE, STRENGTH = 24, 20.0
 STEADY = Recipe(views=STILL, composition="clip", distribution=Grey(0.01))
@@ -41,7 +42,7 @@ def made(
 ) -> SaliencyMap:
     """A finished map without having been made."""
     flat = torch.ones(saliency.shape[1:])
-    picture = bare_pictures(saliency[None], recipe)[0]
+    picture = render_pictures(saliency[None], recipe)[0]
     entries = {
         "concept": str(index), "targets": (index,), "map": saliency, "importance": flat, "mask": flat,
         "picture": picture, "raw_picture": picture, "development": torch.zeros(1, *saliency.shape, dtype=torch.uint8),

@@ -12,7 +12,7 @@ from phosphene.errors import MeaninglessScore
 from phosphene.evidence import summary
 from phosphene.evidence.similarity import Looks, different_pairs, features, looks, spectrum
 from phosphene.evidence.soundness import matched, mean, rate, separation, sound
-from phosphene.sampling import Pink
+from phosphene.recipe.distributions import Pink
 
 NOTHING: list[float] = []
 

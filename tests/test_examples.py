@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from phosphene.artifact import load_all
+from phosphene.runs.store import load_all
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 pytestmark = pytest.mark.slow
@@ -78,4 +78,4 @@ def test_two_other_models_give_their_opinion(out):
     assert re.search(r"^efficientnet_lite1 (dis)?agrees \(log p -\d+\.\d+\): \w", told, re.MULTILINE)
     assert re.search(r"^efficientnet_lite2 (dis)?agrees \(log p -\d+\.\d+\): \w", told, re.MULTILINE)
     [saliency] = load_all(out)
-    assert [seen["model"] for seen in saliency.scores["verifiers"]] == ["efficientnet_lite1", "efficientnet_lite2"]
+    assert [seen["model"] for seen in saliency.scores.opinions] == ["efficientnet_lite1", "efficientnet_lite2"]

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from phosphene.execution import EXECUTORS
+from phosphene.runs.executors import EXECUTORS
 
 
 @pytest.mark.parametrize("kind", EXECUTORS)

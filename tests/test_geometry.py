@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from phosphene.geometry import GEOMETRIES, Geometry, ImageShape, Spectral
+from phosphene.core.images import ImageShape
+from phosphene.recipe.geometries import GEOMETRIES, Geometry, Spectral
 
 every_geometry = pytest.mark.parametrize("geometry", [kind() for kind in GEOMETRIES.values()], ids=list(GEOMETRIES))
 shapes = st.tuples(st.sampled_from([1, 3, 5]), st.integers(4, 9), st.integers(4, 9))

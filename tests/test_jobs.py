@@ -9,15 +9,18 @@ import pytest
 import torch
 
 from models import ConvNet, colour_classifier, colour_net, linear_classifier
-from phosphene.artifact import SaliencyMap
-from phosphene.classifier import Classifier, InputFormat
-from phosphene.concepts import Classes
 from phosphene.errors import BadInput, OtherRecipe, UnknownConcept
-from phosphene.execution import Processes, Serial
-from phosphene.jobs import Listener, make_maps
-from phosphene.jobs.chunk import DEVELOPMENT_FRAMES
-from phosphene.recipe import PRESETS, Recipe
-from phosphene.sampling import STILL, Flat, Folder, Mixture, Pink
+from phosphene.model.classifier import Classifier
+from phosphene.model.input_format import InputFormat
+from phosphene.recipe.concepts import Classes
+from phosphene.recipe.distributions import Flat, Folder, Mixture, Pink
+from phosphene.recipe.recipe import PRESETS, Recipe
+from phosphene.recipe.views import STILL
+from phosphene.runs.callbacks import Callbacks
+from phosphene.runs.executors import Processes, Serial
+from phosphene.runs.make import make_maps
+from phosphene.runs.pipeline import DEVELOPMENT_FRAMES
+from phosphene.runs.saliency import SaliencyMap
 
 QUICK = Recipe(iterations=4, step=0.1)
 
@@ -47,7 +50,7 @@ def test_a_finished_map_is_not_touched_again(colour, tmp_path):
     before = contents(tmp_path)
     planned = []
     maps = make_maps(
-        colour, ["2", "1", "3"], QUICK, out=tmp_path, listener=Listener(planned=lambda *p: planned.append(p))
+        colour, ["2", "1", "3"], QUICK, out=tmp_path, callbacks=Callbacks(on_start=lambda *p: planned.append(p))
     )
     after = contents(tmp_path)
     assert planned == [(1, 4)]
@@ -83,7 +86,7 @@ def test_a_map_of_another_recipe_is_neither_taken_nor_overwritten(colour, tmp_pa
 
 def test_a_map_of_before_there_were_all_slots_is_taken(colour, tmp_path):
     (made,) = make_maps(colour, ["1"], QUICK, out=tmp_path)
-    younger = ("attempts", "coarse")
+    younger = ("restarts", "coarse")
     replace(made, recipe={key: value for key, value in made.recipe.items() if key not in younger}).save(
         tmp_path / "1.safetensors"
     )
@@ -129,7 +132,7 @@ def test_a_damaged_map_is_set_aside_and_made_again(colour, tmp_path):
     content[-100] ^= 1
     path.write_bytes(content)
     heard = []
-    make_maps(colour, ["1", "2"], QUICK, out=tmp_path, listener=Listener(warned=heard.append))
+    make_maps(colour, ["1", "2"], QUICK, out=tmp_path, callbacks=Callbacks(on_warning=heard.append))
     assert len(heard) == 1
     assert "damaged" in heard[0]
     assert (tmp_path / "1.safetensors.damaged-1").read_bytes() == bytes(content)
@@ -168,12 +171,12 @@ def test_run_json_tells_model_recipe_and_files(colour, tmp_path):
 def test_a_map_tells_how_it_was_made(colour):
     (saliency,) = make_maps(colour, ["1"], replace(QUICK, samples=2))
     assert Recipe.from_json(saliency.recipe) == replace(QUICK, samples=2)
-    assert saliency.model["fingerprint"] == colour.fingerprint
+    assert saliency.model.fingerprint == colour.fingerprint
     assert len(saliency.trace) == 4
     assert saliency.passes >= 8
     assert set(saliency.versions) >= {"phosphene", "torch"}
     assert set(saliency.scores["fidelity"]) == {"own", "uniform", "pink", "flat"}
-    assert len(saliency.scores["top5"]) == 5
+    assert len(saliency.scores.top5) == 5
 
 
 @pytest.mark.parametrize("iterations", [1, 2, 4, 12, 13, 40])
@@ -234,7 +237,7 @@ def crowded_classifier(most: int) -> Classifier:
 def test_out_of_memory_halves_the_batch_and_changes_no_map(colour):
     crowded = crowded_classifier(most=3)
     names, heard = [str(k) for k in range(10)], []
-    small = make_maps(crowded, names, QUICK, listener=Listener(warned=heard.append))
+    small = make_maps(crowded, names, QUICK, callbacks=Callbacks(on_warning=heard.append))
     assert heard
     assert "out of memory" in heard[0]
     for one, other in zip(small, make_maps(colour, names, QUICK), strict=True):
@@ -261,7 +264,7 @@ def another(name: str) -> Classifier:
 
 def test_verifiers_give_their_opinion_of_the_bare_picture(colour):
     (saliency,) = make_maps(colour, ["1"], QUICK, verifiers=[another("second")])
-    (opinion,) = saliency.scores["verifiers"]
+    (opinion,) = saliency.scores.opinions
     assert opinion["model"] == "second"
     shares = [seen["probability"] for seen in opinion["top5"]]
     assert len(shares) == 5
@@ -275,7 +278,7 @@ def test_a_finished_map_gains_the_opinion_that_it_lacks_and_nothing_else(colour,
     make_maps(colour, ["1"], QUICK, out=tmp_path, verifiers=[another("second")])
     assert contents(tmp_path) == before
     loaded = SaliencyMap.load(tmp_path / "1.safetensors")
-    assert [opinion["model"] for opinion in loaded.scores["verifiers"]] == ["second"]
+    assert [opinion["model"] for opinion in loaded.scores.opinions] == ["second"]
     assert torch.equal(loaded.map, first.map)
     (whole,) = make_maps(colour, ["1"], QUICK, verifiers=[another("second")])
     assert loaded.scores == whole.scores

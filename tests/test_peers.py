@@ -19,9 +19,10 @@ from benchmarks.peers.pixels import PixelAscent
 from benchmarks.recognition import random_classes
 from torch import Tensor
 
-from phosphene.classifier import Classifier, InputFormat
-from phosphene.jobs import make_maps
-from phosphene.recipe import PRESETS
+from phosphene.model.classifier import Classifier
+from phosphene.model.input_format import InputFormat
+from phosphene.recipe.recipe import PRESETS
+from phosphene.runs.make import make_maps
 
 CLASSES = random_classes(0, 100)
 
@@ -88,7 +89,7 @@ def test_an_image_counts_by_its_pixels_and_never_for_more_than_one(
 @pytest.mark.parametrize("name", PRESETS)
 def test_ours_is_what_the_package_makes(colour: Classifier, name: str) -> None:
     """With the preset's own score and all its attempts; refinement in the run is left out, as the page says."""
-    pictures = Preset(name)(colour.folded(), [1, 7], seed=2)
+    pictures = Preset(name)(colour.fold(), [1, 7], seed=2)
     maps = make_maps(colour, ["1", "7"], replace(PRESETS[name], seed=2, refine_every=0))
     for picture, saliency in zip(pictures, maps, strict=True):
         torch.testing.assert_close(picture, saliency.raw_picture)

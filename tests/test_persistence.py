@@ -17,9 +17,9 @@ import torch
 
 from command import Outcome, finished_maps, from_factory, ran, saved, started, wait_for
 from models import colour_classifier, colour_net
-from phosphene.artifact import SaliencyMap
-from phosphene.jobs import make_maps
-from phosphene.recipe import PRESETS
+from phosphene.recipe.recipe import PRESETS
+from phosphene.runs.make import make_maps
+from phosphene.runs.saliency import SaliencyMap
 
 CLASSES = [str(k) for k in range(20)]
 ITERATIONS = 100

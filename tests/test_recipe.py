@@ -9,16 +9,17 @@ from dataclasses import replace
 import pytest
 
 from phosphene.errors import BadInput
-from phosphene.geometry import GEOMETRIES, Pixel, Spectral
-from phosphene.recipe import PRESETS, SCHEDULES, Recipe
-from phosphene.sampling import DISTRIBUTIONS, STILL, Flat, Folder, Mixture, Pink, Views
+from phosphene.recipe.distributions import DISTRIBUTIONS, Flat, Folder, Mixture, Pink
+from phosphene.recipe.geometries import GEOMETRIES, Pixel, Spectral
+from phosphene.recipe.recipe import PRESETS, SCHEDULES, Recipe
+from phosphene.recipe.views import STILL, Views
 
 RECIPES = [
     *PRESETS.values(),
     *(Recipe(distribution=kind()) for kind in DISTRIBUTIONS.values()),
     *(Recipe(geometry=kind()) for kind in GEOMETRIES.values()),
     Recipe(distribution=Mixture((Pink(0.3), Mixture((Flat(), Folder("photographs")))))),
-    Recipe(views=STILL, geometry=Spectral(9.0, 0.5, (0.1, 0.2)), moments=(0.5, 0.75)),
+    Recipe(views=STILL, geometry=Spectral(9.0, 0.5, (0.1, 0.2)), betas=(0.5, 0.75)),
     Recipe(views=Views(0.1, (0.5, 2.0), 90), geometry=Pixel(3.0), samples=7, nudge_steps=3, seed=2**40),
 ]
 
@@ -52,9 +53,9 @@ def test_different_recipes_are_told_apart_in_json():
         {"geometry": Spectral(-1.0)},
         {"tolerance": 1.0},
         {"tolerance": -0.1},
-        {"moments": (1.0, 0.9)},
-        {"moments": (0.9, -0.1)},
-        {"averaged": 1.5},
+        {"betas": (1.0, 0.9)},
+        {"betas": (0.9, -0.1)},
+        {"average_last": 1.5},
         {"composition": "add"},
         {"schedule": "linear"},
         {"score": "probability"},

@@ -8,11 +8,14 @@ import torch
 
 import reference
 from models import linear_classifier
-from phosphene.concepts import Classes
-from phosphene.estimator import estimate
-from phosphene.geometry import Pixel, Spectral
-from phosphene.recipe import Recipe
-from phosphene.sampling import STILL, Gaussian, Views, draw, place, seeded
+from phosphene.core.seeding import make_generator
+from phosphene.method.multires import estimate
+from phosphene.recipe.concepts import Classes
+from phosphene.recipe.distributions import Gaussian
+from phosphene.recipe.draws import draw
+from phosphene.recipe.geometries import Pixel, Spectral
+from phosphene.recipe.recipe import Recipe
+from phosphene.recipe.views import STILL, Views, place
 
 ITERATIONS = 3
 
@@ -29,7 +32,7 @@ def test_the_estimator_agrees_with_the_numpy_reference(geometry, composition, vi
     recipe = Recipe(
         distribution=Gaussian(), views=views, composition=composition, score=score, geometry=geometry,
         iterations=ITERATIONS, step=0.05, samples=2,
-        averaged=0.7, moments=(0.9, 0.95), shared_scatter=shared,
+        average_last=0.7, betas=(0.9, 0.95), shared_scale=shared,
     )  # fmt: skip
     *_, last = estimate(classifier, [Classes((1,), "one", score)], recipe)
 
@@ -40,7 +43,7 @@ def test_the_estimator_agrees_with_the_numpy_reference(geometry, composition, vi
     )  # fmt: skip
     state, points = reference.start(setting), []
     for iteration in range(ITERATIONS):
-        drawn = draw(recipe.distribution, views, [seeded(0, concept.name, iteration)], 2, shape)
+        drawn = draw(recipe.distribution, views, [make_generator(0, concept.name, iteration)], 2, shape)
         matrices = None if drawn.views is None else drawn.views.double().numpy()
         state = reference.iterate(state, drawn.samples.double().numpy(), matrices, setting)
         points.append(reference.decode(state.coefficients, setting))

@@ -9,27 +9,27 @@ import numpy as np
 import pytest
 import torch
 
-import phosphene.refinement as refinement
+import phosphene.method.refinement as refinement
 from models import colour_classifier, grey_classifier, linear_classifier
-from phosphene.concepts import Classes, parse
-from phosphene.estimator import estimate
-from phosphene.fidelity import Fidelity, fidelities
-from phosphene.jobs import make_maps
-from phosphene.recipe import PRESETS, Recipe
-from phosphene.refinement import (
+from phosphene.method.fidelity import Fidelity, measure_fidelities
+from phosphene.method.importance import compute_importance
+from phosphene.method.multires import estimate
+from phosphene.method.refinement import (
     LAYERS,
     USEFUL_AREAS,
-    bare_pictures,
-    display_scale,
     feature_activations,
-    importance,
-    keeps,
-    masks,
+    keeps_fidelity,
+    make_masks,
     mean_positive_activation,
     otsu_threshold,
     refine,
 )
-from phosphene.sampling import STILL
+from phosphene.method.scaling import display_scale, render_pictures
+from phosphene.recipe.concepts import Classes
+from phosphene.recipe.grammar import parse
+from phosphene.recipe.recipe import PRESETS, Recipe
+from phosphene.recipe.views import STILL
+from phosphene.runs.make import make_maps
 
 
 def estimated(classifier, concepts, recipe):
@@ -41,7 +41,7 @@ def assert_law(classifier, concepts, maps, recipe):
     """Whatever is accepted keeps (1 − ε) of the fidelity, measured again here; whatever is not leaves the map alone."""
     results = refine(classifier, concepts, maps, recipe)
     for concept, m, result in zip(concepts, maps, results, strict=True):
-        before, after = fidelities(classifier, concept, torch.stack([m, result.mask * m]), recipe)
+        before, after = measure_fidelities(classifier, concept, torch.stack([m, result.mask * m]), recipe)
         assert after.probability >= (1 - recipe.tolerance) * before.probability
         assert after.top1 >= (1 - recipe.tolerance) * before.top1
         assert (result.before, result.after) == (before, after)
@@ -57,7 +57,7 @@ def assert_law(classifier, concepts, maps, recipe):
 @pytest.mark.parametrize("preset", ["default", "paper"])
 @pytest.mark.parametrize("make", [colour_classifier, grey_classifier])
 def test_the_refinement_law_holds_for_small_nets(make, preset):
-    classifier = make().folded()
+    classifier = make().fold()
     concepts = [Classes((k,), str(k)) for k in range(10)]
     recipe = replace(PRESETS[preset], iterations=25, refine_every=0)
     maps = estimated(classifier, concepts, recipe)
@@ -66,7 +66,7 @@ def test_the_refinement_law_holds_for_small_nets(make, preset):
 
 
 def test_the_refinement_law_holds_for_lite0(lite0):
-    classifier = lite0.folded()
+    classifier = lite0.fold()
     concepts = [parse(name, lite0.labels) for name in ("goldfish", "zebra")]
     recipe = replace(PRESETS["fast"], iterations=5)
     assert_law(classifier, concepts, estimated(classifier, concepts, recipe), recipe)
@@ -105,10 +105,10 @@ def test_the_law_measures_the_very_map_that_is_shown():
     recipe = Recipe(iterations=25)
     (saliency,) = make_maps(classifier, ["7"], recipe)
     concept, refined = parse("7", classifier.labels), saliency.map * saliency.mask
-    (after,) = fidelities(classifier.folded(), concept, refined[None], recipe)
-    assert saliency.scores["refined_fidelity"] == {"probability": after.probability, "top1": after.top1}
+    (after,) = measure_fidelities(classifier.fold(), concept, refined[None], recipe)
+    assert saliency.scores.refined_fidelity == {"probability": after.probability, "top1": after.top1}
     scale = display_scale(saliency.map[None], recipe)
-    assert torch.equal(bare_pictures(refined[None], recipe, scale)[0], saliency.picture)
+    assert torch.equal(render_pictures(refined[None], recipe, scale)[0], saliency.picture)
 
 
 @pytest.mark.parametrize(
@@ -123,11 +123,11 @@ def test_the_law_measures_the_very_map_that_is_shown():
     ],
 )
 def test_a_mask_keeps_fidelity_up_to_the_tolerance_and_no_further(probability, top1, expected):
-    assert keeps(Fidelity(0.8, 1.0), Fidelity(probability, top1), 0.05) is expected
+    assert keeps_fidelity(Fidelity(0.8, 1.0), Fidelity(probability, top1), 0.05) is expected
 
 
 def test_without_tolerance_equal_fidelity_is_kept():
-    assert keeps(Fidelity(0.3, 0.5), Fidelity(0.3, 0.5), 0.0)
+    assert keeps_fidelity(Fidelity(0.3, 0.5), Fidelity(0.3, 0.5), 0.0)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -144,7 +144,7 @@ def test_otsus_threshold_is_that_of_scikit_image(seed):
 
 def test_masks_get_looser_and_stay_in_range():
     activation = torch.rand(7, 9, generator=torch.Generator().manual_seed(0)) + 0.2
-    found = masks(activation, (28, 36))
+    found = make_masks(activation, (28, 36))
     assert len(found) > 1
     for strict, loose in itertools.pairwise(found):
         assert (loose >= strict).all()
@@ -154,13 +154,13 @@ def test_masks_get_looser_and_stay_in_range():
 def test_a_mask_lies_where_the_activation_is():
     activation = torch.zeros(8, 8)
     activation[1:3, 4:7] = 1.0
-    mask = masks(activation, (32, 32))[0]
+    mask = make_masks(activation, (32, 32))[0]
     assert mask[6:10, 18:26].min() > 0.9
     assert mask[20:].max() < 0.1
 
 
 def test_a_dead_layer_gives_masks_that_are_finite():
-    assert all(mask.isfinite().all() for mask in masks(torch.zeros(7, 7), (28, 28)))
+    assert all(mask.isfinite().all() for mask in make_masks(torch.zeros(7, 7), (28, 28)))
 
 
 def test_feature_maps_tokens_and_channels_last_become_one_plane():
@@ -194,7 +194,8 @@ class Tokens(torch.nn.Module):
 
 
 def test_a_vision_transformer_has_feature_maps():
-    from phosphene.classifier import Classifier, InputFormat
+    from phosphene.model.classifier import Classifier
+    from phosphene.model.input_format import InputFormat
 
     classifier = Classifier(Tokens(), InputFormat((32, 32)))
     activations = feature_activations(classifier, torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0)))
@@ -211,7 +212,7 @@ def test_importance_lies_where_the_model_looks():
     weight[1, :, 4:12, 4:12] = 1.0
     classifier = linear_classifier(weight=weight)
     m = torch.ones(1, 3, 40, 40)
-    (plane,) = importance(classifier, [Classes((1,), "corner")], m, Recipe(views=STILL))
+    (plane,) = compute_importance(classifier, [Classes((1,), "corner")], m, Recipe(views=STILL))
     assert plane.shape == (40, 40)
     assert plane[6:10, 6:10].min() > 0.8
     assert plane[20:, 20:].max() < 1e-3
@@ -219,8 +220,8 @@ def test_importance_lies_where_the_model_looks():
 
 
 def test_importance_does_not_depend_on_the_company():
-    classifier = colour_classifier().folded()
+    classifier = colour_classifier().fold()
     concepts = [Classes((k,), str(k)) for k in range(3)]
     maps = torch.randn(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    together = importance(classifier, concepts, maps, Recipe())
-    torch.testing.assert_close(together[1:2], importance(classifier, concepts[1:2], maps[1:2], Recipe()))
+    together = compute_importance(classifier, concepts, maps, Recipe())
+    torch.testing.assert_close(together[1:2], compute_importance(classifier, concepts[1:2], maps[1:2], Recipe()))

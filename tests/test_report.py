@@ -17,15 +17,17 @@ from PIL import Image
 
 import phosphene
 from browser import DESKTOP, PHONE
-from phosphene import render, report
-from phosphene.artifact import SaliencyMap, file_stem, write_run
-from phosphene.checks import CHECKS
+from phosphene import report
 from phosphene.cli.common import recipe_from
 from phosphene.errors import ArtifactError, DamagedArtifact
-from phosphene.geometry import Pixel, Spectral
-from phosphene.recipe import PRESETS, Recipe
+from phosphene.model.checks import CHECKS
+from phosphene.recipe.distributions import Flat, Folder, Grey, Pink
+from phosphene.recipe.geometries import Pixel, Spectral
+from phosphene.recipe.recipe import PRESETS, Recipe
+from phosphene.report import pictures as render
 from phosphene.report import reproduce
-from phosphene.sampling import Flat, Folder, Grey, Pink
+from phosphene.runs.saliency import SaliencyMap
+from phosphene.runs.store import file_stem, write_run
 
 SCRIPT = "<script>alert(1)</script>"
 LONG = "a concept with a verylongwordthatwouldneverfitonthescreenofaphonehoweversmallthelettersare in it"
@@ -71,7 +73,7 @@ def saved(folder: Path, *maps: SaliencyMap) -> Path:
 
 def verified(saliency: SaliencyMap) -> SaliencyMap:
     """The map with another model's opinion of it."""
-    tops = [{**top, "probability": round(top["probability"] * 0.81, 4)} for top in saliency.scores["top5"]]
+    tops = [{**top, "probability": round(top["probability"] * 0.81, 4)} for top in saliency.scores.top5]
     opinion = {"model": "efficientnet_lite2", "top5": tops, "top1": True, "log_probability": -0.3147}
     return replace(saliency, scores={**saliency.scores, "verifiers": [opinion]})
 
@@ -187,11 +189,11 @@ def test_the_numbers_shown_are_those_of_the_artifact(written, maps, visit):
         section, scores = page.locator(f"#map-{number}"), saliency.scores
         table = [[float(value) for value in row.locator("data").evaluate_all("all => all.map(one => one.value)")]
                  for row in section.locator(".fidelity tbody tr").all()]  # fmt: skip
-        measured = [*scores["fidelity"].values(), scores["refined_fidelity"]]
+        measured = [*scores["fidelity"].values(), scores.refined_fidelity]
         assert table == [[score["probability"], score["top1"]] for score in measured]
         raw, refined = section.locator(".pictures .bars").all()
-        assert _bars(raw) == _tops(scores["top5"])
-        assert _bars(refined) == _tops(scores["top5_refined"])
+        assert _bars(raw) == _tops(scores.top5)
+        assert _bars(refined) == _tops(scores.top5_refined)
         shown = section.locator(".recipe").inner_text()
         assert re.search(rf"passes\s+{saliency.passes}\b", shown)
         assert re.search(rf"seconds\s+{saliency.seconds}\b", shown)
@@ -201,7 +203,7 @@ def test_the_numbers_shown_are_those_of_the_artifact(written, maps, visit):
 def test_another_models_opinion_is_shown_where_there_is_one(written, maps, visit):
     page = visit(written).page
     assert page.locator(".verifier").count() == 1
-    opinion = maps[0].scores["verifiers"][0]
+    opinion = maps[0].scores.opinions[0]
     shown = page.locator("#map-1 .verifier")
     assert _bars(shown.locator(".bars")) == _tops(opinion["top5"])
     assert "efficientnet_lite2 agrees, log-probability −0.31" in shown.inner_text()
@@ -212,8 +214,8 @@ def test_the_overview_shows_each_picture_with_its_own_numbers(written, maps, vis
     cards = visit(written).page.locator(".card").all()
     for card, saliency in zip(cards, maps, strict=True):
         values = card.locator("data").evaluate_all("all => all.map(one => Number(one.value))")
-        refined = saliency.scores["refined_fidelity"]["probability"]
-        assert values == [refined, saliency.scores["top5_refined"][0]["probability"]]
+        refined = saliency.scores.refined_fidelity.probability
+        assert values == [refined, saliency.scores.top5_refined[0].probability]
 
 
 def _bars(listed: Any) -> list[tuple[str, float]]:
@@ -405,5 +407,5 @@ def test_embedded_pictures_are_the_artifacts_own(written, maps):
 
 
 def test_the_page_names_the_weights(written, maps):
-    assert maps[0].model["fingerprint"][:12] in written.read_text()
-    assert json.dumps(maps[0].model["outputs"]) in written.read_text()
+    assert maps[0].model.fingerprint[:12] in written.read_text()
+    assert json.dumps(maps[0].model.outputs) in written.read_text()

@@ -10,25 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from phosphene.core.seeding import make_generator
 from phosphene.errors import BadInput
-from phosphene.sampling import (
-    COMPOSITIONS,
-    DISTRIBUTIONS,
-    STILL,
-    VIEWS,
-    Flat,
-    Folder,
-    Gaussian,
-    Grey,
-    Mixture,
-    Pink,
-    Uniform,
-    Views,
-    draw,
-    place,
-    seeded,
-    shown,
-)
+from phosphene.recipe.compositions import COMPOSITIONS
+from phosphene.recipe.distributions import DISTRIBUTIONS, Flat, Folder, Gaussian, Grey, Mixture, Pink, Uniform
+from phosphene.recipe.draws import draw, overlay
+from phosphene.recipe.views import STILL, VIEWS, Views, place
 
 every_distribution = pytest.mark.parametrize("kind", DISTRIBUTIONS)
 every_composition = pytest.mark.parametrize("compose", COMPOSITIONS.values(), ids=list(COMPOSITIONS))
@@ -73,7 +60,7 @@ def test_the_same_generator_draws_the_same(distribution):
 @every_distribution
 def test_other_concepts_seeds_and_iterations_draw_otherwise(distribution):
     base, *others = (
-        distribution.draw(seeded(*key), 6, (3, 8, 7))
+        distribution.draw(make_generator(*key), 6, (3, 8, 7))
         for key in [(0, "cat", 0), (0, "dog", 0), (1, "cat", 0), (0, "cat", 1)]
     )
     for other in others:
@@ -184,7 +171,7 @@ def test_a_file_that_is_no_image_is_refused(tmp_path):
 @every_distribution
 def test_a_draw_depends_on_its_generator_alone_and_not_on_the_batch(distribution):
     def drawn(*names: str):
-        return draw(distribution, Views(), [seeded(0, name, 4) for name in names], 2, (3, 8, 7))
+        return draw(distribution, Views(), [make_generator(0, name, 4) for name in names], 2, (3, 8, 7))
 
     alone, together = drawn("b"), drawn("a", "b", "c")
     assert torch.equal(together.samples[2:4], alone.samples)
@@ -316,8 +303,8 @@ def test_the_logit_composition_never_kills_a_gradient():
 def test_a_sample_carries_the_map_of_its_own_concept(compose):
     """Samples stand map after map, as the generators do."""
     maps = torch.stack([torch.full((1, 4, 4), 5.0), torch.full((1, 4, 4), -5.0)])
-    draws = draw(Grey(0.0), STILL, [seeded(0, name, 0) for name in "ab"], 3, (1, 4, 4))
-    images = shown(draws, maps, compose)
+    draws = draw(Grey(0.0), STILL, [make_generator(0, name, 0) for name in "ab"], 3, (1, 4, 4))
+    images = overlay(draws, maps, compose)
     assert images.shape == (6, 1, 4, 4)
     assert (images[:3] > 0.9).all()
     assert (images[3:] < 0.1).all()

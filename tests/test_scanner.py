@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 import models
 from command import phosphene
-from phosphene.classifier import Classifier, InputFormat
 from phosphene.errors import BadInput
+from phosphene.model.classifier import Classifier
+from phosphene.model.input_format import InputFormat
 from phosphene.scanner import Settings, calibrated, scan
 from phosphene.scanner.backgrounds import rendered
 from phosphene.scanner.calibration import Reference, Row

@@ -17,16 +17,18 @@ from torch import nn
 
 import phosphene
 from models import colour_net
-from phosphene.classifier import Classifier
 from phosphene.errors import BadInput, BadWeights, FailedCheck, PhospheneError, UnknownModel, UnsafeWeights
-from phosphene.sources import BUNDLED, find, known_models, read_weights
+from phosphene.model.classifier import Classifier
+from phosphene.model.sources.bundled import BUNDLED
+from phosphene.model.sources.registry import find, known_models
+from phosphene.model.sources.weights import read_weights
 
 STATED = {"factory": "models:colour_net", "size": 32, "channels": 3, "mean": (0.5,), "std": (0.25,)}
 
 
 def logits(classifier: Classifier, seed: int = 0) -> torch.Tensor:
     images = torch.rand(2, *classifier.image_shape, generator=torch.Generator().manual_seed(seed))
-    with classifier.frozen(), torch.no_grad():
+    with torch.no_grad():
         return classifier(images)
 
 
@@ -72,7 +74,7 @@ def test_lite0_sees_what_is_in_photographs(lite0):
     for name, classes in expected.items():
         photograph = torch.from_numpy(getattr(data, name)().copy()).permute(2, 0, 1)[None] / 255
         image = nn.functional.interpolate(photograph, size=(224, 224), mode="bicubic", antialias=True).clamp(0, 1)
-        with lite0.frozen(), torch.no_grad():
+        with torch.no_grad():
             assert lite0(image).argmax().item() in classes, name
 
 

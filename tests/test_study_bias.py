@@ -12,17 +12,18 @@ import torch
 
 import models
 from command import phosphene
-from phosphene.classifier import Classifier, InputFormat
 from phosphene.errors import BadInput
-from phosphene.recipe import PRESETS
-from phosphene.sampling import STILL
-from phosphene.study.bias import Settings
-from phosphene.study.bias.experiment import explained, recipe_of
-from phosphene.study.bias.explanations import BY_EXAMPLES, Question
-from phosphene.study.bias.findings import findings
-from phosphene.study.folder import Part, Study
-from phosphene.study.small import Examples, fashion, generated_signs, mark_region, marked, trained
-from phosphene.study.words import AGNOSTIC
+from phosphene.model.classifier import Classifier
+from phosphene.model.input_format import InputFormat
+from phosphene.recipe.recipe import PRESETS
+from phosphene.recipe.views import STILL
+from phosphene.studies.bias import Settings
+from phosphene.studies.bias.experiment import explained, recipe_of
+from phosphene.studies.bias.explanations import BY_EXAMPLES, Question
+from phosphene.studies.bias.findings import findings
+from phosphene.studies.folder import Part, Study
+from phosphene.studies.small import Examples, fashion, generated_signs, mark_region, marked, trained
+from phosphene.studies.words import AGNOSTIC
 
 SIDE = 28
 FULL = 1 / float(mark_region(SIDE).mean())  # all of a heat map in the region, as a multiple of its share
@@ -181,5 +182,5 @@ def test_the_rates_of_showing_and_inventing_are_counted_by_model_and_set(told_ap
 def test_presets_are_asked_about_one_place():
     """And never again: a map that goes astray is a finding too."""
     recipe = recipe_of(Settings(seed=3))
-    assert recipe == replace(PRESETS["default"], views=STILL, seed=3, attempts=1, coarse=0.0)
+    assert recipe == replace(PRESETS["default"], views=STILL, seed=3, restarts=1, coarse=0.0)
     assert recipe.views.draw(torch.Generator(), 1) is None

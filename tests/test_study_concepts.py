@@ -9,20 +9,21 @@ import torch
 
 import models
 from command import from_factory, phosphene, saved
-from phosphene.concepts import Channel, parse
 from phosphene.errors import UnknownConcept
-from phosphene.estimator import estimate
 from phosphene.evidence.similarity import Looks
-from phosphene.fidelity import excitation
-from phosphene.jobs import make_maps
-from phosphene.reading import channels_of, check_readable, read, scale_of
-from phosphene.recipe import PRESETS
+from phosphene.method.fidelity import measure_excitation
+from phosphene.method.multires import estimate
+from phosphene.model.readout import check_readable, count_channels, measure_scale, read
+from phosphene.recipe.concepts import Channel
+from phosphene.recipe.grammar import parse
+from phosphene.recipe.recipe import PRESETS
 from phosphene.report import write_report
 from phosphene.report.study import write_study
-from phosphene.study.concepts import Settings
-from phosphene.study.concepts.experiment import measured
-from phosphene.study.concepts.findings import findings
-from phosphene.study.concepts.training import alike
+from phosphene.runs.make import make_maps
+from phosphene.studies.concepts import Settings
+from phosphene.studies.concepts.experiment import measured
+from phosphene.studies.concepts.findings import findings
+from phosphene.studies.concepts.training import alike
 
 FAST = PRESETS["fast"]
 
@@ -31,11 +32,11 @@ def test_a_channel_is_read_in_deviations_from_noise(colour):
     """The output of the layer, averaged over the image, less its mean on noise, over its deviation there."""
     images = torch.rand(4, *colour.image_shape, generator=torch.Generator().manual_seed(0))
     concept = parse("body:3", colour.labels)
-    with colour.frozen(), torch.no_grad():
+    with torch.no_grad():
         (got,) = read(colour, images, [concept])
         normalised = (images - 0.5) / 0.25
         stem = colour.module.stem_norm(colour.module.stem(normalised)).relu()
-        mean, deviation = scale_of(colour, "body")
+        mean, deviation = measure_scale(colour, "body")
         expected = (colour.module.body(stem).mean(dim=(2, 3)) - mean) / deviation
     torch.testing.assert_close(got, expected, atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(concept.score(got), expected[:, 3], atol=1e-4, rtol=1e-4)
@@ -46,7 +47,7 @@ def test_the_centre_is_the_neuron_in_the_middle(colour):
     (got,) = read(colour, images, [parse("stem:1@center", colour.labels)])
     with torch.no_grad():
         output = colour.module.stem((images - 0.5) / 0.25)
-        mean, deviation = scale_of(colour, "stem@center")
+        mean, deviation = measure_scale(colour, "stem@center")
     torch.testing.assert_close(got[:, 1], ((output[:, :, 8, 8] - mean) / deviation)[:, 1], atol=1e-4, rtol=1e-4)
 
 
@@ -63,7 +64,7 @@ def test_a_map_raises_its_channel_and_the_one_alone_is_the_one_in_company(colour
     *_, alone = estimate(colour, [channel], FAST)
     *_, together = estimate(colour, [parse("5", colour.labels), channel], FAST)
     assert torch.equal(alone.maps()[0], together.maps()[1])
-    raised, without = excitation(colour, channel, alone.maps()[0], FAST)
+    raised, without = measure_excitation(colour, channel, alone.maps()[0], FAST)
     assert raised > without + 2  # deviations of the channel on noise
 
 
@@ -75,7 +76,7 @@ def test_a_channel_of_the_head_pulls_as_the_class_does_in_units_of_its_deviation
         with colour.frozen():
             (outputs,) = read(colour, images, [concept])
             pulls.append(torch.autograd.grad(concept.score(outputs).sum(), images)[0])
-    torch.testing.assert_close(pulls[0], pulls[1] * scale_of(colour, "head")[1][4])
+    torch.testing.assert_close(pulls[0], pulls[1] * measure_scale(colour, "head")[1][4])
 
 
 @pytest.mark.parametrize(("text", "layer", "index"), [
@@ -105,7 +106,11 @@ def test_an_unknown_layer_or_channel_is_one_line_with_what_there_is(colour, text
 
 
 def test_the_layers_of_a_model_are_listed_with_their_widths(colour, tmp_path):
-    assert {name: channels_of(colour)[name] for name in ("stem", "body", "head")} == {"stem": 8, "body": 16, "head": 20}
+    assert {name: count_channels(colour)[name] for name in ("stem", "body", "head")} == {
+        "stem": 8,
+        "body": 16,
+        "head": 20,
+    }
     weights = saved(models.colour_net(), tmp_path / "weights.safetensors")
     outcome = phosphene("list", "layers", *from_factory(weights), "--json")
     assert json.loads(outcome.out)["body"] == "16 channels"
@@ -115,7 +120,7 @@ def test_a_channel_map_is_kept_resumed_and_shown(colour, tmp_path):
     (made,) = make_maps(colour, ["body:3"], FAST, out=tmp_path)
     (again,) = make_maps(colour, ["body:3"], FAST, out=tmp_path)
     assert torch.equal(made.map, again.map)
-    assert made.scores["channel"]["channels"] == [3]
+    assert made.scores.channel.channels == [3]
     assert made.index is None
     page = write_report(tmp_path).read_text()
     assert "body:3" in page
@@ -145,7 +150,7 @@ def test_two_models_of_the_same_weights_recognise_each_others_maps_as_their_own(
         for one, two in zip(first[kind], second[kind], strict=True):
             assert torch.equal(one.map, two.map)
             if kind != "channel":
-                assert one.scores["verifiers"][0]["top1"] == (one.scores["top5"][0]["index"] in one.targets)
+                assert one.scores.opinions[0]["top1"] == (one.scores.top5[0].index in one.targets)
 
 
 def test_what_a_difference_asks_for_is_measured_as_a_difference_of_logits_by_the_model_and_by_the_others(study):
@@ -174,8 +179,8 @@ def test_the_small_model_is_asked_every_kind_of_concept_and_judged_by_another(st
         ("class", "set", "difference", "channel"), 1
     )
     (sign,) = small.maps["class"]
-    assert sign.scores["fidelity"]["own"]["probability"] > 0.5
-    assert sign.scores["verifiers"][0]["model"] == "small-1-60"  # another seed, at the last stage
+    assert sign.scores.fidelity.probability > 0.5
+    assert sign.scores.opinions[0]["model"] == "small-1-60"  # another seed, at the last stage
 
 
 def test_an_untrained_network_is_no_more_accurate_than_chance_and_training_teaches_it(study):

@@ -15,15 +15,16 @@ from PIL import Image
 
 import models
 from browser import PHONE
-from phosphene.classifier import Classifier, InputFormat
 from phosphene.cli.study import invocation
-from phosphene.concepts import parse
 from phosphene.errors import ArtifactError, BadInput
-from phosphene.recipe import PRESETS
+from phosphene.model.classifier import Classifier
+from phosphene.model.input_format import InputFormat
+from phosphene.recipe.grammar import parse
+from phosphene.recipe.recipe import PRESETS
 from phosphene.report.study import write_study
-from phosphene.study.attributions import METHODS, Network, heat, shifted
-from phosphene.study.folder import Part, Parts
-from phosphene.study.measures import (
+from phosphene.studies.attributions import METHODS, Network, heat, shifted
+from phosphene.studies.folder import Part, Parts
+from phosphene.studies.measures import (  # fmt: skip
     effect_size,
     estimated,
     estimated_effect,
@@ -31,17 +32,17 @@ from phosphene.study.measures import (
     rate,
     separation,
     share_inside,
-)  # fmt: skip
-from phosphene.study.mislead import Settings
-from phosphene.study.mislead.cases import ALL, cases, excess
-from phosphene.study.mislead.experiment import answered, measured
-from phosphene.study.mislead.findings import answers as answered_in_words
-from phosphene.study.mislead.findings import findings, reading
-from phosphene.study.mislead.maps import agnostic_maps
-from phosphene.study.mislead.stamps import decibels, reach, stamps_of
-from phosphene.study.mislead.tables import tables
-from phosphene.study.photographs import Photograph, Shown, photographs
-from phosphene.study.words import AGNOSTIC, counted
+)
+from phosphene.studies.mislead import Settings
+from phosphene.studies.mislead.cases import ALL, cases, excess
+from phosphene.studies.mislead.experiment import answered, measured
+from phosphene.studies.mislead.findings import answers as answered_in_words
+from phosphene.studies.mislead.findings import findings, reading
+from phosphene.studies.mislead.maps import agnostic_maps
+from phosphene.studies.mislead.stamps import decibels, reach, stamps_of
+from phosphene.studies.mislead.tables import tables
+from phosphene.studies.photographs import Photograph, Shown, photographs
+from phosphene.studies.words import AGNOSTIC, counted
 
 SIDE = 16
 GRADIENTS = ("Saliency", "SmoothGrad", "Integrated Gradients", "GradientShap", "Occlusion")  # need no layer of maps

@@ -26,8 +26,8 @@ from benchmarks.zoo.publishing import MINI
 from benchmarks.zoo.training import Training, moved, subset, trained
 from safetensors import safe_open
 
-from phosphene.classifier import fingerprint
 from phosphene.errors import BadInput
+from phosphene.model.fingerprint import fingerprint
 
 PATCH = Patch(size=3, row=4, column=5, pattern="checker", seed=1)
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from benchmarks.baselines.decisions import quartile_index
 from benchmarks.baselines.opinion import Opinion
 from benchmarks.baselines.parts import middle
-from phosphene.classifier import Classifier
+from phosphene.model.classifier import Classifier
 
 LARGEST_INDEX = 2.0
 
@@ -38,21 +38,20 @@ class FreeEagle:
 
     def posteriors(self, classifier: Classifier) -> Tensor:
         """`A` `(K, K)`: what the features that were made for each row's class say of every class."""
-        model = classifier.folded()
+        model = classifier.fold()
         cut, count = middle(model), len(classifier.labels)
         h = torch.rand(count, *cut.shape, generator=torch.Generator().manual_seed(self.seed)).requires_grad_()
         adam = torch.optim.Adam([h], lr=self.rate, weight_decay=self.decay)
         classes = torch.arange(count)
-        with model.frozen():
-            for _ in range(self.steps):
-                loss = F.cross_entropy(cut.tail(h), classes, reduction="sum")
-                (h.grad,) = torch.autograd.grad(loss, (h,))
-                adam.step()
-                if cut.rectified:
-                    with torch.no_grad():
-                        h.clamp_(min=0)
-            with torch.no_grad():
-                return cut.tail(h).double().softmax(dim=1)
+        for _ in range(self.steps):
+            loss = F.cross_entropy(cut.tail(h), classes, reduction="sum")
+            (h.grad,) = torch.autograd.grad(loss, (h,))
+            adam.step()
+            if cut.rectified:
+                with torch.no_grad():
+                    h.clamp_(min=0)
+        with torch.no_grad():
+            return cut.tail(h).double().softmax(dim=1)
 
 
 def tendencies(posteriors: Tensor) -> Tensor:

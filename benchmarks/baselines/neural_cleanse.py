@@ -16,7 +16,7 @@ from torch import Tensor
 
 from benchmarks.baselines.decisions import mad_index
 from benchmarks.baselines.opinion import Opinion
-from phosphene.classifier import Classifier
+from phosphene.model.classifier import Classifier
 
 LARGEST_INDEX = 2.0
 WORKS = 0.99  # share of images that a pattern must send to its class
@@ -66,31 +66,30 @@ class NeuralCleanse:
 
     def masks(self, classifier: Classifier, images: Tensor) -> Tensor:
         """The smallest working mask of each class `(K, H, W)`; the last one where none has worked."""
-        model = classifier.folded()
+        model = classifier.fold()
         count, (channels, height, width) = len(classifier.labels), classifier.image_shape
-        model.rows_a_pass = min(count * self.batch, 640)
+        model.batch_size = min(count * self.batch, 640)
         generator = torch.Generator().manual_seed(self.seed)
         mask_raw = _raw(torch.rand(count, 1, 1, height, width, generator=generator))
         pattern_raw = _raw(torch.rand(count, 1, channels, height, width, generator=generator))
         adam = torch.optim.Adam([mask_raw, pattern_raw], lr=self.rate, betas=(0.5, 0.9))
         targets, cost = torch.arange(count).repeat_interleave(self.batch), Cost.of(count)
         best, smallest, rates = _unit(mask_raw.detach()), torch.full((count,), torch.inf), []
-        with model.frozen():
-            for _ in range(self.steps):
-                x = images[torch.randint(len(images), (self.batch,), generator=generator)]
-                mask = _unit(mask_raw)
-                logits = model((x + mask * (_unit(pattern_raw) - x)).flatten(0, 1))
-                size = mask.flatten(1).sum(dim=1)
-                loss = F.cross_entropy(logits, targets, reduction="none").view(count, -1).mean(dim=1)
-                rates = [*rates, (logits.argmax(dim=1) == targets).view(count, -1).float().mean(dim=1)][-self.window :]
-                works = (torch.stack(rates).mean(dim=0) >= WORKS) & (len(rates) == self.window)
-                better = torch.where(smallest.isinf(), True, size.detach() < smallest) & works
-                best = torch.where(better.view(-1, 1, 1, 1, 1), mask.detach(), best)
-                smallest = torch.where(better, size.detach(), smallest)
-                total = (loss + cost.value * size).sum()
-                mask_raw.grad, pattern_raw.grad = torch.autograd.grad(total, (mask_raw, pattern_raw))
-                adam.step()
-                cost.follow(works)
+        for _ in range(self.steps):
+            x = images[torch.randint(len(images), (self.batch,), generator=generator)]
+            mask = _unit(mask_raw)
+            logits = model((x + mask * (_unit(pattern_raw) - x)).flatten(0, 1))
+            size = mask.flatten(1).sum(dim=1)
+            loss = F.cross_entropy(logits, targets, reduction="none").view(count, -1).mean(dim=1)
+            rates = [*rates, (logits.argmax(dim=1) == targets).view(count, -1).float().mean(dim=1)][-self.window :]
+            works = (torch.stack(rates).mean(dim=0) >= WORKS) & (len(rates) == self.window)
+            better = torch.where(smallest.isinf(), True, size.detach() < smallest) & works
+            best = torch.where(better.view(-1, 1, 1, 1, 1), mask.detach(), best)
+            smallest = torch.where(better, size.detach(), smallest)
+            total = (loss + cost.value * size).sum()
+            mask_raw.grad, pattern_raw.grad = torch.autograd.grad(total, (mask_raw, pattern_raw))
+            adam.step()
+            cost.follow(works)
         never = smallest.isinf().view(-1, 1, 1, 1, 1)
         return torch.where(never, _unit(mask_raw.detach()), best)[:, 0, 0]
 

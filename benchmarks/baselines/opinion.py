@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from benchmarks.baselines.decisions import grubbs_log_p
-from phosphene.classifier import Classifier
+from phosphene.model.classifier import Classifier
 
 IMAGES = 500  # clean images for the methods that need some
 

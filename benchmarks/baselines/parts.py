@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.baselines.opinion import StepsAside
-from phosphene.classifier import Classifier
+from phosphene.model.classifier import Classifier
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def head(classifier: Classifier) -> Head:
         seen.clear()
         hooks = [layer.register_forward_hook(keep) for layer in layers]
         try:
-            with classifier.frozen(), torch.no_grad():
+            with torch.no_grad():
                 return classifier.module((images - classifier._mean) / classifier._std)
         finally:
             for hook in hooks:
@@ -68,9 +68,11 @@ class Middle:
 def middle(classifier: Classifier) -> Middle:
     """The layer nearest to the middle, in order of computing, whose output alone decides the logits."""
     noise = torch.rand(2, *classifier.image_shape, generator=torch.Generator().manual_seed(0))
-    outputs = classifier.observed(noise, lambda output: output if output.shape[0] == classifier.rows_a_pass else None)
+    outputs = classifier.observe_layers(
+        noise, lambda output: output if output.shape[0] == classifier.batch_size else None
+    )
     names = list(outputs)
-    with classifier.frozen(), torch.no_grad():
+    with torch.no_grad():
         expected = classifier(noise)
         for place in sorted(range(len(names)), key=lambda place: abs(place - len(names) / 2)):
             name, output = names[place], outputs[names[place]]

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from benchmarks.baselines.opinion import Opinion, outlier
 from benchmarks.baselines.parts import head
-from phosphene.classifier import Classifier
+from phosphene.model.classifier import Classifier
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from benchmarks.baselines.opinion import Opinion, StepsAside, outlier
 from benchmarks.baselines.parts import convolutions, head
-from phosphene.classifier import Classifier
+from phosphene.model.classifier import Classifier
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from benchmarks.record import markdown, write_result
 
 def run(options: argparse.Namespace) -> None:
     """Everybody gets our folded, channels-last copy of the network: the same logits, and faster for all."""
-    classifier = phosphene.load("efficientnet_lite0").folded()
+    classifier = phosphene.load("efficientnet_lite0").fold()
     for seed, name in itertools.product(options.seeds, options.names or METHODS):
         entry = METHODS[name]
         if seed in entry.seeds:

@@ -13,7 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from benchmarks.peers.network import normalised, set_seeds
-from phosphene.classifier import Classifier
+from phosphene.model.classifier import Classifier
 
 LAYER = "classifier"  # where timm's EfficientNet gives its logits
 

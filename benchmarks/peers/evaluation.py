@@ -21,8 +21,8 @@ from benchmarks.peers.methods import METHODS, OURS, Entry
 from benchmarks.peers.pictures import PICTURES, Made, folder, load
 from benchmarks.recognition import VERIFIERS, interval, random_classes
 from benchmarks.record import RESULTS, markdown, write_result
-from phosphene.classifier import Classifier
-from phosphene.fidelity import resized
+from phosphene.method.recognition import resize_pictures
+from phosphene.model.classifier import Classifier
 
 OBSERVED = RESULTS / "peers-observed.json"
 JUDGES = ("Lite1", "Lite2")
@@ -41,8 +41,8 @@ class Opinion:
 
 def opinions(classifier: Classifier, pictures: Tensor, classes: Sequence[int]) -> list[Opinion]:
     """Of pictures `(N, 3, h, w)` of any size, shown at the model's own."""
-    with classifier.frozen(), torch.no_grad():
-        rows = classifier(resized(pictures, classifier)).double().log_softmax(dim=1)
+    with torch.no_grad():
+        rows = classifier(resize_pictures(pictures, classifier)).double().log_softmax(dim=1)
     return [Opinion(int((row > row[index]).sum()) + 1, round(row[index].item(), 3))
             for row, index in zip(rows, classes, strict=True)]  # fmt: skip
 
@@ -157,7 +157,7 @@ def row(name: str, entry: Entry, found: Seen, default: Seen | None) -> dict[str,
 
 def evaluate() -> dict[str, Seen]:
     """Show what is new to the judges; write the table of recognition; what was seen of each method."""
-    observe(cache(lambda: [phosphene.load(name).folded() for name in ("efficientnet_lite0", *VERIFIERS)]), METHODS)
+    observe(cache(lambda: [phosphene.load(name).fold() for name in ("efficientnet_lite0", *VERIFIERS)]), METHODS)
     record = kept(OBSERVED)
     found = {name: one for name, entry in METHODS.items() if (one := seen(name, entry, record)) is not None}
     rows = [row(name, METHODS[name], one, found.get("default")) for name, one in found.items()]

@@ -14,8 +14,8 @@ from benchmarks.peers.evaluation import OBSERVED, middle, seen
 from benchmarks.peers.methods import METHODS, Entry
 from benchmarks.peers.pictures import PICTURES, folder, load
 from benchmarks.recognition import random_classes
-from phosphene.artifact import to_image
-from phosphene.sources import imagenet_labels
+from phosphene.core.images import to_image
+from phosphene.model.sources.imagenet import imagenet_labels
 
 PICTURE = Path(__file__).parents[2] / "docs" / "pictures" / "peers.jpg"
 COLUMNS = 12

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.peers.network import Normalised, set_seeds
-from phosphene.classifier import Classifier
+from phosphene.model.classifier import Classifier
 
 
 @dataclass(frozen=True)

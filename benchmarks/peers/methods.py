@@ -13,7 +13,7 @@ from benchmarks.peers.horama import HoramaMaco
 from benchmarks.peers.lucent import Lucent
 from benchmarks.peers.ours import Preset
 from benchmarks.peers.pixels import PixelAscent
-from phosphene.classifier import Classifier
+from phosphene.model.classifier import Classifier
 
 
 class Method(Protocol):

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from phosphene.classifier import Classifier
+from phosphene.model.classifier import Classifier
 
 
 @dataclass

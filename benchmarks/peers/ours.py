@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from benchmarks.estimates import estimated
-from phosphene.classifier import Classifier
-from phosphene.concepts import parse
-from phosphene.recipe import PRESETS
-from phosphene.refinement import bare_pictures
+from phosphene.method.scaling import render_pictures
+from phosphene.model.classifier import Classifier
+from phosphene.recipe.grammar import parse
+from phosphene.recipe.recipe import PRESETS
 
 
 @dataclass(frozen=True)
@@ -24,4 +24,4 @@ class Preset:
     def __call__(self, classifier: Classifier, classes: Sequence[int], seed: int) -> list[Tensor]:
         recipe = replace(PRESETS[self.name], seed=seed)
         concepts = [parse(str(index), classifier.labels, scored=recipe.score) for index in classes]
-        return list(bare_pictures(estimated(classifier, concepts, recipe), recipe))
+        return list(render_pictures(estimated(classifier, concepts, recipe), recipe))

@@ -16,7 +16,7 @@ from torch import Tensor
 from benchmarks.peers.methods import Method
 from benchmarks.peers.network import counted
 from benchmarks.record import RESULTS
-from phosphene.classifier import Classifier
+from phosphene.model.classifier import Classifier
 
 PICTURES = RESULTS / "maps" / "peers"
 

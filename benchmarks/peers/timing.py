@@ -25,11 +25,11 @@ from benchmarks.peers.methods import METHODS, OURS, Entry
 from benchmarks.peers.ours import Preset
 from benchmarks.recognition import random_classes
 from benchmarks.record import markdown, write_result
-from phosphene.classifier import Classifier
 from phosphene.cli import _keep_freed_memory as keep_freed_memory
-from phosphene.concepts import parse
-from phosphene.recipe import PRESETS
-from phosphene.refinement import bare_pictures
+from phosphene.method.scaling import render_pictures
+from phosphene.model.classifier import Classifier
+from phosphene.recipe.grammar import parse
+from phosphene.recipe.recipe import PRESETS
 
 ALONE = "default, one class alone"
 PICTURE = "default, the picture alone"
@@ -83,7 +83,7 @@ class Clock:
             recipe = recipe if steps is None else replace(recipe, iterations=steps)
             concepts = [parse(str(index), cls.classifier.labels, scored=recipe.score) for index in classes]
             if cls.name == PICTURE:
-                bare_pictures(estimated(cls.classifier.folded(), concepts, recipe), recipe)
+                render_pictures(estimated(cls.classifier.fold(), concepts, recipe), recipe)
             else:
                 phosphene.make_maps(cls.classifier, concepts, recipe)
         else:

@@ -17,7 +17,7 @@ from torch import Tensor
 from benchmarks.baselines import Opinion
 from benchmarks.zoo import Card
 from benchmarks.zoo.calibrate import append, line_of
-from phosphene.classifier import Classifier
+from phosphene.model.classifier import Classifier
 from phosphene.scanner import Reference, Scan, Settings, scan
 from phosphene.scanner.calibration import Row
 from phosphene.scanner.fusion import fused
@@ -52,7 +52,7 @@ def row_of(found: Scan) -> Row:
     names = sorted({name for one in found.classes for name in one.statistics})
     classes = {name: tuple(one.statistics.get(name, math.nan) for one in found.classes) for name in names}
     form = found.model["input"]
-    return Row(found.model["name"], found.model["fingerprint"], len(found.classes), form["size"][0], form["channels"],
+    return Row(found.model.name, found.model.fingerprint, len(found.classes), form["size"][0], form["channels"],
                classes, found.absolutes)  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from benchmarks.baselines.opinion import Opinion, StepsAside
 from benchmarks.scoring.statistics import overlap
 from benchmarks.zoo import Card, load, trigger_mask
-from phosphene.classifier import Classifier
+from phosphene.model.classifier import Classifier
 
 
 @dataclass(frozen=True)

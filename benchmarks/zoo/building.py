@@ -20,8 +20,8 @@ from benchmarks.zoo.cards import MAIN, WEAK, Card, scheme_record, trigger_record
 from benchmarks.zoo.domains import DOMAINS, Domain
 from benchmarks.zoo.plan import Entry
 from benchmarks.zoo.training import Normalised, Training, predicted, subset, trained
-from phosphene.artifact import prepare_folder, write_atomically
-from phosphene.classifier import fingerprint
+from phosphene.core.files import prepare_folder, write_atomically
+from phosphene.model.fingerprint import fingerprint
 
 
 @dataclass(frozen=True)

@@ -32,9 +32,11 @@ from benchmarks.zoo.attacks.triggers import (
     Warp,
 )
 from benchmarks.zoo.domains import DOMAINS, Images
-from phosphene.artifact import write_atomically
-from phosphene.classifier import Classifier, InputFormat, fingerprint
+from phosphene.core.files import write_atomically
 from phosphene.errors import BadInput
+from phosphene.model.classifier import Classifier
+from phosphene.model.fingerprint import fingerprint
+from phosphene.model.input_format import InputFormat
 
 TRIGGERS: dict[str, type[Any]] = {
     "patch": Patch, "pixels": Pixels, "patches": Patches, "blend": Blend, "sinusoid": Sinusoid, "warp": Warp,

@@ -19,9 +19,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from phosphene import signs
-from phosphene.classifier import InputFormat
 from phosphene.errors import BadInput
+from phosphene.model.input_format import InputFormat
+from phosphene.studies import signs
 
 FASHION_VARIABLE = "PHOSPHENE_FASHION"
 PACKAGE = "dataset-fashion-mnist"

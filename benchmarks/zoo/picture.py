@@ -11,7 +11,7 @@ from torch import Tensor
 from benchmarks.zoo.attacks import ATTACKS
 from benchmarks.zoo.cards import Card, stamped
 from benchmarks.zoo.domains import DOMAINS
-from phosphene.artifact import write_atomically
+from phosphene.core.files import write_atomically
 
 COLUMNS = 8
 EXAMPLES = {"fashion": 7, "signs10": 4}  # class of the example image

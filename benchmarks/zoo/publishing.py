@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks.zoo.cards import Card
 from benchmarks.zoo.check import given_up
-from phosphene.artifact import prepare_folder, write_atomically
+from phosphene.core.files import prepare_folder, write_atomically
 
 HERE = Path(__file__).parent
 MINI = HERE.parent.parent / "tests" / "zoo"

@@ -14,28 +14,28 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from phosphene.artifact import SaliencyMap as SaliencyMap
-    from phosphene.classifier import Classifier as Classifier
-    from phosphene.classifier import InputFormat as InputFormat
-    from phosphene.concepts import Concept as Concept
     from phosphene.errors import PhospheneError as PhospheneError
-    from phosphene.estimator import estimate as estimate
-    from phosphene.jobs import make_maps as make_maps
-    from phosphene.recipe import PRESETS as PRESETS
-    from phosphene.recipe import Recipe as Recipe
-    from phosphene.sources import load as load
+    from phosphene.method.multires import estimate as estimate
+    from phosphene.model.classifier import Classifier as Classifier
+    from phosphene.model.input_format import InputFormat as InputFormat
+    from phosphene.model.sources.load import load as load
+    from phosphene.recipe.concepts import Concept as Concept
+    from phosphene.recipe.recipe import PRESETS as PRESETS
+    from phosphene.recipe.recipe import Recipe as Recipe
+    from phosphene.runs.make import make_maps as make_maps
+    from phosphene.runs.saliency import SaliencyMap as SaliencyMap
 
 _HOMES = {
-    "Classifier": "classifier",
-    "Concept": "concepts",
-    "InputFormat": "classifier",
-    "PRESETS": "recipe",
+    "Classifier": "model.classifier",
+    "Concept": "recipe.concepts",
+    "InputFormat": "model.input_format",
+    "PRESETS": "recipe.recipe",
     "PhospheneError": "errors",
-    "Recipe": "recipe",
-    "SaliencyMap": "artifact",
-    "estimate": "estimator",
-    "load": "sources",
-    "make_maps": "jobs",
+    "Recipe": "recipe.recipe",
+    "SaliencyMap": "runs.saliency",
+    "estimate": "method.multires",
+    "load": "model.sources.load",
+    "make_maps": "runs.make",
 }
 __all__ = sorted(_HOMES)
 

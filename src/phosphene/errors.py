@@ -8,6 +8,7 @@
     ├── BadInput                       an option, shape or setting that makes no sense
     ├── FailedCheck                    the model does not behave as a classifier must; `check` names how
     ├── MeaninglessScore               a score that is not finite, constant, or measured on nothing
+    ├── WorkerDied                     a process that made maps ended without a word; finished maps are kept
     └── ArtifactError                  an output folder or file that cannot be used
         ├── DamagedArtifact            a file that is not what was once written
         └── OtherRecipe                a finished map of another recipe stands where this one would go
@@ -46,12 +47,19 @@ class FailedCheck(PhospheneError):
     """The model failed the named check of `phosphene.checks`."""
 
     def __init__(self, check: str, message: str) -> None:
-        super().__init__(message)
-        self.check = check
+        super().__init__(check, message)  # both, so that it can be sent from one process to another
+        self.check, self.message = check, message
+
+    def __str__(self) -> str:
+        return self.message
 
 
 class MeaninglessScore(PhospheneError):
     """A score that cannot mean anything: NaN or infinite, the same whatever is measured, or of zero samples."""
+
+
+class WorkerDied(PhospheneError):
+    """A process that made maps was killed or crashed."""
 
 
 class ArtifactError(PhospheneError):

@@ -30,8 +30,8 @@ from phosphene.cli.study import study_app
 from phosphene.errors import BadInput
 
 if TYPE_CHECKING:
-    from phosphene.artifact import SaliencyMap
-    from phosphene.recipe import Recipe
+    from phosphene.recipe.recipe import Recipe
+    from phosphene.runs.saliency import SaliencyMap
 
 app = typer.Typer(
     help="See what an image classifier sees when it is shown nothing.",
@@ -66,7 +66,7 @@ def map_command(
     score: Annotated[str | None, typer.Option(help="logit, log_probability or margin.")] = None,
     samples: Annotated[int | None, typer.Option(help="Samples an iteration, instead of the preset's.")] = None,
     nudge_steps: Annotated[int | None, typer.Option(help="Steps that each data point walks in an iteration.")] = None,
-    attempts: Annotated[
+    restarts: Annotated[
         int | None, typer.Option(help="Starts of a map that the model does not see; the surest is kept.")
     ] = None,
     coarse: Annotated[
@@ -94,15 +94,15 @@ def map_command(
         model, concepts = (None, names) if source.factory else (names[0], names[1:])
         recipe = recipe_from(preset, distribution, geometry, views, seed=seed, iterations=iterations, score=score,
                          composition=composition, samples=samples, nudge_steps=nudge_steps,
-                         attempts=attempts, coarse=coarse)  # fmt: skip
+                         restarts=restarts, coarse=coarse)  # fmt: skip
         classifier = source.load(model)
         with maps_listener(quiet=as_json) as listener:
-            from phosphene.execution import Processes, Serial
-            from phosphene.jobs import make_maps
+            from phosphene.runs.executors import Processes, Serial
+            from phosphene.runs.make import make_maps
 
             executor = Processes(workers) if workers > 1 else Serial()
             maps = make_maps(classifier, concepts, recipe, out=out, overwrite=overwrite, executor=executor,
-                             verifiers=load_verifiers(verifier), listener=listener)  # fmt: skip
+                             verifiers=load_verifiers(verifier), callbacks=listener)  # fmt: skip
         if gif:
             _write_gifs(maps, out)
         if as_json:
@@ -141,7 +141,7 @@ def show(
 ) -> None:
     """Print the recipe and the scores of one map."""
     with one_line_errors():
-        from phosphene.artifact import SaliencyMap
+        from phosphene.runs.saliency import SaliencyMap
 
         saliency = SaliencyMap.load(file)
         if as_json:
@@ -177,10 +177,10 @@ def list_command(
     """List what can be chosen."""
     with one_line_errors():
         if what in ("concepts", "layers"):
-            from phosphene.reading import channels_of
+            from phosphene.model.readout import count_channels
 
             classifier = source.load(model)
-            widths = channels_of(classifier) if what == "layers" else {}
+            widths = count_channels(classifier) if what == "layers" else {}
             rows = {layer: f"{width} channels" for layer, width in widths.items()} or {
                 str(index): label for index, label in enumerate(classifier.labels)
             }
@@ -213,12 +213,13 @@ def _keep_freed_memory() -> None:
 
 def _choices(what: str) -> dict[str, str]:
     """Names and one line of explanation of one registry."""
-    from phosphene.checks import CHECKS
-    from phosphene.concepts import SCORES
-    from phosphene.geometry import GEOMETRIES
-    from phosphene.recipe import PRESETS
-    from phosphene.sampling import DISTRIBUTIONS, VIEWS
-    from phosphene.sources import known_models
+    from phosphene.model.checks import CHECKS
+    from phosphene.model.sources.registry import known_models
+    from phosphene.recipe.concepts import SCORES
+    from phosphene.recipe.distributions import DISTRIBUTIONS
+    from phosphene.recipe.geometries import GEOMETRIES
+    from phosphene.recipe.recipe import PRESETS
+    from phosphene.recipe.views import VIEWS
 
     lists: dict[str, Callable[[], dict[str, str]]] = {
         "models": known_models,
@@ -235,22 +236,22 @@ def _choices(what: str) -> dict[str, str]:
 
 
 def _summary(saliency: SaliencyMap, out: Path) -> dict[str, Any]:
-    from phosphene.jobs.folder import artifact_path
+    from phosphene.runs.store import artifact_path
 
     path = artifact_path(out, saliency.concept)
     return {
         "concept": saliency.concept, "index": saliency.index, "path": str(path),
         "picture": str(path.with_suffix(".png")), "passes": saliency.passes, "seconds": saliency.seconds,
-        "fidelity": saliency.scores["fidelity"], "refined_fidelity": saliency.scores["refined_fidelity"],
-        "top5": saliency.scores["top5"], "verifiers": saliency.scores.get("verifiers", []),
+        "fidelity": saliency.scores["fidelity"], "refined_fidelity": saliency.scores.refined_fidelity,
+        "top5": saliency.scores.top5, "verifiers": saliency.scores.opinions,
         "checks": list(saliency.checks),
     }  # fmt: skip
 
 
 def _write_gifs(maps: list[SaliencyMap], out: Path) -> None:
-    from phosphene.artifact import write_atomically
-    from phosphene.jobs.folder import artifact_path
-    from phosphene.render import gif_bytes
+    from phosphene.core.files import write_atomically
+    from phosphene.report.pictures import gif_bytes
+    from phosphene.runs.store import artifact_path
 
     for saliency in maps:
         write_atomically(artifact_path(out, saliency.concept).with_suffix(".gif"), gif_bytes(saliency.development))
@@ -263,18 +264,18 @@ def _print_map(saliency: SaliencyMap) -> None:
     rows: dict[str, Any] = {
         "concept": saliency.concept,
         "classes": ", ".join(map(str, saliency.targets)),
-        "model": f"{saliency.model['name']} {saliency.model['fingerprint'][:12]}",
+        "model": f"{saliency.model.name} {saliency.model.fingerprint[:12]}",
         "passes": f"{saliency.passes} in {saliency.seconds} s",
         "checks": ", ".join(saliency.checks) or "none raised",
     }
     for name, value in scores["fidelity"].items():
         rows[f"fidelity {name}"] = f"p {value['probability']:.3f}, top-1 {value['top1']:.0%}"
-    refined = scores["refined_fidelity"]
+    refined = scores.refined_fidelity
     rows["fidelity refined"] = f"p {refined['probability']:.3f}, top-1 {refined['top1']:.0%}"
-    rows["top-5"] = ", ".join(f"{seen['name']} {seen['probability']:.2f}" for seen in scores["top5"])
-    for seen in scores.get("verifiers", ()):
+    rows["top-5"] = ", ".join(f"{seen['name']} {seen['probability']:.2f}" for seen in scores.top5)
+    for seen in scores.opinions:
         rows[seen["model"]] = ", ".join(f"{top['name']} {top['probability']:.2f}" for top in seen["top5"])
-    for name, value, beside in of_map(scores.get("evidence", {})).rows:
+    for name, value, beside in of_map(scores.evidence).rows:
         rows[name.text] = f"{value.text} ({beside.text})"
     rows |= {f"recipe {name}": value for name, value in saliency.recipe.items()}
     typer.echo("\n".join(f"{name:24} {value}" for name, value in rows.items()))

@@ -10,17 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from phosphene.cli.common import (
-    Json,
-    Source,
-    one_line_errors,
-    progress,
-    warned,
-)
+from phosphene.cli.common import Json, Source, one_line_errors, progress, warned
 from phosphene.errors import BadInput
 
 if TYPE_CHECKING:
-    from phosphene.classifier import Classifier
+    from phosphene.model.classifier import Classifier
 
 ENDINGS = (".safetensors", ".pt", ".pth")
 

@@ -19,10 +19,10 @@ from phosphene.errors import BadInput, PhospheneError
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from phosphene.artifact import SaliencyMap
-    from phosphene.classifier import Classifier
-    from phosphene.jobs import Listener
-    from phosphene.recipe import Recipe
+    from phosphene.model.classifier import Classifier
+    from phosphene.recipe.recipe import Recipe
+    from phosphene.runs.callbacks import Callbacks
+    from phosphene.runs.saliency import SaliencyMap
 
 INTERRUPTED = 130
 
@@ -52,7 +52,7 @@ class Source:
     ] = False
 
     def load(self, model: str | None) -> Classifier:
-        from phosphene.sources import load
+        from phosphene.model.sources.load import load
 
         return load(model, **{**vars(self), "mean": _numbers("--mean", self.mean), "std": _numbers("--std", self.std)})
 
@@ -79,9 +79,10 @@ def recipe_from(
     preset: str, distribution: str | None = None, geometry: str | None = None, views: str | None = None, **plain: Any
 ) -> Recipe:
     """The preset with the options that were given."""
-    from phosphene.geometry import GEOMETRIES
-    from phosphene.recipe import PRESETS
-    from phosphene.sampling import DISTRIBUTIONS, VIEWS, Folder
+    from phosphene.recipe.distributions import DISTRIBUTIONS, Folder
+    from phosphene.recipe.geometries import GEOMETRIES
+    from phosphene.recipe.recipe import PRESETS
+    from phosphene.recipe.views import VIEWS
 
     recipe: Recipe = chosen(PRESETS, preset, "preset")
     changes = {name: value for name, value in plain.items() if value is not None}
@@ -103,9 +104,9 @@ def chosen(registry: Any, name: str, what: str) -> Any:
 
 
 def load_verifiers(names: list[str] | None) -> list[Classifier]:
-    from phosphene.sources import load
+    from phosphene.model.sources.load import load
 
-    return [load(name).folded() for name in names or ()]
+    return [load(name).fold() for name in names or ()]
 
 
 def _numbers(option: str, text: str | None) -> list[float] | None:
@@ -149,9 +150,9 @@ def progress(*, quiet: bool) -> Iterator[Progress]:
         yield bar
 
 
-def listener_on(bar: Progress, *, quiet: bool) -> Listener:
+def listener_on(bar: Progress, *, quiet: bool) -> Callbacks:
     """Shows passes on the bar and a line for each finished map; with `quiet` only warnings."""
-    from phosphene.jobs import Listener
+    from phosphene.runs.callbacks import Callbacks
 
     task = bar.add_task("passes", total=None, rate="", visible=False)
 
@@ -166,7 +167,7 @@ def listener_on(bar: Progress, *, quiet: bool) -> Listener:
     def planned(maps: int, passes: int) -> None:
         bar.reset(task, total=passes, visible=passes > 0)
 
-    return Listener(planned=planned, iterated=iterated, finished=finished, warned=warned)
+    return Callbacks(on_start=planned, on_iterations=iterated, finished=finished, warned=warned)
 
 
 def warned(message: str) -> None:
@@ -174,16 +175,14 @@ def warned(message: str) -> None:
 
 
 @contextmanager
-def maps_listener(*, quiet: bool) -> Iterator[Listener]:
+def maps_listener(*, quiet: bool) -> Iterator[Callbacks]:
     with progress(quiet=quiet) as bar:
         yield listener_on(bar, quiet=quiet)
 
 
 def _line(saliency: SaliencyMap) -> str:
-    own = saliency.scores["fidelity"]["own"]
-    verifiers = "".join(
-        f", {seen['model']}: {seen['top5'][0]['name']}" for seen in saliency.scores.get("verifiers", ())
-    )
+    own = saliency.scores.fidelity
+    verifiers = "".join(f", {seen['model']}: {seen['top5'][0]['name']}" for seen in saliency.scores.opinions)
     raised = f"  [{', '.join(saliency.checks)}]" if saliency.checks else ""
     return (
         f"{saliency.concept}: fidelity {own['probability']:.2f}, top-1 in {own['top1']:.0%} of draws{verifiers}{raised}"

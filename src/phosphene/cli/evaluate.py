@@ -70,9 +70,9 @@ def evaluate(
         with progress(quiet=as_json) as bar:
             watcher = _watcher(bar, quiet=as_json)
             if not there:
-                from phosphene.jobs import make_maps
+                from phosphene.runs.make import make_maps
 
-                make_maps(classifier, concepts, recipe_from(preset, seed=seed), out=folder, listener=watcher.making)
+                make_maps(classifier, concepts, recipe_from(preset, seed=seed), out=folder, callbacks=watcher.making)
             record = evaluated(folder, classifier, concepts=concepts, verifiers=others, settings=asked, watcher=watcher)
         if as_json:
             typer.echo(json.dumps(_told(folder, record), indent=2))
@@ -83,9 +83,10 @@ def evaluate(
 
 def _maker(folder: Path) -> str:
     """The model that made the maps of a folder, by the name in the first of them."""
-    from phosphene.artifact import SaliencyMap, artifact_paths
+    from phosphene.runs.saliency import SaliencyMap
+    from phosphene.runs.store import artifact_paths
 
-    return str(SaliencyMap.load(artifact_paths(folder)[0]).model["name"])
+    return str(SaliencyMap.load(artifact_paths(folder)[0]).model.name)
 
 
 def _watcher(bar: Progress, *, quiet: bool) -> Watcher:
@@ -101,9 +102,9 @@ def _watcher(bar: Progress, *, quiet: bool) -> Watcher:
 
 def _told(folder: Path, record: dict[str, Any]) -> dict[str, Any]:
     """The record of the run with every map's own scores."""
-    from phosphene.artifact import SaliencyMap
+    from phosphene.runs.saliency import SaliencyMap
 
-    maps = [{**entry, "evidence": SaliencyMap.load(folder / entry["file"]).scores["evidence"]}
+    maps = [{**entry, "evidence": SaliencyMap.load(folder / entry["file"]).scores.evidence}
             for entry in record["maps"]]  # fmt: skip
     return {**record, "maps": maps}
 

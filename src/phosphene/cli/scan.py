@@ -8,12 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from phosphene.cli.common import (
-    Json,
-    Source,
-    one_line_errors,
-    progress,
-)
+from phosphene.cli.common import Json, Source, one_line_errors, progress
 from phosphene.errors import BadInput
 
 if TYPE_CHECKING:
@@ -79,7 +74,7 @@ def _told(found: Scan) -> str:
 
     external = "not used" if found.p_external is None else f"{found.p_external:.3g}"
     lines = [
-        f"{found.model['name']}: {found.verdict} (p = {found.p_value:.3g}): {VERDICTS[found.verdict].means}",
+        f"{found.model.name}: {found.verdict} (p = {found.p_value:.3g}): {VERDICTS[found.verdict].means}",
         f"p-values: internal {found.p_internal:.3g} (this model's classes against each other), external {external} "
         f"(against {found.calibration.models} clean models)",
     ]

@@ -15,7 +15,7 @@ from phosphene.cli.common import Json, chosen, one_line_errors, progress
 from phosphene.errors import BadInput
 
 if TYPE_CHECKING:
-    from phosphene.study.folder import Study
+    from phosphene.studies.folder import Study
 
 study_app = typer.Typer(help="Run an experiment on the method's claims and write its page.", no_args_is_help=True)
 
@@ -40,7 +40,7 @@ def mislead(
 ) -> None:
     """Can an explanation of one input be misled? Seven methods of Captum on photographs with an imperceptible stamp."""
     with one_line_errors():
-        from phosphene.study.mislead import Settings, run
+        from phosphene.studies.mislead import Settings, run
 
         settings = replace(Settings(seed=seed), models=tuple(model or Settings.models),
                            classes=tuple(ask or Settings.classes))  # fmt: skip
@@ -64,8 +64,8 @@ def bias(
 ) -> None:
     """Is an explanation by examples biased by its examples? Small models are trained with and without a watermark."""
     with one_line_errors():
-        from phosphene.study.bias import Settings, run
-        from phosphene.study.small import DATA
+        from phosphene.studies.bias import Settings, run
+        from phosphene.studies.small import DATA
 
         chosen(DATA, data, "data set")
         if data_folder is not None and data != "fashion":
@@ -92,8 +92,8 @@ def concepts(
 ) -> None:
     """Classes, sets, differences and channels; models of three sizes; a network at every stage of its training."""
     with one_line_errors():
-        from phosphene.sources import load
-        from phosphene.study.concepts import Settings, run
+        from phosphene.model.sources.load import load
+        from phosphene.studies.concepts import Settings, run
 
         settings = replace(Settings(seed=seed), models=tuple(model or Settings.models),
                            channels=tuple(channel or Settings.channels))  # fmt: skip
@@ -112,7 +112,7 @@ def invocation(study: str, options: Mapping[str, object]) -> str:
 
 def written(study: Callable[[Callable[[str], None]], Study], out: Path, as_json: bool) -> None:
     """Run a study with progress, keep it in `out`, and write its page."""
-    from phosphene.artifact import prepare_folder
+    from phosphene.core.files import prepare_folder
     from phosphene.report.study import write_study
 
     prepare_folder(out)  # minutes of work are for nothing where nothing can be written

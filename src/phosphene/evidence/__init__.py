@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from phosphene.artifact import write_atomically
-from phosphene.classifier import Classifier
+from phosphene.core.files import write_atomically
 from phosphene.errors import BadInput
 from phosphene.evidence.case import Case
 from phosphene.evidence.measures import MEASURES
@@ -23,7 +22,9 @@ from phosphene.evidence.photographs import available
 from phosphene.evidence.remade import Run, sanity, stability
 from phosphene.evidence.similarity import Looks, looks
 from phosphene.evidence.summary import SUMMARIES, Company
-from phosphene.jobs import Listener, check_same_classes
+from phosphene.model.classifier import Classifier
+from phosphene.runs.callbacks import Callbacks
+from phosphene.runs.make import check_same_classes
 
 SUMMARY = "evidence.json"
 FORMAT = 1
@@ -56,7 +57,7 @@ class Watcher:
 
     examined: Callable[[str, int, int], None] = _silent
     warned: Callable[[str], None] = _silent
-    making: Listener = Listener()
+    making: Callbacks = Callbacks()
 
 
 def evaluate(
@@ -75,7 +76,7 @@ def evaluate(
     """
     check_same_classes(classifier, verifiers)
     members = members_of(Path(folder), classifier, concepts, watcher.warned)
-    fast = classifier.folded()
+    fast = classifier.fold()
     eyes = tuple(verifiers) or (fast,)
     appearance = Looks.joined([looks(member.load().raw_picture[None], eyes) for member in members])
     run = Run(Path(folder), classifier, tuple(members), eyes, appearance, watcher.making)

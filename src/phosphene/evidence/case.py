@@ -8,14 +8,18 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from phosphene.artifact import SaliencyMap
-from phosphene.classifier import Classifier
-from phosphene.concepts import Classes, Concept, parse
+from phosphene.core.seeding import make_generator
 from phosphene.errors import PhospheneError
 from phosphene.evidence.photographs import Photographs
-from phosphene.recipe import Recipe
-from phosphene.refinement import display_scale
-from phosphene.sampling import COMPOSITIONS, Distribution, Draws, draw, seeded, shown
+from phosphene.method.scaling import display_scale
+from phosphene.model.classifier import Classifier
+from phosphene.recipe.compositions import COMPOSITIONS
+from phosphene.recipe.concepts import Classes, Concept
+from phosphene.recipe.distributions import Distribution
+from phosphene.recipe.draws import Draws, draw, overlay
+from phosphene.recipe.grammar import parse
+from phosphene.recipe.recipe import Recipe
+from phosphene.runs.saliency import SaliencyMap
 
 
 @dataclass(frozen=True)
@@ -44,20 +48,22 @@ class Case:
     def drawn(self, purpose: str, distribution: Distribution | None = None) -> Draws:
         """Fresh draws and views, never those of the estimate; the same for every map where the purpose is the same."""
         recipe = self.recipe
-        generator = seeded(recipe.seed, f"evidence/{purpose}", 0)
+        generator = make_generator(recipe.seed, f"evidence/{purpose}", 0)
         return draw(distribution or recipe.distribution, recipe.views, [generator], self.samples,
                     self.classifier.image_shape)  # fmt: skip
 
     def outputs(self, drawn: Draws, maps: Tensor) -> Tensor:
         """Logits `(samples, classes)` of the draws carrying one map `(C, H, W)`, or each its own of as many."""
         compose = COMPOSITIONS[self.recipe.composition]
-        laid = shown(drawn, maps[None], compose) if maps.ndim == 3 else shown(replace(drawn, count=1), maps, compose)
-        with self.classifier.frozen(), torch.no_grad():
+        laid = (
+            overlay(drawn, maps[None], compose) if maps.ndim == 3 else overlay(replace(drawn, count=1), maps, compose)
+        )
+        with torch.no_grad():
             return self.classifier(laid)
 
     def random_maps(self, saliency: Tensor) -> Tensor:
         """A random map for each draw, `(samples, C, H, W)`: the given one with its phases scrambled."""
-        generator = seeded(self.recipe.seed, f"evidence/random/{self.concept.name}", 0)
+        generator = make_generator(self.recipe.seed, f"evidence/random/{self.concept.name}", 0)
         return scrambled(saliency, self.samples, generator)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from phosphene.classifier import Classifier
+from phosphene.model.classifier import Classifier
 
 
 def layers_from_the_top(classifier: Classifier) -> list[str]:
@@ -15,7 +15,7 @@ def layers_from_the_top(classifier: Classifier) -> list[str]:
         return torch.zeros(output.shape[0])
 
     grey = torch.full((1, *classifier.image_shape), 0.5)
-    order = {name: rank for rank, name in enumerate(classifier.observed(grey, seen))}
+    order = {name: rank for rank, name in enumerate(classifier.observe_layers(grey, seen))}
     owners = [name for name, module in classifier.module.named_modules() if list(module.parameters(recurse=False))]
     return sorted(owners, key=lambda name: order.get(name, -1), reverse=True)
 
@@ -29,7 +29,7 @@ def fed_to(classifier: Classifier, layer: str, images: Tensor) -> Tensor:
 
     hook = classifier.module.get_submodule(layer).register_forward_pre_hook(observe)
     try:
-        with classifier.frozen(), torch.no_grad():
+        with torch.no_grad():
             classifier(images)
     finally:
         hook.remove()

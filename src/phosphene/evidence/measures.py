@@ -12,12 +12,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from phosphene.classifier import Classifier
-from phosphene.concepts import Concept, is_top, probability
 from phosphene.evidence.case import Case, centred, stamp
 from phosphene.evidence.soundness import rounded, sound
-from phosphene.fidelity import UNSEEN, fidelities, resized
-from phosphene.sampling import Distribution, Gaussian
+from phosphene.method.fidelity import UNSEEN, measure_fidelities
+from phosphene.method.recognition import resize_pictures
+from phosphene.model.classifier import Classifier
+from phosphene.model.outputs import is_top, probability
+from phosphene.recipe.concepts import Concept
+from phosphene.recipe.distributions import Distribution, Gaussian
 
 EPSILONS = (0.25, 0.5, 0.75, 1.0)  # shares of the map, for the curve of the logit gain
 FOREIGN: dict[str, Distribution] = {**UNSEEN, "gaussian": Gaussian()}
@@ -31,8 +33,8 @@ def recognition(case: Case) -> dict[str, Any]:
 
 
 def _opinion(verifier: Classifier, concept: Concept, picture: Tensor) -> dict[str, Any]:
-    seen = resized(picture, verifier)
-    with verifier.frozen(), torch.no_grad():
+    seen = resize_pictures(picture, verifier)
+    with torch.no_grad():
         outputs = verifier(torch.cat([seen, torch.full_like(seen, 0.5)]))
     difference = (outputs[0] - outputs[1]).abs().max().item()
     sound(f"what {verifier.name} answers to the picture, beside mid-grey,", [0.0, difference], varying=True)
@@ -131,7 +133,7 @@ def refinement(case: Case) -> dict[str, Any]:
     saliency = case.saliency
     both = torch.stack([saliency.map, saliency.mask * saliency.map])
     fresh = replace(case.recipe, seed=case.recipe.seed + 1)
-    before, after = fidelities(case.classifier, case.concept, both, fresh, samples=case.samples)
+    before, after = measure_fidelities(case.classifier, case.concept, both, fresh, samples=case.samples)
     sound("fidelity of refinement", [*asdict(before).values(), *asdict(after).values()])
     inside = (saliency.importance * saliency.mask).sum() / saliency.importance.sum()
     sound("evidence inside the mask", inside[None])

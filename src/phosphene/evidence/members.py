@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from phosphene.artifact import SaliencyMap, artifact_paths
-from phosphene.classifier import Classifier
-from phosphene.concepts import Concept, parse
 from phosphene.errors import BadInput
 from phosphene.evidence.case import concept_of
-from phosphene.jobs.folder import artifact_path
-from phosphene.recipe import Recipe
+from phosphene.model.classifier import Classifier
+from phosphene.recipe.concepts import Concept
+from phosphene.recipe.grammar import parse
+from phosphene.recipe.recipe import Recipe
+from phosphene.runs.saliency import SaliencyMap
+from phosphene.runs.store import artifact_path, artifact_paths
 
 
 @dataclass(frozen=True)
@@ -55,8 +56,8 @@ def with_entries(member: Member, entries: Mapping[str, Any]) -> Member:
     if all(member.evidence.get(name) == entry for name, entry in entries.items()):
         return member
     saliency = member.load()
-    evidence = {**saliency.scores.get("evidence", {}), **entries, "digest": member.digest}
-    replace(saliency, scores={**saliency.scores, "evidence": evidence}).save(member.path)
+    evidence = {**saliency.scores.evidence, **entries, "digest": member.digest}
+    replace(saliency, scores=replace(saliency.scores, evidence=evidence)).save(member.path)
     return replace(member, evidence=evidence)
 
 
@@ -68,7 +69,7 @@ def company_digest(members: Sequence[Member]) -> str:
 def _member(path: Path, saliency: SaliencyMap, classifier: Classifier) -> Member:
     digest = hashlib.sha256(saliency.concept.encode() + saliency.map.numpy().tobytes()).hexdigest()[:16]
     return Member(path, concept_of(saliency, classifier.labels), Recipe.from_json(saliency.recipe), digest,
-                  saliency.scores.get("evidence", {}))  # fmt: skip
+                  saliency.scores.evidence)  # fmt: skip
 
 
 def _chosen(folder: Path, classifier: Classifier, concepts: Sequence[str]) -> list[Path]:
@@ -81,9 +82,9 @@ def _chosen(folder: Path, classifier: Classifier, concepts: Sequence[str]) -> li
 
 
 def _check_model(path: Path, saliency: SaliencyMap, classifier: Classifier) -> None:
-    theirs = saliency.model["fingerprint"]
+    theirs = saliency.model.fingerprint
     if theirs != classifier.fingerprint:
-        raise BadInput(f"{str(path)!r} was made by {saliency.model['name']} with weights {theirs[:12]}, "
+        raise BadInput(f"{str(path)!r} was made by {saliency.model.name} with weights {theirs[:12]}, "
                        f"{classifier.name} has {classifier.fingerprint[:12]}; give the model that made it")  # fmt: skip
 
 

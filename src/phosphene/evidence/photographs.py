@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
+from phosphene.core.images import ImageShape
 from phosphene.errors import BadInput
-from phosphene.geometry import ImageShape
 
 SHIPPED = ("astronaut", "chelsea", "coffee", "rocket", "camera", "coins")  # in the wheel: nothing is downloaded
 

@@ -13,10 +13,10 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from phosphene.classifier import Classifier
+from phosphene.core.seeding import make_generator
 from phosphene.evidence.layers import layers_from_the_top
-from phosphene.recipe import Recipe
-from phosphene.sampling import seeded
+from phosphene.model.classifier import Classifier
+from phosphene.recipe.recipe import Recipe
 
 STAGES: dict[str, float] = {"head": 0.0, "top third": 1 / 3, "top two thirds": 2 / 3, "untrained": 1.0}
 CALIBRATION = 32  # draws on which batch norms count their statistics anew
@@ -54,10 +54,9 @@ def _recalibrate(classifier: Classifier, module: nn.Module, names: list[str], re
     if not norms:
         return
     images = recipe.distribution.draw(
-        seeded(recipe.seed, "evidence/calibration", 0), CALIBRATION, classifier.image_shape
+        make_generator(recipe.seed, "evidence/calibration", 0), CALIBRATION, classifier.image_shape
     )
-    probe = copy.copy(classifier)
-    probe.module = module.eval()
+    module.eval()
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
@@ -65,7 +64,8 @@ def _recalibrate(classifier: Classifier, module: nn.Module, names: list[str], re
         norm.momentum = None  # count all draws alike
     try:
         with torch.no_grad():
-            probe(images)
+            for batch in images.split(classifier.batch_size):
+                module(classifier.normalize(batch.to(classifier.device)))
     finally:
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.eval()

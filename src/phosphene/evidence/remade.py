@@ -17,13 +17,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from phosphene.classifier import Classifier
 from phosphene.evidence.members import Member
 from phosphene.evidence.randomised import STAGES, forgetful
 from phosphene.evidence.similarity import Looks, different_pairs, looks
 from phosphene.evidence.soundness import rounded
-from phosphene.jobs import Listener, make_maps
-from phosphene.recipe import Recipe
+from phosphene.model.classifier import Classifier
+from phosphene.recipe.recipe import Recipe
+from phosphene.runs.callbacks import Callbacks
+from phosphene.runs.make import make_maps
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Run:
     members: tuple[Member, ...]
     eyes: tuple[Classifier, ...]
     appearance: Looks
-    listener: Listener
+    listener: Callbacks
 
     @property
     def recipe(self) -> Recipe:
@@ -60,7 +61,7 @@ class Run:
     def remade(self, name: str, classifier: Classifier, members: Sequence[Member], recipe: Recipe) -> Looks:
         """How the members' maps look when they are made again; kept in the workshop under `name`."""
         made = make_maps(classifier, [member.concept for member in members], recipe,
-                         out=self.folder / self.workshop / name, listener=self.listener)  # fmt: skip
+                         out=self.folder / self.workshop / name, callbacks=self.listener)  # fmt: skip
         return Looks.joined([looks(saliency.raw_picture[None], self.eyes) for saliency in made])
 
 

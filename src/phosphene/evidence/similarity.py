@@ -17,10 +17,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from phosphene.classifier import Classifier
 from phosphene.evidence.layers import fed_to, layers_from_the_top
 from phosphene.evidence.soundness import sound
-from phosphene.fidelity import resized
+from phosphene.method.recognition import resize_pictures
+from phosphene.model.classifier import Classifier
 
 RINGS, DIRECTIONS = 8, 12
 WAYS = ("features", "spectrum")
@@ -46,7 +46,7 @@ class Looks:
 
 def looks(pictures: Tensor, eyes: Sequence[Classifier]) -> Looks:
     """How bare pictures `(N, C, H, W)` in [0,1] look to the eyes and in frequency."""
-    seen = [_unit("features", features(eye, resized(pictures, eye))) / math.sqrt(len(eyes)) for eye in eyes]
+    seen = [_unit("features", features(eye, resize_pictures(pictures, eye))) / math.sqrt(len(eyes)) for eye in eyes]
     pooled = spectrum(pictures)
     return Looks({"features": torch.cat(seen, dim=1),
                   "spectrum": _unit("spectrum", pooled - pooled.mean(dim=1, keepdim=True))})  # fmt: skip
@@ -57,7 +57,7 @@ def features(eye: Classifier, pictures: Tensor) -> Tensor:
     head, *others = layers_from_the_top(eye)
     if others:
         return fed_to(eye, head, pictures)
-    with eye.frozen(), torch.no_grad():
+    with torch.no_grad():
         return eye(pictures).cpu()
 
 

@@ -13,10 +13,12 @@ from pathlib import Path
 
 import jinja2
 
-from phosphene.artifact import SaliencyMap, artifact_paths, write_atomically
+from phosphene.core.files import write_atomically
 from phosphene.evidence.tables import STAGES
 from phosphene.report.evidence import Evidence, evidence
 from phosphene.report.section import FULL, LEAN, Section, section
+from phosphene.runs.saliency import SaliencyMap
+from phosphene.runs.store import artifact_paths
 
 MANY = 100  # beyond this many maps pictures shrink and the development is left out
 

@@ -12,13 +12,14 @@ from typing import Any
 import torch
 from markupsafe import Markup
 
-from phosphene.artifact import SaliencyMap, to_bytes
+from phosphene.core.images import to_bytes
 from phosphene.errors import ArtifactError
 from phosphene.evidence import SUMMARY
 from phosphene.evidence.tables import DIRECTIONS, STAGES, Table, tables
 from phosphene.evidence.wording import MEANINGS, Meaning
-from phosphene.render import strip
+from phosphene.report.pictures import strip
 from phosphene.report.section import Picture, embed
+from phosphene.runs.saliency import SaliencyMap
 
 MATRIX = 16  # more concepts than this and the matrix is left to evidence.json
 STRIPS = 4  # maps whose fading is shown
@@ -98,7 +99,7 @@ def strips(folder: Path, maps: Sequence[Mapping[str, Any]], side: int) -> list[t
     found = []
     for entry in maps[:STRIPS]:
         saliency = SaliencyMap.load(folder / entry["file"])
-        made_in = saliency.scores["evidence"].get("sanity", {}).get("made_in")
+        made_in = saliency.scores.evidence.get("sanity", {}).get("made_in")
         pictures = [saliency.raw_picture]
         with contextlib.suppress(ArtifactError):
             for stage in STAGES if made_in else ():

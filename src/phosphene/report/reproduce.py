@@ -7,11 +7,14 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from phosphene.artifact import SaliencyMap
-from phosphene.geometry import GEOMETRIES
-from phosphene.recipe import PRESETS, Recipe
-from phosphene.sampling import DISTRIBUTIONS, VIEWS, Folder
-from phosphene.sources import BUNDLED, FAMILIES
+from phosphene.model.record import ModelRecord
+from phosphene.model.sources.bundled import BUNDLED
+from phosphene.model.sources.registry import FAMILIES
+from phosphene.recipe.distributions import DISTRIBUTIONS, Folder
+from phosphene.recipe.geometries import GEOMETRIES
+from phosphene.recipe.recipe import PRESETS, Recipe
+from phosphene.recipe.views import VIEWS
+from phosphene.runs.saliency import SaliencyMap
 
 PLAIN = (
     "seed",
@@ -20,7 +23,7 @@ PLAIN = (
     "score",
     "samples",
     "nudge_steps",
-    "attempts",
+    "restarts",
     "coarse",
 )  # fields that have an option of their own
 
@@ -32,7 +35,7 @@ def command(saliency: SaliencyMap) -> str | None:
         return None
     words = [f"phosphene map {named} {shlex.quote(concept_words(saliency))}"]
     words += [f"--{name.replace('_', '-')} {shlex.quote(str(value))}" for name, value in options.items()]
-    words += [f"--verifier {shlex.quote(seen['model'])}" for seen in saliency.scores.get("verifiers", ())]
+    words += [f"--verifier {shlex.quote(seen.model)}" for seen in saliency.scores.opinions]
     return " \\\n  ".join([*words, "--out again"])
 
 
@@ -43,7 +46,7 @@ def snippet(saliency: SaliencyMap) -> str:
         *(["import dataclasses", ""] if recipe.startswith("dataclasses") else []),
         "import phosphene", "",
         f"classifier = {load_call(saliency.model)}",
-        f"assert classifier.fingerprint.startswith({saliency.model['fingerprint'][:12]!r})",
+        f"assert classifier.fingerprint.startswith({saliency.model.fingerprint[:12]!r})",
         f"recipe = {recipe}",
         f"[saliency] = phosphene.make_maps(classifier, [{concept_words(saliency)!r}], recipe)",
     ])  # fmt: skip
@@ -86,29 +89,30 @@ def _by_name(slot: str, record: Any) -> tuple[str, Any]:
     return "", None
 
 
-def source(model: Mapping[str, Any]) -> str | None:
+def source(model: ModelRecord) -> str | None:
     """The words that name the model on the command line; None for one that exists in Python only."""
-    name, form = model["name"], model["input"]
+    name, form = model.name, model.input
     if _is_known(name):
         return shlex.quote(name)
-    if ":" not in name or len(set(form["size"])) > 1 or "mean" not in form:
+    if ":" not in name or len(set(form.size)) > 1:
         return None
-    mean, std = (",".join(f"{value:g}" for value in form[key]) for key in ("mean", "std"))
-    return (f"--factory {shlex.quote(name)} --weights FILE --size {form['size'][0]} --channels {form['channels']} "
-            f"--mean {mean} --std {std}")  # fmt: skip
+    mean, std = (",".join(f"{value:g}" for value in values) for values in (form.mean, form.std))
+    return (
+        f"--factory {shlex.quote(name)} --weights FILE --size {form.size[0]} --channels {form.channels} "
+        f"--mean {mean} --std {std}"
+    )
 
 
 def _is_known(name: str) -> bool:
     return name in BUNDLED or name.partition(":")[0] in FAMILIES
 
 
-def load_call(model: Mapping[str, Any]) -> str:
+def load_call(model: ModelRecord) -> str:
     """The Python expression that loads the model, with FILE or YOUR_MODULE where only its owner knows what to put."""
-    name, form = model["name"], model["input"]
+    name, form = model.name, model.input
     if _is_known(name):
         return f"phosphene.load({name!r})"
-    stated = {"size": tuple(form["size"]), **{key: form[key] for key in ("channels", "mean", "std") if key in form}}
-    how = ", ".join(f"{key}={value}" for key, value in stated.items())
+    how = f"size={form.size}, channels={form.channels}, mean={form.mean}, std={form.std}"
     if ":" in name:
         return f"phosphene.load(factory={name!r}, weights=FILE, {how})"
     return f"phosphene.Classifier(YOUR_MODULE, phosphene.InputFormat({how}), name={name!r})"

@@ -11,11 +11,12 @@ from typing import Any
 from markupsafe import Markup
 from PIL import Image
 
-from phosphene.artifact import SaliencyMap, to_image
-from phosphene.checks import CHECKS, Check
+from phosphene.core.images import to_image
 from phosphene.evidence.tables import Table, of_map
-from phosphene.render import heat, is_pixel_grid, overlay, scaled, signed, sparkline, strip
+from phosphene.model.checks import CHECKS, Check
+from phosphene.report.pictures import heat, is_pixel_grid, overlay, scaled, signed, sparkline, strip
 from phosphene.report.reproduce import command, snippet
+from phosphene.runs.saliency import SaliencyMap
 
 SHOWN_ON = {"uniform": "uniform noise", "pink": "1/f noise", "flat": "flat colours"}
 
@@ -88,19 +89,18 @@ def section(saliency: SaliencyMap, number: int, detail: Detail) -> Section:
         sparkline=Markup(sparkline(saliency.trace)), checks=[_check(name) for name in saliency.checks],
         recipe={name.replace("_", " "): worded(value) for name, value in saliency.recipe.items()},
         command=command(saliency), snippet=snippet(saliency), versions=saliency.versions, passes=saliency.passes,
-        seconds=saliency.seconds, digest=saliency.scores.get("evidence", {}).get("digest"),
-        evidence=of_map(saliency.scores["evidence"]) if "evidence" in saliency.scores else None,
+        seconds=saliency.seconds, digest=saliency.scores.evidence.get("digest"),
+        evidence=of_map(saliency.scores.evidence) if saliency.scores.evidence else None,
     )  # fmt: skip
 
 
 def fidelity_rows(saliency: SaliencyMap) -> list[Row]:
     """The map on its own distribution, then on those it has never seen, then refined."""
-    measured = saliency.scores.get("fidelity", {})
-    names = {"own": f"its own: {worded(saliency.recipe.get('distribution', 'unknown'))}", **SHOWN_ON}
-    ordered = [*(name for name in names if name in measured), *(name for name in measured if name not in names)]
-    rows = [Row(names.get(name, name), **measured[name]) for name in ordered]
-    refined = saliency.scores.get("refined_fidelity")
-    return [*rows, Row("refined, on its own", **refined)] if refined else rows
+    own = f"its own: {worded(saliency.recipe.get('distribution', 'unknown'))}"
+    scores = saliency.scores
+    elsewhere = {SHOWN_ON.get(name, name): fidelity for name, fidelity in scores.fidelity_elsewhere.items()}
+    measured = {own: scores.fidelity, **elsewhere, "refined, on its own": scores.refined_fidelity}
+    return [Row(name, fidelity.probability, fidelity.top1) for name, fidelity in measured.items()]
 
 
 def pictures(saliency: SaliencyMap, detail: Detail) -> dict[str, Picture]:

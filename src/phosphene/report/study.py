@@ -10,7 +10,7 @@ from typing import Any
 
 from PIL import Image
 
-from phosphene.artifact import write_atomically
+from phosphene.core.files import write_atomically
 from phosphene.errors import ArtifactError
 from phosphene.report import _environment
 

@@ -12,9 +12,10 @@ from importlib.metadata import version
 import torch
 from torch import Tensor
 
-from phosphene.classifier import Classifier
-from phosphene.jobs.chunk import model_record
-from phosphene.sampling import seeded
+from phosphene.core.records import to_plain
+from phosphene.core.seeding import make_generator
+from phosphene.model.classifier import Classifier
+from phosphene.model.record import ModelRecord
 from phosphene.scanner import verification
 from phosphene.scanner.backgrounds import rendered
 from phosphene.scanner.calibration import Reference, shipped
@@ -66,7 +67,7 @@ def _suspects(judged: Fused, settings: Settings) -> list[int]:
     """The classes of the highest scores, then random controls."""
     ranked = sorted(range(len(judged.scores)), key=lambda index: -judged.scores[index])
     top, rest = ranked[: settings.top], sorted(ranked[settings.top :])
-    order = torch.randperm(len(rest), generator=seeded(settings.seed, "controls", 0)).tolist()
+    order = torch.randperm(len(rest), generator=make_generator(settings.seed, "controls", 0)).tolist()
     return top + [rest[place] for place in order[: settings.controls]]
 
 
@@ -143,7 +144,7 @@ def _concluded(
     if outside:
         checks.append(f"outside the calibration range ({'; '.join(outside)}): only the internal p-value counts")
     return Scan(
-        model=model_record(classifier) | {"classes": len(labels)},
+        model=to_plain(ModelRecord.of(classifier)) | {"classes": len(labels)},
         verdict=named, p_value=p_value, p_internal=judged.internal, p_external=p_external,
         target=shown.target if accused else None, targets=(shown.target,) if accused else (),
         classes=classes, absolutes=dict(found.row.whole), score=judged.score, trigger=shown, curve=drawn,

@@ -13,9 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from phosphene.classifier import Classifier
-from phosphene.geometry import Spectral
-from phosphene.sampling import seeded
+from phosphene.core.seeding import make_generator
+from phosphene.model.classifier import Classifier
+from phosphene.recipe.geometries import Spectral
 
 STEP = 0.25
 LARGEST_SHIFT = 1 / 14  # of the side: images that only work at one place are no likeness of anything
@@ -59,7 +59,7 @@ def rendered(
         for first in range(0, len(classes), per)
     ]
     everything = torch.cat(images)
-    with classifier.frozen(), torch.no_grad():
+    with torch.no_grad():
         logits = classifier(everything.flatten(0, 1)).view(len(classes), count, -1)
     own = F.log_softmax(logits, dim=-1).gather(2, torch.tensor(classes).view(-1, 1, 1).expand(-1, count, 1))[..., 0]
     return Backgrounds(everything, own, names, tuple(classes))
@@ -70,22 +70,23 @@ def _ascended(
 ) -> Tensor:
     shape, geometry = classifier.image_shape, Spectral()
     form = geometry.start(count, shape).shape
-    spectrum = torch.cat([0.3 * torch.randn(form, generator=seeded(seed, f"background {name}", 0)) for name in names])
+    spectrum = torch.cat(
+        [0.3 * torch.randn(form, generator=make_generator(seed, f"background {name}", 0)) for name in names]
+    )
     targets = torch.tensor(classes).repeat_interleave(count)
     adam = Adam.zero((spectrum,))
     largest = max(1, round(LARGEST_SHIFT * shape[1]))
-    with classifier.frozen():
-        for iteration in range(iterations):
-            across, down = torch.randint(
-                -largest, largest + 1, (2,), generator=seeded(seed, "shift", iteration)
-            ).tolist()
-            spectrum.requires_grad_()
-            images = torch.sigmoid(geometry.decode(spectrum, shape)).roll((across, down), (2, 3))
-            loss = F.cross_entropy(classifier(images), targets, reduction="sum")
-            (slope,) = torch.autograd.grad(loss, (spectrum,))
-            (move,) = adam.step((slope,))
-            spectrum = spectrum.detach() - STEP * move
-        return torch.sigmoid(geometry.decode(spectrum, shape)).view(len(classes), count, *shape)
+    for iteration in range(iterations):
+        across, down = torch.randint(
+            -largest, largest + 1, (2,), generator=make_generator(seed, "shift", iteration)
+        ).tolist()
+        spectrum.requires_grad_()
+        images = torch.sigmoid(geometry.decode(spectrum, shape)).roll((across, down), (2, 3))
+        loss = F.cross_entropy(classifier(images), targets, reduction="sum")
+        (slope,) = torch.autograd.grad(loss, (spectrum,))
+        (move,) = adam.step((slope,))
+        spectrum = spectrum.detach() - STEP * move
+    return torch.sigmoid(geometry.decode(spectrum, shape)).view(len(classes), count, *shape)
 
 
 class Adam:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from phosphene.artifact import write_atomically
+from phosphene.core.files import write_atomically
 from phosphene.errors import BadInput
 from phosphene.scanner.settings import Settings
 

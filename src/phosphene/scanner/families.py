@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from phosphene.geometry import ImageShape
+from phosphene.core.images import ImageShape
 
 Parameters = tuple[Tensor, ...]
 

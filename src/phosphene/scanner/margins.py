@@ -10,8 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from phosphene.classifier import Classifier
-from phosphene.sampling import seeded
+from phosphene.core.seeding import make_generator
+from phosphene.model.classifier import Classifier
 from phosphene.scanner.backgrounds import Adam
 
 STEP = 0.1
@@ -26,16 +26,15 @@ def margins(classifier: Classifier, starts: int, iterations: int, seed: int, row
 
 def _largest(classifier: Classifier, classes: list[int], starts: int, iterations: int, seed: int) -> Tensor:
     shape = classifier.image_shape
-    images = torch.cat([torch.rand(starts, *shape, generator=seeded(seed, f"margin {classifier.labels[index]}", 0))
+    images = torch.cat([torch.rand(starts, *shape, generator=make_generator(seed, f"margin {classifier.labels[index]}", 0))
                         for index in classes])  # fmt: skip
     targets = torch.tensor(classes).repeat_interleave(starts)
     best, adam = torch.full((len(images),), -torch.inf), Adam.zero((images,))
-    with classifier.frozen():
-        for _ in range(iterations):
-            reached = margin(classifier(images.requires_grad_()), targets)
-            best = torch.maximum(best, reached.detach())
-            (move,) = adam.step(torch.autograd.grad(-reached.sum(), (images,)))
-            images = (images.detach() - STEP * move).clamp(0, 1)
+    for _ in range(iterations):
+        reached = margin(classifier(images.requires_grad_()), targets)
+        best = torch.maximum(best, reached.detach())
+        (move,) = adam.step(torch.autograd.grad(-reached.sum(), (images,)))
+        images = (images.detach() - STEP * move).clamp(0, 1)
     return best.view(len(classes), starts).max(dim=1).values
 
 

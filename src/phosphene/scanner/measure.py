@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from phosphene.classifier import Classifier
-from phosphene.sampling import seeded
+from phosphene.core.seeding import make_generator
+from phosphene.model.classifier import Classifier
 from phosphene.scanner.backgrounds import SURE, Backgrounds, rendered
 from phosphene.scanner.calibration import Row
 from phosphene.scanner.families import FAMILIES, Family
@@ -163,11 +163,9 @@ def paired(classifier: Classifier, backgrounds: Backgrounds, settings: Settings)
 
 def prepared(classifier: Classifier) -> Classifier:
     """A private folded copy; small images go through it in larger batches, which are never filled up."""
-    private = classifier.folded()
-    private.filled = False
-    if private.rows_a_pass > FEW:
-        private.rows_a_pass = LARGEST_BATCH
-    return private
+    private = classifier.fold()
+    size = LARGEST_BATCH if private.batch_size > FEW else private.batch_size
+    return private.replace(pad_batches=False, batch_size=size)
 
 
 def _held(classifier: Classifier, seed: int) -> list[int]:
@@ -175,7 +173,7 @@ def _held(classifier: Classifier, seed: int) -> list[int]:
     count = len(classifier.labels)
     if count <= SOURCES:
         return list(range(count))
-    ranks = [float(torch.rand(1, generator=seeded(seed, label, 0))) for label in classifier.labels]
+    ranks = [float(torch.rand(1, generator=make_generator(seed, label, 0))) for label in classifier.labels]
     return sorted(sorted(range(count), key=lambda index: ranks[index])[:SOURCES])
 
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from phosphene.classifier import Classifier
-from phosphene.sampling import seeded
+from phosphene.core.seeding import make_generator
+from phosphene.model.classifier import Classifier
 from phosphene.scanner.backgrounds import Adam, Backgrounds
 from phosphene.scanner.families import Family
 from phosphene.scanner.search import steered
@@ -36,22 +36,21 @@ def _settled(
     """The smallest log size where one of these starts settled."""
     iterations, seed = settings.permutation_iterations, settings.seed
     names = [f"permutation {family.name} {start}" for start in starts]
-    parameters = family.start(classifier.image_shape, [seeded(seed, name, 0) for name in names])
+    parameters = family.start(classifier.image_shape, [make_generator(seed, name, 0) for name in names])
     log_radius = torch.full((len(starts),), family.start_radius).log()
-    adam, generator, sizes = Adam.zero(parameters), seeded(seed, "permutation images", 0), []
-    with classifier.frozen():
-        for iteration in range(iterations):
-            share = iteration / max(1, iterations - 1)
-            parameters = family.project(parameters, log_radius.exp())
-            images, own = _drawn(backgrounds, generator)
-            leaves = tuple(one.detach().requires_grad_() for one in parameters)
-            logits = classifier(family.apply(leaves, images.expand(len(starts), *images.shape)).flatten(0, 1))
-            loss, scattered = _scattering(logits.unflatten(0, (len(starts), -1)), own)
-            moves = adam.step(torch.autograd.grad(loss, leaves))
-            size = family.step * (1 - 0.7 * share)
-            parameters = tuple(one - size * move for one, move in zip(parameters, moves, strict=True))
-            log_radius = steered(log_radius, scattered, WANTED, share)
-            sizes.append(log_radius)
+    adam, generator, sizes = Adam.zero(parameters), make_generator(seed, "permutation images", 0), []
+    for iteration in range(iterations):
+        share = iteration / max(1, iterations - 1)
+        parameters = family.project(parameters, log_radius.exp())
+        images, own = _drawn(backgrounds, generator)
+        leaves = tuple(one.detach().requires_grad_() for one in parameters)
+        logits = classifier(family.apply(leaves, images.expand(len(starts), *images.shape)).flatten(0, 1))
+        loss, scattered = _scattering(logits.unflatten(0, (len(starts), -1)), own)
+        moves = adam.step(torch.autograd.grad(loss, leaves))
+        size = family.step * (1 - 0.7 * share)
+        parameters = tuple(one - size * move for one, move in zip(parameters, moves, strict=True))
+        log_radius = steered(log_radius, scattered, WANTED, share)
+        sizes.append(log_radius)
     return float(torch.stack(sizes[-max(1, iterations // 3) :]).mean(dim=0).min())
 
 

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from phosphene.classifier import Classifier
-from phosphene.sampling import Distribution, Flat, Pink, Uniform, seeded
+from phosphene.core.seeding import make_generator
+from phosphene.model.classifier import Classifier
+from phosphene.recipe.distributions import Distribution, Flat, Pink, Uniform
 
 NOISE: tuple[Distribution, ...] = (Uniform(), Pink(), Flat())
 FEATURES = 512  # random features of the head probe
@@ -35,7 +36,7 @@ def probed(classifier: Classifier, seed: int) -> Probed:
         return Probed(statistics, ("no linear head: row_mean, row_norm and head stepped aside",))
     weight = head.weight.detach().float().flatten(1)
     centred = weight - weight.mean(dim=0)
-    features = torch.randn(FEATURES, weight.shape[1], generator=seeded(seed, "head", 0)).abs()
+    features = torch.randn(FEATURES, weight.shape[1], generator=make_generator(seed, "head", 0)).abs()
     bias = head.bias.detach().float() if head.bias is not None else torch.zeros(len(weight))
     logits = features @ weight.T / weight.shape[1] ** 0.5 + bias
     statistics["row_mean"] = weight.mean(dim=1) / weight.std()
@@ -51,7 +52,7 @@ def linear_head(classifier: Classifier) -> nn.Linear | nn.Conv2d | None:
     layers = [layer for layer in classifier.module.modules() if isinstance(layer, kinds)]
     hooks = [layer.register_forward_hook(lambda layer, _, output: ran.append((layer, output))) for layer in layers]
     try:
-        with classifier.frozen(), torch.no_grad():
+        with torch.no_grad():
             logits = classifier(torch.full((1, *classifier.image_shape), 0.5))
     finally:
         for hook in hooks:
@@ -66,7 +67,7 @@ def linear_head(classifier: Classifier) -> nn.Linear | nn.Conv2d | None:
 def _easy_noise(classifier: Classifier, seed: int) -> Tensor:
     shape = classifier.image_shape
     count = max(1, min(16, 800_000 // (shape[1] * shape[2])))
-    images = [kind.draw(seeded(seed, "noise", place), count, shape) for place, kind in enumerate(NOISE)]
-    with classifier.frozen(), torch.no_grad():
+    images = [kind.draw(make_generator(seed, "noise", place), count, shape) for place, kind in enumerate(NOISE)]
+    with torch.no_grad():
         logits = classifier(torch.cat(images))
     return logits.log_softmax(dim=1).mean(dim=0)

@@ -14,7 +14,8 @@ from typing import Any
 
 from torch import Tensor
 
-from phosphene.artifact import png_bytes, write_atomically
+from phosphene.core.files import write_atomically
+from phosphene.core.images import png_bytes
 from phosphene.errors import ArtifactError, DamagedArtifact
 
 FORMAT = 1

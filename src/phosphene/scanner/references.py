@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from phosphene.classifier import Classifier
 from phosphene.errors import BadInput
+from phosphene.model.classifier import Classifier
 from phosphene.scanner.calibration import Reference, Row
 from phosphene.scanner.measure import measured, prepared
 from phosphene.scanner.settings import Clock, Settings

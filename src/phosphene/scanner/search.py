@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from phosphene.classifier import Classifier
-from phosphene.sampling import seeded
+from phosphene.core.seeding import make_generator
+from phosphene.model.classifier import Classifier
 from phosphene.scanner.backgrounds import Adam
 from phosphene.scanner.families import Family, Parameters
 
@@ -61,24 +61,23 @@ def smallest(
     `names` seed the starts, so that a candidate does not depend on its company.
     """
     shape = classifier.image_shape
-    generators = [seeded(seed, f"{family.name} {name}", 0) for name in names]
+    generators = [make_generator(seed, f"{family.name} {name}", 0) for name in names]
     parameters = family.start(shape, generators)
     log_radius = torch.full((len(targets),), family.start_radius).log()
     largest = log_radius + ROOM
     adam = Adam.zero(parameters)
     sizes, rates = [], []
-    with classifier.frozen():
-        for iteration in range(iterations):
-            share = iteration / max(1, iterations - 1)
-            parameters = family.project(parameters, log_radius.exp())
-            slopes, rate = _slopes(classifier, family, parameters, targets, draw(iteration))
-            moves = adam.step(slopes)
-            size = family.step * (1 - 0.7 * share)
-            parameters = tuple(one - size * move for one, move in zip(parameters, moves, strict=True))
-            log_radius = steered(log_radius, rate, WANTED, share)
-            log_radius = torch.minimum(log_radius, largest)
-            sizes.append(log_radius)
-            rates.append(rate)
+    for iteration in range(iterations):
+        share = iteration / max(1, iterations - 1)
+        parameters = family.project(parameters, log_radius.exp())
+        slopes, rate = _slopes(classifier, family, parameters, targets, draw(iteration))
+        moves = adam.step(slopes)
+        size = family.step * (1 - 0.7 * share)
+        parameters = tuple(one - size * move for one, move in zip(parameters, moves, strict=True))
+        log_radius = steered(log_radius, rate, WANTED, share)
+        log_radius = torch.minimum(log_radius, largest)
+        sizes.append(log_radius)
+        rates.append(rate)
     late = max(1, iterations // 3)
     log_size, flips = torch.stack(sizes[-late:]).mean(dim=0), torch.stack(rates[-late:]).mean(dim=0)
     return Found(family, family.project(parameters, log_size.exp()), log_size, flips)

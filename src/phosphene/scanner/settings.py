@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
-from phosphene.classifier import Classifier
 from phosphene.errors import BadInput
+from phosphene.model.classifier import Classifier
 from phosphene.scanner.families import FAMILIES
 from phosphene.scanner.record import Stage
 from phosphene.scanner.search import smallest

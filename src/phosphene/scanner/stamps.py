@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from phosphene.classifier import Classifier
-from phosphene.sampling import seeded
+from phosphene.core.seeding import make_generator
+from phosphene.model.classifier import Classifier
 from phosphene.scanner.backgrounds import Backgrounds
 from phosphene.scanner.families import pixel_centres
 
@@ -41,10 +41,10 @@ def reached(classifier: Classifier, backgrounds: Backgrounds, count: int, seed: 
     per = max(1, rows // len(images))
     found = {}
     for kind, stamp in STAMPS.items():
-        generator, best = seeded(seed, f"stamps {kind}", 0), torch.zeros(len(classifier.labels))
+        generator, best = make_generator(seed, f"stamps {kind}", 0), torch.zeros(len(classifier.labels))
         for first in range(0, count, per):
             stamped = stamp(images, generator, min(per, count - first))
-            with classifier.frozen(), torch.no_grad():
+            with torch.no_grad():
                 share = classifier(stamped.flatten(0, 1)).softmax(dim=1).unflatten(0, stamped.shape[:2])
             mean = (share * foreign).sum(dim=1) / foreign.sum(dim=0).clamp(min=1)
             best = torch.maximum(best, mean.max(dim=0).values)

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from phosphene.classifier import Classifier
-from phosphene.sampling import seeded
+from phosphene.core.seeding import make_generator
+from phosphene.model.classifier import Classifier
 from phosphene.scanner.backgrounds import Backgrounds
 from phosphene.scanner.probes import NOISE
 from phosphene.scanner.record import Curve, Named, Trigger, picture
@@ -26,10 +26,10 @@ BOXED = 0.5  # of the largest change: pixels that belong to the trigger's box
 def canvases(classifier: Classifier, fresh: Backgrounds, target: int, seed: int, most: int = 24) -> Tensor:
     """Images that are not of the target class for the model: fresh surrogates, noise and flat colour."""
     kept = [place for place, index in enumerate(fresh.held) if index != target]
-    noise = [kind.draw(seeded(seed, "canvas", place), 3, classifier.image_shape)
+    noise = [kind.draw(make_generator(seed, "canvas", place), 3, classifier.image_shape)
              for place, kind in enumerate(NOISE)]  # fmt: skip
     images = torch.cat([fresh.images[kept].transpose(0, 1).flatten(0, 1)[: most - 9], *noise])
-    with classifier.frozen(), torch.no_grad():
+    with torch.no_grad():
         other = classifier(images).argmax(dim=1) != target
     return images[other] if other.any() else images
 
@@ -39,7 +39,7 @@ def curve(classifier: Classifier, found: Found, others: Found | None, images: Te
     changed = applied(found, 0, images)
     series = {"trigger": rates(classifier, images, changed, target)}
     height, width = images.shape[2:]
-    order = torch.randperm(height * width, generator=seeded(seed, "shuffle", 0))
+    order = torch.randperm(height * width, generator=make_generator(seed, "shuffle", 0))
     difference = (changed - images).flatten(2)[..., order].view_as(images)
     series["shuffled in place"] = rates(classifier, images, (images + difference).clamp(0, 1), target)
     if others is not None and len(others.log_size):
@@ -55,7 +55,7 @@ def rates(classifier: Classifier, images: Tensor, changed: Tensor, target: int) 
     found = []
     for area in AREAS:
         keep = (ranks < round(area * len(ranks))).view(images.shape[2:])
-        with classifier.frozen(), torch.no_grad():
+        with torch.no_grad():
             flips = classifier(torch.where(keep, changed, images)).argmax(dim=1) == target
         found.append(float(flips.float().mean()))
     return tuple(found)

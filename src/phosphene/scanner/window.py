@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from phosphene.classifier import Classifier
+from phosphene.model.classifier import Classifier
 from phosphene.scanner.backgrounds import Adam
 from phosphene.scanner.families import FAMILIES, Family
 from phosphene.scanner.margins import margin
@@ -98,15 +98,14 @@ def _tried(
         shown = images[None].expand(len(chosen), *images.shape)
         wanted = torch.full((len(chosen) * len(images),), target)
         adam = Adam.zero((pattern,))
-        with classifier.frozen():
-            for _ in range(iterations):
-                leaf = pattern.requires_grad_()
-                logits = classifier(PATCH.apply((mask, leaf), shown).flatten(0, 1))
-                loss = F.cross_entropy(logits, wanted, reduction="sum") / len(images)
-                (move,) = adam.step(torch.autograd.grad(loss, (leaf,)))
-                pattern = (pattern.detach() - STEP * move).clamp(-0.6, 0.6)
-            with torch.no_grad():
-                logits = classifier(PATCH.apply((mask, pattern), shown).flatten(0, 1))
+        for _ in range(iterations):
+            leaf = pattern.requires_grad_()
+            logits = classifier(PATCH.apply((mask, leaf), shown).flatten(0, 1))
+            loss = F.cross_entropy(logits, wanted, reduction="sum") / len(images)
+            (move,) = adam.step(torch.autograd.grad(loss, (leaf,)))
+            pattern = (pattern.detach() - STEP * move).clamp(-0.6, 0.6)
+        with torch.no_grad():
+            logits = classifier(PATCH.apply((mask, pattern), shown).flatten(0, 1))
         reached = margin(logits, wanted).view(len(chosen), -1)
         rates = (reached > 0).float().mean(dim=1).tolist()
         found += [Window(*one) for one in zip(chosen, pattern, rates, reached.mean(dim=1).tolist(), strict=True)]

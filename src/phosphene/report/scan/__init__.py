@@ -8,7 +8,7 @@ from typing import Any
 
 from jinja2 import UndefinedError
 
-from phosphene.artifact import write_atomically
+from phosphene.core.files import write_atomically
 from phosphene.errors import DamagedArtifact
 from phosphene.report import _environment
 from phosphene.report.scan import drawings, wording

@@ -19,7 +19,7 @@ def snippet(scan: Scan) -> str:
     return "\n".join([
         "import phosphene", "from phosphene.scanner import Settings, scan", "",
         f"classifier = {load_call(scan.model)}",
-        f"assert classifier.fingerprint.startswith({scan.model['fingerprint'][:12]!r})",
+        f"assert classifier.fingerprint.startswith({scan.model.fingerprint[:12]!r})",
         f"settings = Settings(\n    **{settings.replace(chr(10), chr(10) + '    ')}\n)",
         "found = scan(classifier, settings)",
     ])  # fmt: skip

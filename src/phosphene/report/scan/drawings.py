@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from PIL import Image
 
 from phosphene.errors import DamagedArtifact
-from phosphene.render import PIXELS_COUNT_BELOW
+from phosphene.report.pictures import PIXELS_COUNT_BELOW
 from phosphene.report.section import Picture
 from phosphene.scanner.record import ClassEvidence, Curve, Pairs
 

@@ -1,0 +1,40 @@
+"""What a model calls bare pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from phosphene.model.classifier import Classifier
+from phosphene.model.outputs import is_top, probability
+from phosphene.recipe.concepts import Concept
+
+
+def top_classes(classifier: Classifier, pictures: Tensor, count: int = 5) -> list[list[tuple[int, float]]]:
+    """The `count` strongest classes of each picture `(N, C, H, W)` in [0,1], with their probabilities."""
+    with torch.no_grad():
+        strongest = classifier(pictures).softmax(dim=1).topk(min(count, len(classifier.labels)), dim=1)
+    rows = zip(strongest.indices.tolist(), strongest.values.tolist(), strict=True)
+    return [list(zip(indices, values, strict=True)) for indices, values in rows]
+
+
+def measure_recognition(classifier: Classifier, concepts: Sequence[Concept], pictures: Tensor) -> Tensor:
+    """How a model, perhaps another than the map's own, sees bare pictures: `(N, 2)` of top-1 and log-probability.
+
+    Pictures are resized to the model's own size.
+    """
+    with torch.no_grad():
+        rows = classifier(resize_pictures(pictures, classifier)).split(1)
+    seen = [torch.cat([is_top(row, concept), probability(row, concept).log()])
+            for row, concept in zip(rows, concepts, strict=True)]  # fmt: skip
+    return torch.stack(seen)
+
+
+def resize_pictures(pictures: Tensor, classifier: Classifier) -> Tensor:
+    """Pictures `(N, C, h, w)` at the size that a model wants."""
+    if tuple(pictures.shape[2:]) == classifier.format.size:
+        return pictures
+    return F.interpolate(pictures, size=classifier.format.size, mode="bicubic", antialias=True).clamp(0, 1)

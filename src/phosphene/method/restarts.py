@@ -1,0 +1,73 @@
+"""Restarts: a map that its own model does not see is made from other draws too, and the surest is kept.
+
+Now and then the first steps lead somewhere else, to a neighbour of the class or to textures that speak for others too,
+and no further step leads back. Own fidelity tells, without anybody else's opinion.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Generic, Protocol, TypeVar
+
+from torch import Tensor
+
+from phosphene.method.fidelity import Fidelity, measure_fidelity
+from phosphene.model.classifier import Classifier
+from phosphene.recipe.concepts import Concept
+from phosphene.recipe.recipe import Recipe
+
+RESTART_BELOW = 0.9  # own fidelity, as a mean probability, from which a map is not started again
+
+
+class HasMap(Protocol):
+    """What an estimate must have to be compared with another one."""
+
+    @property
+    def map(self) -> Tensor: ...
+
+    @property
+    def passes(self) -> float: ...
+
+
+Estimate = TypeVar("Estimate", bound=HasMap)
+# Classifier, concepts, recipe and number of the restart → an estimate of each concept.
+MakeEstimates = Callable[[Classifier, Sequence[Concept], Recipe, int], Sequence[Estimate]]
+
+
+@dataclass(frozen=True)
+class Best(Generic[Estimate]):
+    """The surest estimate of a concept, its own fidelity, how many were made, and the passes of them all."""
+
+    estimate: Estimate
+    fidelity: Fidelity
+    restarts: int
+    passes: float
+
+
+def best_of_restarts(
+    classifier: Classifier, concepts: Sequence[Concept], recipe: Recipe, make: MakeEstimates[Estimate]
+) -> list[Best[Estimate]]:
+    """What `make` makes of each concept; below `RESTART_BELOW` it is made again until the model sees it, at most
+    `recipe.restarts` times in all.
+
+    Those after the first are made at full size throughout, for half the size may be what led astray, and one at a
+    time, so that no more are made than it takes. All of a concept are measured on the same draws.
+    """
+    single = classifier.replace(batch_size=min(recipe.samples, classifier.batch_size))
+    full_size = replace(recipe, coarse=0.0)
+    best = []
+    for concept, first in zip(concepts, make(classifier, concepts, recipe, 0), strict=True):
+        kept = Best(first, measure_fidelity(classifier, concept, first.map, recipe), 1, first.passes)
+        while kept.fidelity.probability < RESTART_BELOW and kept.restarts < recipe.restarts:
+            (again,) = make(single, [concept], full_size, kept.restarts)
+            kept = _better(kept, again, measure_fidelity(classifier, concept, again.map, recipe))
+        best.append(kept)
+    return best
+
+
+def _better(kept: Best[Estimate], again: Estimate, fidelity: Fidelity) -> Best[Estimate]:
+    counted = replace(kept, restarts=kept.restarts + 1, passes=kept.passes + again.passes)
+    if fidelity.probability <= kept.fidelity.probability:
+        return counted
+    return replace(counted, estimate=again, fidelity=fidelity)

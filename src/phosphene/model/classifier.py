@@ -1,0 +1,177 @@
+"""The model under study, made safe: images in [0,1] go in, logits come out, and nothing is left changed behind.
+
+Everything risky about somebody's model is met here and in the modules beside: preprocessing, eval mode, gradients of
+parameters, outputs that are no logits, hooks. `phosphene.model.checks` says what is refused and why.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from phosphene.core.cache import Cache
+from phosphene.core.hooks import ForwardHook, forward_hooks
+from phosphene.core.images import ImageShape
+from phosphene.model.batching import default_batch_size, run_in_batches
+from phosphene.model.checks import CHECKS
+from phosphene.model.fingerprint import fingerprint
+from phosphene.model.folding import fold_batch_norms
+from phosphene.model.freezing import frozen
+from phosphene.model.input_format import InputFormat
+from phosphene.model.outputs import find_logits
+from phosphene.model.probe import probe, probe_images
+from phosphene.model.reference import ModelReference
+
+FOLDING_TOLERANCE = 1e-4  # largest change of a logit that folding may cause
+
+
+class Classifier:
+    """`classifier(images)`: images `(N, C, H, W)` in [0,1] → float32 logits `(N, K)`; normalisation happens inside.
+
+    `labels[k]` holds the names of class k, separated by commas; without labels the classes are called by their index.
+    An immutable value: `replace` makes another one. The module is a guest, in eval mode and frozen inside a call and
+    as it was afterwards. Raises `FailedCheck` where it does not behave as a classifier must.
+    """
+
+    module: nn.Module
+    format: InputFormat
+    name: str
+    labels: tuple[str, ...]
+    fingerprint: str  # of the weights as they were given
+    batch_size: int  # images that go through the module at once
+    pad_batches: bool  # fill the last batch, so that results are bit-identical whatever the number of images
+    checks: tuple[str, ...]  # names of the checks that were raised and are not fatal
+    reference: ModelReference | None  # how another process opens it
+    cache: Cache  # of what was measured on this classifier
+
+    def __init__(
+        self,
+        module: nn.Module,
+        input_format: InputFormat,
+        *,
+        name: str = "model",
+        labels: Sequence[str] | None = None,
+        reference: ModelReference | None = None,
+    ) -> None:
+        self.__dict__.update(
+            module=module, format=input_format, name=name, labels=(), checks=(), reference=reference, cache=Cache(),
+            fingerprint=fingerprint(module.state_dict()), pad_batches=True,
+            batch_size=default_batch_size(_device_of(module), input_format.size),
+        )  # fmt: skip
+        outputs = probe(self, self.image_shape, name)
+        self.__dict__["labels"] = tuple(labels) if labels is not None else tuple(str(k) for k in range(outputs))
+        if len(self.labels) != outputs:
+            raise CHECKS["labels-mismatch"].failed(f"{name} has {outputs} outputs but {len(self.labels)} labels")
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise dataclasses.FrozenInstanceError(f"a Classifier is immutable; use replace({name}=...)")
+
+    def replace(self, **changes: Any) -> Classifier:
+        """The same classifier with other values of some attributes, and a cache of its own.
+
+        What its reference would not lead to has none any more.
+        """
+        if unknown := changes.keys() - Classifier.__annotations__.keys():
+            raise TypeError(f"a Classifier has no {', '.join(sorted(unknown))}")
+        if changes.keys() & {"module", "format", "name", "labels"}:
+            changes = {"reference": None, **changes}
+        other = copy.copy(self)
+        other.__dict__.update(changes, cache=Cache())
+        return other
+
+    @property
+    def device(self) -> torch.device:
+        return _device_of(self.module)
+
+    @property
+    def image_shape(self) -> ImageShape:
+        return (self.format.channels, *self.format.size)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        with frozen(self.module):
+            return run_in_batches(self._forward, images.to(self.device), self.batch_size, self.pad_batches)
+
+    def normalize(self, images: Tensor) -> Tensor:
+        """Images in [0,1] as the module wants them."""
+        mean, std = (
+            torch.tensor(values, device=images.device).view(1, -1, 1, 1)
+            for values in (self.format.mean, self.format.std)
+        )
+        return (images.contiguous(memory_format=torch.channels_last) - mean) / std
+
+    def _forward(self, images: Tensor) -> Tensor:
+        """Logits of one batch."""
+        logits = find_logits(self.module(self.normalize(images)))
+        if logits.ndim != 2 or logits.shape[0] != images.shape[0]:
+            raise CHECKS["wrong-output"].failed(
+                f"{self.name} gives outputs of shape {tuple(logits.shape)} for {images.shape[0]} images"
+            )
+        return logits.float()
+
+    def fold(self) -> Classifier:
+        """A private copy with batch norms folded and weights channels-last: the same logits within 1e-4, faster.
+
+        The fingerprint stays that of the weights as they were given. Where folding moves a logit too far, the copy
+        stays unfolded and says so in its `checks`.
+        """
+        images = probe_images(self.image_shape, count=2)
+        faster = self.replace(module=copy.deepcopy(self.module), reference=self.reference)
+        with frozen(faster.module), torch.no_grad():
+            fold_batch_norms(faster.module, self.normalize(images[:1].to(self.device)))
+        with torch.no_grad():
+            if not torch.allclose(faster(images), self(images), rtol=0, atol=FOLDING_TOLERANCE):
+                faster = faster.replace(
+                    module=copy.deepcopy(self.module), reference=self.reference, checks=(*self.checks, "not-folded")
+                )
+        faster.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return faster
+
+    def resize(self, size: tuple[int, int]) -> Classifier:
+        """The same network on images of another size. Raises `FailedCheck` where it does not take them."""
+        other = self.replace(format=dataclasses.replace(self.format, size=size))
+        if (outputs := probe(other, other.image_shape, other.name)) != len(self.labels):
+            raise CHECKS["wrong-input"].failed(
+                f"{self.name} gives {outputs} outputs for images of {size}, {len(self.labels)} for those of "
+                f"{self.format.size}"
+            )
+        return other
+
+    def observe_layers(self, images: Tensor, summarize: Callable[[Tensor], Tensor | None]) -> dict[str, Tensor]:
+        """`summarize` of each layer's output, by layer name in the order of computing; None is left out."""
+        summaries: dict[str, list[Tensor]] = {}
+
+        def observer(name: str) -> ForwardHook:
+            def observe(module: nn.Module, inputs: tuple[object, ...], output: object) -> None:
+                summary = summarize(output) if isinstance(output, Tensor) else None
+                if summary is not None:
+                    summaries.setdefault(name, []).append(summary)
+
+            return observe
+
+        layers = [(module, observer(name)) for name, module in self.module.named_modules() if name]
+        with forward_hooks(layers), torch.no_grad():
+            self(images)
+        return {name: torch.cat(batches)[: images.shape[0]] for name, batches in summaries.items()}
+
+    def forward_with_layers(self, images: Tensor, layers: Collection[str]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Logits, and what the named layers gave, as parts of one graph; a layer that never ran is missing."""
+        outputs: dict[str, Tensor] = {}
+
+        def keeper(name: str) -> ForwardHook:
+            def keep(module: nn.Module, inputs: tuple[object, ...], output: object) -> None:
+                if isinstance(output, Tensor):
+                    outputs[name] = output[: images.shape[0]]
+
+            return keep
+
+        with forward_hooks((self.module.get_submodule(name), keeper(name)) for name in layers):
+            return self(images), outputs
+
+
+def _device_of(module: nn.Module) -> torch.device:
+    return next(module.parameters(), torch.zeros(())).device

@@ -1,0 +1,55 @@
+"""Whether a module behaves as a classifier must, on a few images of noise; each check has a name in `model.checks`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from phosphene.core.images import ImageShape
+from phosphene.errors import PhospheneError
+from phosphene.model.checks import CHECKS
+
+Forward = Callable[[Tensor], Tensor]  # images (N, C, H, W) in [0,1] → logits (N, K)
+
+
+def probe_images(shape: ImageShape, count: int) -> Tensor:
+    """The same `count` images of noise every time, `(count, C, H, W)` in [0,1]."""
+    return torch.rand(count, *shape, generator=torch.Generator().manual_seed(0))
+
+
+def probe(forward: Forward, shape: ImageShape, name: str) -> int:
+    """How many outputs the model called `name` has. Raises `FailedCheck` where it is no deterministic, differentiable
+    classifier of images of this shape."""
+    images = probe_images(shape, count=3).requires_grad_()
+    with torch.enable_grad():
+        logits = _run(forward, images, shape, name)
+        _check_outputs(logits.detach(), name)
+        with torch.no_grad():
+            again = forward(images)
+        if not torch.allclose(logits.detach(), again, rtol=1e-4, atol=1e-5, equal_nan=True):
+            raise CHECKS["random-outputs"].failed(f"two calls of {name} on the same images differ")
+        gradient = torch.autograd.grad(logits.square().sum(), images)[0] if logits.requires_grad else torch.zeros(1)
+    if not gradient.any():
+        raise CHECKS["zero-gradient"].failed(f"no pixel changes any output of {name}")
+    return logits.shape[1]
+
+
+def _run(forward: Forward, images: Tensor, shape: ImageShape, name: str) -> Tensor:
+    try:
+        return forward(images)
+    except PhospheneError:
+        raise
+    except Exception as error:  # the user's own module may raise anything
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise CHECKS["wrong-input"].failed(f"{name} refuses images of shape {shape}: {reason}") from error
+
+
+def _check_outputs(logits: Tensor, name: str) -> None:
+    if logits.shape[1] < 2:
+        raise CHECKS["wrong-output"].failed(f"{name} gives {logits.shape[1]} number an image, not a row of them")
+    if not logits.isfinite().all():
+        raise CHECKS["not-finite"].failed(f"{name} gives NaN or infinite outputs")
+    if (logits >= 0).all() and torch.allclose(logits.sum(dim=1), torch.ones(3, device=logits.device), atol=1e-3):
+        raise CHECKS["probabilities"].failed(f"{name} gives rows that sum to 1: probabilities, not logits")

@@ -1,0 +1,119 @@
+"""What a concept scores: the model's logits or, for a concept that names a `layer`, that layer's channels.
+
+A channel has no scale of its own, so it is read in units of what it does when nothing is shown: the spatial mean `a` of
+its activation becomes
+
+    z = (a − mean of a) / deviation of a,
+
+mean and deviation over `REFERENCES` draws of noise of five kinds that carry no map. `LAYER@center` reads the neuron in
+the middle of each channel instead of the mean. So the outputs of a layer are `(samples, channels)`, as logits are, and
+a batch may hold concepts of both kinds.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from phosphene.core.seeding import make_generator
+from phosphene.errors import BadInput, UnknownConcept
+from phosphene.model.classifier import Classifier
+from phosphene.recipe.concepts import Concept, layer_of
+from phosphene.recipe.distributions import Flat, Gaussian, Grey, Pink, Uniform
+
+REFERENCES = 40
+KINDS = (Grey(), Gaussian(), Uniform(), Pink(), Flat())
+DEAD = 0.1  # a channel that hardly moves is measured in tenths of its layer's usual deviation
+Scale = tuple[Tensor, Tensor]  # mean and deviation, (channels,) each
+
+
+def read(classifier: Classifier, images: Tensor, concepts: Sequence[Concept]) -> list[Tensor]:
+    """What each concept scores, in order: equal shares of the images' rows, `(samples, classes or channels)`."""
+    wanted = {layer for concept in concepts if (layer := layer_of(concept)) is not None}
+    scales = {layer: measure_scale(classifier, layer) for layer in wanted}
+    logits, layers = classifier.forward_with_layers(images, {split_reading(layer)[0] for layer in wanted})
+    outputs: dict[str | None, Tensor] = {None: logits}
+    for layer, (mean, deviation) in scales.items():
+        outputs[layer] = (_summarize(layer, layers) - mean) / deviation
+    share = len(images) // len(concepts)
+    return [outputs[layer_of(concept)][k * share : (k + 1) * share] for k, concept in enumerate(concepts)]
+
+
+def measure_scale(classifier: Classifier, layer: str) -> Scale:
+    """Mean and deviation of the channels of a layer on noise without a map; measured once for each classifier."""
+    return classifier.cache.get(("scale", layer), lambda: _measure_scale(classifier, layer))
+
+
+def _measure_scale(classifier: Classifier, layer: str) -> Scale:
+    name = split_reading(layer)[0]
+    generator = make_generator(0, f"reference/{layer}", 0)
+    samples = [kind.draw(generator, REFERENCES // len(KINDS), classifier.image_shape) for kind in KINDS]
+    with torch.no_grad():
+        outputs = [_summarize(layer, classifier.forward_with_layers(images, {name})[1]) for images in samples]
+    values = torch.cat(outputs)
+    deviation = values.std(dim=0)
+    return values.mean(dim=0), deviation.clamp(min=DEAD * deviation.median().clamp(min=1e-12))
+
+
+def check_readable(classifier: Classifier, concept: Concept) -> None:
+    """Raise `UnknownConcept` where the model has no such layer or channel, with what it has."""
+    layer = layer_of(concept)
+    if layer is None:
+        return
+    name, known = split_reading(layer)[0], [name for name, _ in classifier.module.named_modules() if name]
+    if name not in known:
+        closest = difflib.get_close_matches(name, known, n=4, cutoff=0.3)
+        hint = f"closest: {', '.join(closest)}" if closest else f"the first are {', '.join(known[:4])}"
+        raise UnknownConcept(f"{classifier.name} has no layer {name!r}; {hint}. "
+                             f"`phosphene list layers MODEL` shows all {len(known)}")  # fmt: skip
+    channels = len(measure_scale(classifier, layer)[0])
+    if max(concept.targets) >= channels:
+        raise UnknownConcept(f"no channel {max(concept.targets)}: layer {name} of {classifier.name} has {channels}, "
+                             f"expected 0 to {channels - 1}")  # fmt: skip
+
+
+def count_channels(classifier: Classifier) -> dict[str, int]:
+    """The layers whose channels can be asked for, in the order of computing, with how many each has."""
+
+    def width(output: Tensor) -> Tensor | None:
+        return torch.tensor([spatial_mean(output).shape[1]]) if output.ndim in (2, 3, 4) else None
+
+    seen = classifier.observe_layers(torch.full((1, *classifier.image_shape), 0.5), width)
+    return {layer: int(width) for layer, width in seen.items()}
+
+
+def spatial_mean(output: Tensor) -> Tensor:
+    """`(N, C)` from feature maps `(N, C, H, W)`, channels-last ones, tokens `(N, T, C)`, or features `(N, C)`."""
+    if output.ndim == 4:
+        return output.mean(dim=(1, 2) if _channels_last(output) else (2, 3))
+    return output.mean(dim=1) if output.ndim == 3 else output
+
+
+def central_neuron(output: Tensor) -> Tensor:
+    """`(N, C)`: what each channel of a feature map says of the middle of the image."""
+    if output.ndim != 4:
+        raise BadInput(f"@center needs a layer of feature maps; got one with outputs of {output.ndim} dimensions")
+    planes = output.permute(0, 3, 1, 2) if _channels_last(output) else output
+    return planes[:, :, planes.shape[2] // 2, planes.shape[3] // 2]
+
+
+READINGS: dict[str, Callable[[Tensor], Tensor]] = {"mean": spatial_mean, "center": central_neuron}
+
+
+def split_reading(layer: str) -> tuple[str, str]:
+    name, _, reading = layer.partition("@")
+    return name, reading or "mean"
+
+
+def _summarize(layer: str, outputs: dict[str, Tensor]) -> Tensor:
+    name, reading = split_reading(layer)
+    if name not in outputs:
+        raise BadInput(f"layer {name!r} gives no tensor of features when the model runs; choose another layer")
+    return READINGS[reading](outputs[name]).float()
+
+
+def _channels_last(output: Tensor) -> bool:
+    return output.shape[1] == output.shape[2] != output.shape[3]

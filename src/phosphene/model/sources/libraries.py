@@ -1,0 +1,54 @@
+"""The model libraries, imported where they can be, and their downloads as errors in one line."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import sys
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+import torch
+
+from phosphene.errors import PhospheneError, UnknownModel
+
+
+@contextlib.contextmanager
+def downloads(name: str) -> Iterator[None]:
+    try:
+        yield
+    except PhospheneError:
+        raise
+    except Exception as error:  # every hub client has its own tree of network errors
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UnknownModel(f"cannot get the weights of {name}: {reason[:200]}; connect to the network once, or give a "
+                           f"local file with --weights FILE") from error  # fmt: skip
+
+
+def import_timm() -> ModuleType:
+    import_torchvision()
+    return importlib.import_module("timm")
+
+
+def import_torchvision() -> Any:
+    """torchvision, also where its compiled operators belong to another build of torch than the one installed.
+
+    That pair (torch for CPU, torchvision from PyPI) is common and fails at import although no classifier needs the
+    operators: detection's `nms` is only declared here, so that the import can go on.
+    """
+    try:
+        return importlib.import_module("torchvision")
+    except RuntimeError as error:
+        if "torchvision::" not in str(error):
+            raise
+    for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
+        del sys.modules[name]
+    global _declared_operators
+    _declared_operators = torch.library.Library("torchvision", "FRAGMENT")
+    for operator in ("nms", "qnms"):
+        _declared_operators.define(f"{operator}(Tensor boxes, Tensor scores, float threshold) -> Tensor")
+    return importlib.import_module("torchvision")
+
+
+_declared_operators: torch.library.Library | None = None  # declarations live as long as this object

@@ -1,0 +1,70 @@
+"""Weights files, which never run code, and how they are put into a module."""
+
+from __future__ import annotations
+
+import pickle
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from phosphene.errors import BadWeights, UnsafeWeights
+
+
+def read_weights(path: str | Path, *, trust_pickle: bool = False) -> dict[str, Tensor]:
+    """The state dict in a safetensors or torch file, which is never allowed to run code unless `trust_pickle`."""
+    path = Path(path)
+    if not path.is_file():
+        raise BadWeights(f"no weights file at {str(path)!r}; expected a .safetensors file or a torch state dict")
+    try:
+        content = _safetensors(path) if path.suffix == ".safetensors" else torch.load(
+            path, map_location="cpu", weights_only=not trust_pickle)  # fmt: skip
+    except pickle.UnpicklingError as error:
+        if "Unsupported operand" in str(error):  # bytes that are no pickle at all
+            raise BadWeights(
+                f"cannot read {str(path)!r}: no weights file; expected safetensors or a torch state dict"
+            ) from error
+        raise UnsafeWeights(
+            f"{str(path)!r} is a pickle that holds more than plain tensors, and loading could run its author's code; "
+            f"save its state_dict() as safetensors, or pass --trust-pickle if you trust the author"
+        ) from error
+    except Exception as error:  # whatever a parser throws at bytes of unknown origin
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise BadWeights(f"cannot read {str(path)!r}: {reason}; expected safetensors or a torch state dict") from error
+    return _state_dict(content, path)
+
+
+def _safetensors(path: Path) -> dict[str, Tensor]:
+    from safetensors.torch import load_file
+
+    return load_file(path)
+
+
+def _state_dict(content: object, path: Path) -> dict[str, Tensor]:
+    """The tensors by name, unwrapped from the usual envelopes of training scripts."""
+    for envelope in ("state_dict", "model_state_dict", "model"):
+        if isinstance(content, Mapping) and isinstance(content.get(envelope), Mapping):
+            content = content[envelope]
+    if isinstance(content, nn.Module):
+        content = content.state_dict()
+    if not isinstance(content, Mapping) or not content or not all(isinstance(v, Tensor) for v in content.values()):
+        raise BadWeights(f"{str(path)!r} holds no state dict of tensors; expected what `model.state_dict()` returns")
+    return {re.sub(r"^(module\.|_orig_mod\.)+", "", str(name)): tensor for name, tensor in content.items()}
+
+
+def fill(module: nn.Module, state: Mapping[str, Tensor], where: str) -> None:
+    needed, given = without_counters(module.state_dict()), without_counters(state)
+    missing, extra = sorted(needed.keys() - given.keys()), sorted(given.keys() - needed.keys())
+    shapes = [f"{name} {tuple(given[name].shape)} for {tuple(needed[name].shape)}"
+              for name in needed.keys() & given.keys() if given[name].shape != needed[name].shape]  # fmt: skip
+    for problem, names in (("lacks", missing), ("has unknown", extra), ("has the wrong shape of", sorted(shapes))):
+        if names:
+            raise BadWeights(f"{where!r} does not fit the architecture: it {problem} {', '.join(names[:3])}"
+                             f"{f' and {len(names) - 3} more' if len(names) > 3 else ''}")  # fmt: skip
+    module.load_state_dict(dict(given), strict=False)
+
+
+def without_counters(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor for name, tensor in state.items() if not name.endswith("num_batches_tracked")}

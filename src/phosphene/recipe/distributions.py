@@ -1,0 +1,172 @@
+"""Distributions `D` of images in [0,1] that a map is laid on."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Generator, Tensor
+
+from phosphene.core.images import ImageShape
+from phosphene.errors import BadInput
+
+
+class Distribution(Protocol):
+    """Draws images; frozen, so that its fields are its whole state."""
+
+    @property
+    def data_free(self) -> bool:
+        """False where drawing looks at real images; said wherever the map is shown."""
+
+    def draw(self, generator: Generator, count: int, shape: ImageShape) -> Tensor:
+        """`(count, C, H, W)` in [0,1]."""
+
+
+@dataclass(frozen=True)
+class Grey:
+    """Mid-grey with Gaussian noise: nearly nothing, so that what appears comes from the model.
+
+    A draw is a window at a random place of a table of independent numbers, as evolution strategies draw theirs
+    (Salimans et al. 2017, section 2.1): new Gaussian numbers for every draw cost a third of what the loop may.
+    """
+
+    sigma: float = 0.06
+    data_free = True
+
+    def draw(self, generator: Generator, count: int, shape: ImageShape) -> Tensor:
+        size = math.prod(shape)
+        if size > TABLE // 8:
+            return _noise(generator, self.sigma, count * size).view(count, *shape)
+        table = _noise_table(self.sigma)
+        starts = torch.randint(TABLE - size, (count,), generator=generator).tolist()
+        return torch.stack([table[start : start + size] for start in starts]).view(count, *shape)
+
+
+@dataclass(frozen=True)
+class Gaussian:
+    """Gaussian noise over the whole range: the paper's unrestricted distribution."""
+
+    sigma: float = 0.25
+    data_free = True
+
+    def draw(self, generator: Generator, count: int, shape: ImageShape) -> Tensor:
+        return Grey(self.sigma).draw(generator, count, shape)
+
+
+@dataclass(frozen=True)
+class Uniform:
+    """Every pixel uniform on [0,1]."""
+
+    data_free = True
+
+    def draw(self, generator: Generator, count: int, shape: ImageShape) -> Tensor:
+        return torch.rand(count, *shape, generator=generator)
+
+
+@dataclass(frozen=True)
+class Pink:
+    """1/f noise: the spectrum of natural images with random phases; `contrast` is the standard deviation."""
+
+    contrast: float = 0.2
+    data_free = True
+
+    def draw(self, generator: Generator, count: int, shape: ImageShape) -> Tensor:
+        white = torch.randn(count, *shape, generator=generator)
+        frequency = torch.fft.fftfreq(shape[1])[:, None].square() + torch.fft.rfftfreq(shape[2])[None, :].square()
+        falloff = frequency.sqrt().clamp(min=1.0 / max(shape[1:])).reciprocal()
+        falloff[0, 0] = 0.0
+        pink = torch.fft.irfft2(torch.fft.rfft2(white) * falloff, s=shape[1:])
+        return pink.div_(pink.std(dim=(1, 2, 3), keepdim=True)).mul_(self.contrast).add_(0.5).clamp_(0, 1)
+
+
+@dataclass(frozen=True)
+class Flat:
+    """One random colour an image."""
+
+    data_free = True
+
+    def draw(self, generator: Generator, count: int, shape: ImageShape) -> Tensor:
+        return torch.rand(count, shape[0], 1, 1, generator=generator).expand(count, *shape).clone()
+
+
+@dataclass(frozen=True)
+class Folder:
+    """Photographs of a folder, resized and cropped. It uses data, and everything that shows the map says so."""
+
+    path: str = "."
+    data_free = False
+
+    def draw(self, generator: Generator, count: int, shape: ImageShape) -> Tensor:
+        files = _image_files(self.path)
+        chosen = torch.randint(len(files), (count,), generator=generator).tolist()
+        return torch.stack([_photograph(files[index], shape) for index in chosen])
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Each sample from one of `parts`, chosen with equal probability."""
+
+    parts: tuple[Distribution, ...] = (Grey(), Pink(), Flat())
+
+    @property
+    def data_free(self) -> bool:
+        return all(part.data_free for part in self.parts)
+
+    def draw(self, generator: Generator, count: int, shape: ImageShape) -> Tensor:
+        chosen = torch.randint(len(self.parts), (count,), generator=generator).tolist()
+        return torch.cat([self.parts[index].draw(generator, 1, shape) for index in chosen])
+
+
+DISTRIBUTIONS: dict[str, Callable[..., Distribution]] = {
+    "grey": Grey,
+    "gaussian": Gaussian,
+    "uniform": Uniform,
+    "pink": Pink,
+    "flat": Flat,
+    "folder": Folder,
+    "mixture": Mixture,
+}
+
+
+TABLE = 1 << 22  # numbers in the table of noise, 16 MB; images of more than an eighth of it draw their own
+
+
+@functools.lru_cache(maxsize=4)
+def _noise_table(sigma: float) -> Tensor:
+    return _noise(Generator().manual_seed(0), sigma, TABLE)
+
+
+def _noise(generator: Generator, sigma: float, count: int) -> Tensor:
+    return torch.randn(count, generator=generator).mul_(sigma).add_(0.5).clamp_(0, 1)
+
+
+@functools.lru_cache(maxsize=8)
+def _image_files(folder: str) -> tuple[Path, ...]:
+    endings = {".png", ".jpg", ".jpeg", ".webp", ".bmp"}
+    root = Path(folder)
+    files = tuple(sorted(p for p in root.rglob("*") if p.suffix.lower() in endings)) if root.is_dir() else ()
+    if not files:
+        raise BadInput(f"no images in {folder!r}; expected a folder with {', '.join(sorted(endings))} files")
+    return files
+
+
+@functools.lru_cache(maxsize=256)
+def _photograph(path: Path, shape: ImageShape) -> Tensor:
+    import numpy as np
+    from PIL import Image, ImageOps
+
+    channels, height, width = shape
+    if channels not in (1, 3):
+        raise BadInput(f"photographs have 1 or 3 channels, the model wants {channels}; use a noise distribution")
+    try:
+        with Image.open(path) as opened:
+            image = ImageOps.fit(opened.convert("L" if channels == 1 else "RGB"), (width, height))
+    except OSError as error:
+        raise BadInput(f"cannot read the photograph {str(path)!r}: {error}; remove it or mend it") from error
+    pixels = torch.from_numpy(np.asarray(image, dtype=np.float32) / 255.0)
+    return pixels.reshape(height, width, -1).permute(2, 0, 1).contiguous()

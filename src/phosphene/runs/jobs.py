@@ -1,0 +1,85 @@
+"""A job: a batch of concepts, the model they are asked of, and where their maps go. Small, and the same anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from phosphene.errors import BadInput
+from phosphene.model.batching import is_out_of_memory
+from phosphene.model.classifier import Classifier
+from phosphene.model.reference import ModelReference
+from phosphene.recipe.concepts import Concept
+from phosphene.recipe.recipe import Recipe
+from phosphene.runs.callbacks import noop
+from phosphene.runs.open_models import OpenModels
+from phosphene.runs.pipeline import run_batch
+from phosphene.runs.reference import MapReference
+from phosphene.runs.saliency import SaliencyMap
+from phosphene.runs.store import artifact_path
+
+
+@dataclass(frozen=True)
+class Job:
+    """Concepts that go through the model together; `batch_size` images at once fit into memory."""
+
+    model: ModelReference
+    verifiers: tuple[ModelReference, ...]
+    concepts: tuple[Concept, ...]
+    recipe: Recipe
+    folder: Path
+    batch_size: int
+
+
+@dataclass(frozen=True)
+class JobResult:
+    """The maps that a job has written, and the warnings that were raised on the way."""
+
+    maps: tuple[MapReference, ...]
+    warnings: tuple[str, ...]
+
+
+def run_job(job: Job, models: OpenModels, on_iterations: Callable[[int], None] = noop) -> JobResult:
+    """Make the maps of a job and write them; the result is paths and numbers."""
+    classifier = models.open(job.model).replace(batch_size=job.batch_size)
+    verifiers = [models.open(verifier) for verifier in job.verifiers]
+    warnings: list[str] = []
+    maps = _run_in_memory(classifier, job.concepts, job.recipe, verifiers, on_iterations, warnings)
+    return JobResult(tuple(_save(saliency, job.folder) for saliency in maps), tuple(warnings))
+
+
+def _save(saliency: SaliencyMap, folder: Path) -> MapReference:
+    path = artifact_path(folder, saliency.concept)
+    saliency.save(path)
+    return MapReference.to(saliency, path)
+
+
+def _run_in_memory(
+    classifier: Classifier,
+    concepts: Sequence[Concept],
+    recipe: Recipe,
+    verifiers: Sequence[Classifier],
+    on_iterations: Callable[[int], None],
+    warnings: list[str],
+) -> list[SaliencyMap]:
+    """The maps of one batch; where memory runs out, of its halves with half as many images at once."""
+    try:
+        return run_batch(classifier, concepts, recipe, verifiers, on_iterations)
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        if classifier.batch_size == 1:
+            raise BadInput(
+                f"one concept with {recipe.samples} samples does not fit into memory; use fewer samples or a smaller "
+                f"model"
+            ) from error
+    warnings.append(f"out of memory with {classifier.batch_size} images at a time; going on with half")
+    smaller = classifier.replace(batch_size=classifier.batch_size // 2)
+    middle = len(concepts) // 2
+    return [
+        saliency
+        for half in (concepts[:middle], concepts[middle:])
+        if half
+        for saliency in _run_in_memory(smaller, half, recipe, verifiers, on_iterations, warnings)
+    ]

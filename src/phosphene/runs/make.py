@@ -1,0 +1,167 @@
+"""The one place where model, concepts, method and files meet: concepts in, finished maps out.
+
+A run is cut into jobs that fit into memory, each is one batch of the estimate, and every finished map is written
+before the next job starts. Running again skips what is finished.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import groupby
+from pathlib import Path
+
+from phosphene.core.files import prepare_folder
+from phosphene.errors import BadInput
+from phosphene.model.classifier import Classifier
+from phosphene.model.memory import fit_batch_size
+from phosphene.model.readout import check_readable
+from phosphene.recipe.concepts import Concept, layer_of, scores_used
+from phosphene.recipe.grammar import parse
+from phosphene.recipe.recipe import PRESETS, Recipe
+from phosphene.runs.callbacks import Callbacks
+from phosphene.runs.executors.executor import Executor
+from phosphene.runs.executors.serial import Serial
+from phosphene.runs.jobs import Job
+from phosphene.runs.open_models import OpenModels, refer_to
+from phosphene.runs.opinions import collect_opinions
+from phosphene.runs.reference import MapReference
+from phosphene.runs.saved_maps import SavedMaps
+from phosphene.runs.store import find_finished, write_plan
+
+
+def make_maps(
+    classifier: Classifier,
+    concepts: Sequence[str | Concept],
+    recipe: Recipe = PRESETS["default"],
+    *,
+    out: str | Path | None = None,
+    overwrite: bool = False,
+    verifiers: Sequence[Classifier] = (),
+    executor: Executor = Serial(),
+    callbacks: Callbacks = Callbacks(),
+) -> SavedMaps:
+    """The map of each concept, in order, as a sequence that reads a map when it is asked for.
+
+    The maps are files in `out`, by default in a temporary folder that goes with the sequence; finished ones in `out`
+    are kept. `verifiers` are other models of the same classes whose opinion of the pictures is recorded. Raises
+    `OtherRecipe` where `out` holds a map of the same concept by another recipe or model, unless `overwrite`.
+    """
+    temporary = tempfile.TemporaryDirectory(prefix="phosphene-") if out is None else None
+    folder = Path(temporary.name) if temporary is not None else Path(str(out))
+    asked = parse_concepts(classifier, concepts, recipe)
+    references = {
+        reference.concept: reference
+        for reference in make(
+            classifier, asked, recipe, folder,
+            overwrite=overwrite, verifiers=verifiers, executor=executor, callbacks=callbacks,
+        )
+    }  # fmt: skip
+    return SavedMaps([references[concept.name] for concept in asked], temporary)
+
+
+def make(
+    classifier: Classifier,
+    concepts: Sequence[str | Concept],
+    recipe: Recipe,
+    folder: Path,
+    *,
+    overwrite: bool = False,
+    verifiers: Sequence[Classifier] = (),
+    executor: Executor = Serial(),
+    callbacks: Callbacks = Callbacks(),
+) -> Iterator[MapReference]:
+    """Make the map of each concept in `folder`; yields a reference to each as soon as it is there, finished ones of
+    earlier runs first. Keeps no map in memory."""
+    asked = parse_concepts(classifier, concepts, recipe)
+    check_same_classes(classifier, verifiers)
+    prepare_folder(folder)
+    done = {} if overwrite else find_finished(folder, asked, classifier, recipe, callbacks.on_warning)
+    write_plan(folder, asked, classifier, recipe)
+    missing = [concept for concept in asked if concept.name not in done]
+    callbacks.on_start(len(missing), len(missing) * recipe.iterations)
+    for concept in asked:
+        if concept.name in done:
+            reference = _add_opinions(done[concept.name], concept, verifiers)
+            callbacks.on_finish(reference)
+            yield reference
+    for reference in _run(classifier, missing, recipe, folder, verifiers, executor, callbacks):
+        callbacks.on_finish(reference)
+        yield reference
+
+
+def parse_concepts(classifier: Classifier, concepts: Sequence[str | Concept], recipe: Recipe) -> list[Concept]:
+    """The concepts that are asked for, each once. Raises `UnknownConcept` or `BadInput` where one cannot be."""
+    if not concepts:
+        raise BadInput("no concept given; name at least one class, for example `goldfish`")
+    parsed = [
+        parse(one, classifier.labels, model=classifier.name, scored=recipe.score) if isinstance(one, str) else one
+        for one in concepts
+    ]
+    by_name = {concept.name: concept for concept in parsed}
+    for concept in parsed:
+        if scores_used(concept) - {recipe.score}:
+            raise BadInput(
+                f"{concept.name!r} is scored by {', '.join(sorted(scores_used(concept)))}, the recipe says "
+                f"{recipe.score}; make both the same, so that the record tells the truth"
+            )
+        check_readable(classifier, concept)
+        if concept.targets != by_name[concept.name].targets:
+            raise BadInput(f"two different concepts are called {concept.name!r}; give them different names")
+    return list(by_name.values())
+
+
+def check_same_classes(classifier: Classifier, verifiers: Sequence[Classifier]) -> None:
+    """Raise `BadInput` unless every verifier has the classifier's classes."""
+    for verifier in verifiers:
+        if verifier.labels != classifier.labels:
+            raise BadInput(
+                f"{verifier.name} cannot verify {classifier.name}: their classes differ; choose a verifier with the "
+                f"same {len(classifier.labels)} labels"
+            )
+
+
+def _add_opinions(reference: MapReference, concept: Concept, verifiers: Sequence[Classifier]) -> MapReference:
+    """A finished map with the opinions that it still lacks, written to its file."""
+    known = {opinion.fingerprint or opinion.model for opinion in reference.scores.opinions}
+    missing = [verifier for verifier in verifiers if not {verifier.fingerprint, verifier.name} & known]
+    if not missing:
+        return reference
+    saliency = reference.load()
+    (added,) = collect_opinions([verifier.fold() for verifier in missing], [concept], saliency.raw_picture[None])
+    completed = replace(saliency, scores=replace(saliency.scores, opinions=(*saliency.scores.opinions, *added)))
+    completed.save(reference.path)
+    return MapReference.to(completed, reference.path)
+
+
+def _run(
+    classifier: Classifier,
+    concepts: Sequence[Concept],
+    recipe: Recipe,
+    folder: Path,
+    verifiers: Sequence[Classifier],
+    executor: Executor,
+    callbacks: Callbacks,
+) -> Iterator[MapReference]:
+    """Job after job, as the executor brings them."""
+    if not concepts:
+        return
+    with tempfile.TemporaryDirectory(prefix="phosphene-models-") as pickles:
+        models, place = OpenModels(), None if executor.in_process else Path(pickles)
+        model, *witnesses = (models.add(refer_to(one, place), one) for one in (classifier, *verifiers))
+        batch_size = fit_batch_size(models.open(model))
+        jobs = [
+            Job(model, tuple(witnesses), batch, recipe, folder, batch_size)
+            for batch in _batches(concepts, max(1, batch_size // recipe.samples))
+        ]
+        for result in executor.run(jobs, models, callbacks.on_iterations):
+            for warning in result.warnings:
+                callbacks.on_warning(warning)
+            yield from result.maps
+
+
+def _batches(concepts: Sequence[Concept], size: int) -> list[tuple[Concept, ...]]:
+    """Concepts in batches of at most `size`; none of classes and channels, whose stages differ."""
+    alike = [tuple(some) for _, some in groupby(concepts, key=lambda concept: layer_of(concept) is None)]
+    return [some[start : start + size] for some in alike for start in range(0, len(some), size)]

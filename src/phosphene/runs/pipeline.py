@@ -1,0 +1,187 @@
+"""One batch of concepts from nothing to finished maps: estimate, refine, measure."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from phosphene.core.images import to_bytes
+from phosphene.method.fidelity import UNSEEN, UNSEEN_SAMPLES, measure_excitation, measure_fidelity
+from phosphene.method.importance import IMPORTANCE_SAMPLES, compute_importance
+from phosphene.method.multires import estimate
+from phosphene.method.refinement import Refinement, refine
+from phosphene.method.restarts import Best, best_of_restarts
+from phosphene.method.scaling import display_scale, render_pictures
+from phosphene.model.classifier import Classifier
+from phosphene.model.outputs import ACTIVE
+from phosphene.model.record import ModelRecord
+from phosphene.recipe.concepts import Concept, classes_of, layer_of
+from phosphene.recipe.recipe import Recipe
+from phosphene.runs.callbacks import noop
+from phosphene.runs.opinions import collect_opinions, guess_classes
+from phosphene.runs.saliency import SaliencyMap
+from phosphene.runs.scores import ChannelScore, Guess, MaskScore, Opinion, Scores
+from phosphene.runs.versions import installed_versions
+
+DEVELOPMENT_FRAMES = 12
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A finished map `(C, H, W)`, what it took, the score of each iteration, and the map along the way
+    `(frames, C, H, W)`."""
+
+    map: Tensor
+    passes: float
+    trace: tuple[float, ...]
+    frames: Tensor
+
+
+def run_batch(
+    classifier: Classifier,
+    concepts: Sequence[Concept],
+    recipe: Recipe,
+    verifiers: Sequence[Classifier] = (),
+    on_iterations: Callable[[int], None] = noop,
+) -> list[SaliencyMap]:
+    """Estimate, refine and score the maps of one batch; `on_iterations` is called with the number of maps that have
+    gone through another iteration."""
+    started = time.perf_counter()
+    best = best_of_restarts(classifier, concepts, recipe, partial(_estimate_all, on_iterations))
+    maps = torch.stack([one.estimate.map for one in best])
+    refinements = refine(classifier, concepts, maps, recipe, [one.fidelity for one in best])
+    importance = compute_importance(classifier, concepts, maps, recipe)
+    masks, scale = torch.stack([refinement.mask for refinement in refinements]), display_scale(maps, recipe)
+    raw, refined = render_pictures(maps, recipe, scale), render_pictures(maps * masks[:, None], recipe, scale)
+    scores = _score_all(classifier, concepts, recipe, verifiers, best, refinements, raw, refined, scale)
+    seconds = round((time.perf_counter() - started) / len(concepts), 2)
+    return [
+        SaliencyMap(
+            concept=concept.name,
+            targets=classes_of(concept),
+            map=maps[row].cpu(),
+            importance=importance[row].cpu(),
+            mask=masks[row].cpu(),
+            picture=refined[row].cpu(),
+            raw_picture=raw[row].cpu(),
+            development=to_bytes(render_pictures(one.estimate.frames, recipe, scale[row])).cpu(),
+            recipe=recipe.to_json(),
+            model=ModelRecord.of(classifier),
+            scores=scores[row],
+            checks=_raised_checks(classifier, refinements[row], recipe),
+            trace=one.estimate.trace,
+            versions=installed_versions(),
+            passes=round(one.passes) + IMPORTANCE_SAMPLES,
+            seconds=seconds,
+        )
+        for row, (concept, one) in enumerate(zip(concepts, best, strict=True))
+    ]
+
+
+def _estimate_all(
+    on_iterations: Callable[[int], None],
+    classifier: Classifier,
+    concepts: Sequence[Concept],
+    recipe: Recipe,
+    restart: int,
+) -> list[Estimate]:
+    """Estimates of several concepts together; iterations of a restart were not planned and are not counted."""
+    traces, frames = [], []
+    frame_iterations = _frame_iterations(recipe.iterations)
+    refine_in_run = partial(_refine_coefficients, classifier, concepts, recipe)
+    for progress in estimate(classifier, concepts, recipe, refine_in_run, restart):
+        traces.append(progress.scores)
+        if progress.iteration in frame_iterations:
+            frames.append(progress.maps())
+        on_iterations(0 if restart else len(concepts))
+    rounded = [tuple(round(value, 4) for value in row) for row in torch.stack(traces).T.tolist()]
+    rows = zip(progress.maps(), progress.passes.tolist(), rounded, torch.stack(frames, dim=1), strict=True)
+    return [Estimate(*row) for row in rows]
+
+
+def _refine_coefficients(
+    classifier: Classifier, concepts: Sequence[Concept], recipe: Recipe, coefficients: Tensor
+) -> Tensor:
+    """Refinement as a step of the estimate: the accepted masks, applied to the coefficients."""
+    maps = recipe.geometry.decode(coefficients, classifier.image_shape)
+    masks = torch.stack([refinement.mask for refinement in refine(classifier, concepts, maps, recipe)])
+    return recipe.geometry.encode(maps * masks[:, None])
+
+
+def _frame_iterations(iterations: int) -> set[int]:
+    """Iterations whose pictures are kept: dense at the start, where most happens, and always the last."""
+    frames = min(DEVELOPMENT_FRAMES, iterations)
+    return {round((iterations - 1) * (k / max(1, frames - 1)) ** 2) for k in range(frames)}
+
+
+def _score_all(
+    classifier: Classifier,
+    concepts: Sequence[Concept],
+    recipe: Recipe,
+    verifiers: Sequence[Classifier],
+    best: Sequence[Best[Estimate]],
+    refinements: Sequence[Refinement],
+    raw: Tensor,
+    refined: Tensor,
+    scale: Tensor,
+) -> list[Scores]:
+    guesses = zip(guess_classes(classifier, raw), guess_classes(classifier, refined), strict=True)
+    opinions = collect_opinions(verifiers, concepts, raw)
+    columns = zip(concepts, best, refinements, guesses, opinions, scale.flatten().tolist(), strict=True)
+    return [_score(classifier, recipe, *row) for row in columns]
+
+
+def _score(
+    classifier: Classifier,
+    recipe: Recipe,
+    concept: Concept,
+    best: Best[Estimate],
+    refinement: Refinement,
+    guesses: tuple[tuple[Guess, ...], tuple[Guess, ...]],
+    opinions: tuple[Opinion, ...],
+    scale: float,
+) -> Scores:
+    saliency = best.estimate.map
+    elsewhere = {
+        name: measure_fidelity(classifier, concept, saliency, recipe, distribution, UNSEEN_SAMPLES)
+        for name, distribution in UNSEEN.items()
+        if distribution != recipe.distribution
+    }
+    return Scores(
+        fidelity=refinement.before,
+        fidelity_elsewhere=elsewhere,
+        refined_fidelity=refinement.after,
+        refinement=MaskScore(refinement.layer, round(refinement.area, 4)),
+        top5=guesses[0],
+        top5_refined=guesses[1],
+        scale=round(scale, 4),
+        restarts=best.restarts,
+        opinions=opinions,
+        channel=_score_channel(classifier, concept, saliency, refinement, recipe),
+    )
+
+
+def _score_channel(
+    classifier: Classifier, concept: Concept, saliency: Tensor, refinement: Refinement, recipe: Recipe
+) -> ChannelScore | None:
+    layer = layer_of(concept)
+    if layer is None:
+        return None
+    with_map, without = measure_excitation(classifier, concept, saliency, recipe)
+    refined, _ = measure_excitation(classifier, concept, refinement.mask * saliency, recipe)
+    levels = (round(level, 3) for level in (with_map, refined, without, ACTIVE))
+    return ChannelScore(layer, concept.targets, *levels)
+
+
+def _raised_checks(classifier: Classifier, refinement: Refinement, recipe: Recipe) -> tuple[str, ...]:
+    raised = {
+        "low-fidelity": refinement.before.top1 < 0.5,
+        "unrefined": refinement.layer is None,
+        "data-using": not recipe.distribution.data_free,
+    }
+    return (*classifier.checks, *(name for name, is_raised in raised.items() if is_raised))

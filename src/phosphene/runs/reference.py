@@ -1,0 +1,43 @@
+"""A finished map by its path and a few numbers, so that a thousand need no more memory than eight."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from phosphene.runs.saliency import SaliencyMap
+from phosphene.runs.scores import Scores
+
+
+@dataclass(frozen=True)
+class MapReference:
+    """What is known of a finished map without its tensors; `load` reads them."""
+
+    concept: str
+    targets: tuple[int, ...]
+    path: Path
+    scores: Scores
+    checks: tuple[str, ...]
+    passes: int
+    seconds: float
+
+    @staticmethod
+    def to(saliency: SaliencyMap, path: Path) -> MapReference:
+        return MapReference(
+            saliency.concept, saliency.targets, path, saliency.scores, saliency.checks, saliency.passes,
+            saliency.seconds,
+        )  # fmt: skip
+
+    @property
+    def index(self) -> int | None:
+        """The class index where the concept is one class."""
+        return self.targets[0] if len(self.targets) == 1 else None
+
+    @property
+    def picture(self) -> Path:
+        """Where its PNG lies."""
+        return self.path.with_suffix(".png")
+
+    def load(self) -> SaliencyMap:
+        """The map with its tensors; raises `DamagedArtifact` where the file is not what was written."""
+        return SaliencyMap.load(self.path)

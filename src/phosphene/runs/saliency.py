@@ -1,0 +1,139 @@
+"""A finished map as files: `<concept>.safetensors` with its evidence and `<concept>.png`.
+
+Files are written under a temporary name, flushed and renamed, so that a kill at any moment loses at most the map in
+progress. Every artifact carries a digest of all it says; `load` refuses one whose bytes are not those once written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as tensors_from_bytes
+from safetensors.torch import save as tensors_to_bytes
+from torch import Tensor
+
+from phosphene.core.files import write_atomically
+from phosphene.core.images import png_bytes
+from phosphene.core.records import from_plain, to_plain
+from phosphene.errors import ArtifactError, DamagedArtifact, PhospheneError
+from phosphene.model.record import ModelRecord
+from phosphene.runs.scores import Scores, upgrade_scores
+
+FORMAT = 2
+TENSORS = ("map", "importance", "mask", "picture", "raw_picture", "development")
+
+
+@dataclass(frozen=True)
+class SaliencyMap:
+    """The model's map of one concept with everything that was measured about it.
+
+    Tensors: `map` (C,H,W) signed; `importance` (H,W) and `mask` (H,W) in [0,1]; `picture` (C,H,W) in [0,1], refined,
+    and `raw_picture`, not; `development` (frames,C,H,W) uint8, raw pictures from the first iteration to the last.
+    `recipe` is the plain JSON of a `Recipe`; `trace` the mean score of each iteration; `targets` the classes that the
+    concept raises. docs/numbers.md says what the scores mean.
+    """
+
+    concept: str
+    targets: tuple[int, ...]
+    map: Tensor
+    importance: Tensor
+    mask: Tensor
+    picture: Tensor
+    raw_picture: Tensor
+    development: Tensor
+    recipe: dict[str, Any]
+    model: ModelRecord
+    scores: Scores
+    checks: tuple[str, ...] = ()
+    trace: tuple[float, ...] = ()
+    versions: dict[str, str] = field(default_factory=dict)
+    passes: int = 0
+    seconds: float = 0.0
+
+    @property
+    def index(self) -> int | None:
+        """The class index where the concept is one class."""
+        return self.targets[0] if len(self.targets) == 1 else None
+
+    def save(self, path: Path) -> None:
+        """Write the picture, then the artifact, whose appearance says that the map is finished."""
+        write_atomically(path.with_suffix(".png"), png_bytes(self.picture))
+        write_atomically(path, self._to_bytes())
+
+    @staticmethod
+    def load(path: Path) -> SaliencyMap:
+        """Read an artifact back; raises `DamagedArtifact` unless every byte of what it says is as it was written."""
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise ArtifactError(f"cannot read {str(path)!r}: {error.strerror}; expected a .safetensors map") from error
+        tensors, record = _parse(content, path)
+        if record.pop("digest", None) != _digest(tensors, record) or set(tensors) != set(TENSORS):
+            raise DamagedArtifact(f"{str(path)!r} is damaged: its content does not match its digest; run again")
+        try:
+            facts = from_plain(_Facts, _upgrade(record))
+        except (ValueError, KeyError, TypeError, AttributeError, PhospheneError) as error:
+            raise DamagedArtifact(f"{str(path)!r} is no map of this version: {error}; run again") from error
+        return SaliencyMap(**tensors, **{entry.name: getattr(facts, entry.name) for entry in fields(facts)})
+
+    def facts(self) -> dict[str, Any]:
+        """Everything but the tensors, as plain JSON."""
+        return {entry.name: to_plain(getattr(self, entry.name)) for entry in fields(_Facts)}
+
+    def _to_bytes(self) -> bytes:
+        tensors = {name: getattr(self, name).detach().cpu().contiguous() for name in TENSORS}
+        record = json.loads(json.dumps({"format": FORMAT, **self.facts()}))
+        record["digest"] = _digest(tensors, record)
+        # One metadata key: safetensors keeps several in no fixed order, and the same map must be the same bytes.
+        return tensors_to_bytes(tensors, metadata={"phosphene": json.dumps(record, sort_keys=True)})
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """A `SaliencyMap` without its tensors, as an artifact's header has it."""
+
+    concept: str
+    targets: tuple[int, ...]
+    recipe: dict[str, Any]
+    model: ModelRecord
+    scores: Scores
+    checks: tuple[str, ...]
+    trace: tuple[float, ...]
+    versions: dict[str, str]
+    passes: int
+    seconds: float
+
+
+def _parse(content: bytes, path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    try:
+        tensors = tensors_from_bytes(content)
+        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+        return tensors, dict(json.loads(header["__metadata__"]["phosphene"]))
+    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise DamagedArtifact(f"{str(path)!r} is damaged or is no phosphene map; delete it and run again") from error
+
+
+def _upgrade(record: dict[str, Any]) -> dict[str, Any]:
+    """A record of any format that was ever written as one of today's; raises `ValueError` for others."""
+    written = record.pop("format")
+    if written == 1:
+        return {**record, "scores": upgrade_scores(record["scores"])}
+    if written != FORMAT:
+        raise ValueError(f"its format is {written}, expected {FORMAT} or 1")
+    return record
+
+
+def _digest(tensors: Mapping[str, Tensor], record: Mapping[str, Any]) -> str:
+    digest = hashlib.sha256(json.dumps(record, sort_keys=True).encode())
+    for name in sorted(tensors):
+        tensor = tensors[name].contiguous()
+        digest.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)}".encode())
+        digest.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,131 @@
+"""The folder of a run: which maps of it are finished and stand for what is asked, and what is written beside them."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from phosphene.core.files import set_aside, write_atomically
+from phosphene.core.records import to_plain
+from phosphene.errors import ArtifactError, BadInput, DamagedArtifact, OtherRecipe
+from phosphene.model.classifier import Classifier
+from phosphene.model.record import ModelRecord
+from phosphene.recipe.concepts import Concept, classes_of
+from phosphene.recipe.recipe import Recipe
+from phosphene.runs.reference import MapReference
+from phosphene.runs.saliency import SaliencyMap
+from phosphene.runs.versions import installed_versions
+
+
+def file_stem(concept: str) -> str:
+    """A file name for a concept: readable, safe everywhere, and different for different concepts."""
+    readable = re.sub(r"[^a-z0-9]+", "-", concept.lower()).strip("-")[:60]
+    if re.fullmatch(r"[a-z0-9]+( [a-z0-9]+)*", concept) and readable == concept.replace(" ", "-"):
+        return readable
+    return f"{readable or 'concept'}-{hashlib.sha256(concept.encode()).hexdigest()[:6]}"
+
+
+def load_all(folder: Path) -> list[SaliencyMap]:
+    """The maps of a folder, in the order of `artifact_paths`."""
+    return [SaliencyMap.load(path) for path in artifact_paths(folder)]
+
+
+def artifact_paths(folder: Path) -> list[Path]:
+    """The finished maps of a folder: in the order of `run.json`, then any others by name; `ArtifactError` if none."""
+    if not folder.is_dir():
+        raise ArtifactError(f"no folder {str(folder)!r}; expected the --out folder of `phosphene map`")
+    order: list[str] = []
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        order = [entry["file"] for entry in json.loads((folder / "run.json").read_text())["maps"]]
+    rank = {name: position for position, name in enumerate(order)}
+    paths = sorted(folder.glob("*.safetensors"), key=lambda path: (rank.get(path.name, len(rank)), path.name))
+    if not paths:
+        raise ArtifactError(f"no finished maps in {str(folder)!r}; expected the --out folder of `phosphene map`")
+    return paths
+
+
+def artifact_path(folder: Path, concept: str) -> Path:
+    """Where the map of a concept lies in an output folder."""
+    return folder / f"{file_stem(concept)}.safetensors"
+
+
+def find_finished(
+    folder: Path,
+    concepts: Sequence[Concept],
+    classifier: Classifier,
+    recipe: Recipe,
+    on_warning: Callable[[str], None],
+) -> dict[str, MapReference]:
+    """The maps of the folder that are already what is asked for, by concept.
+
+    Damaged files are set aside with a warning; raises `OtherRecipe` where another map stands in the way.
+    """
+    finished: dict[str, MapReference] = {}
+    for concept in concepts:
+        path = artifact_path(folder, concept.name)
+        if not path.exists():
+            continue
+        try:
+            saliency = SaliencyMap.load(path)
+        except DamagedArtifact as error:
+            on_warning(f"{error} (kept as {set_aside(path).name}, computed again)")
+            continue
+        wanted = identity(concept.name, classes_of(concept), recipe.to_json(), ModelRecord.of(classifier))
+        _check_identity(path, identity_of(saliency), wanted)
+        finished[concept.name] = MapReference.to(saliency, path)
+    return finished
+
+
+def identity(concept: str, targets: Sequence[int], recipe: Mapping[str, Any], model: ModelRecord) -> dict[str, Any]:
+    """Concept, recipe and weights: what has to agree for a finished map to be the one that is asked for."""
+    asked = {"concept": concept, "classes": list(targets), "weights": model.fingerprint, "input": model.input}
+    return asked | dict(recipe)
+
+
+def identity_of(saliency: SaliencyMap) -> dict[str, Any]:
+    """The identity of a finished map, its recipe in today's words."""
+    return identity(saliency.concept, saliency.targets, _upgrade_recipe(saliency.recipe), saliency.model)
+
+
+def _check_identity(path: Path, there: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    differing = [name for name in {**wanted, **there} if there.get(name) != wanted.get(name)]
+    if differing:
+        name = differing[0]
+        raise OtherRecipe(
+            f"{str(path)!r} holds a map with another {', '.join(differing)} ({name} there: {there.get(name)}, "
+            f"asked: {wanted.get(name)}); choose another --out or pass --overwrite"
+        )
+
+
+def _upgrade_recipe(record: dict[str, Any]) -> dict[str, Any]:
+    """A recipe with the slots that are younger than its record, whose defaults are what was done before them."""
+    try:
+        return Recipe.from_json(record).to_json()
+    except (TypeError, KeyError, BadInput):  # by a version that knows more
+        return record
+
+
+def write_plan(folder: Path, concepts: Sequence[Concept], classifier: Classifier, recipe: Recipe) -> None:
+    """`run.json`, before the first map: what was asked, of which model, and which files will answer it."""
+    paths = {concept: artifact_path(folder, concept.name) for concept in concepts}
+    maps = [
+        {
+            "concept": concept.name,
+            "targets": list(classes_of(concept)),
+            "file": path.name,
+            "picture": path.with_suffix(".png").name,
+        }
+        for concept, path in paths.items()
+    ]
+    plan = {
+        "model": to_plain(ModelRecord.of(classifier)),
+        "recipe": recipe.to_json(),
+        "versions": installed_versions(),
+        "maps": maps,
+    }
+    write_atomically(folder / "run.json", (json.dumps(plan, indent=2, sort_keys=True) + "\n").encode())

@@ -15,6 +15,7 @@ from phosphene.errors import BadInput, FailedCheck
 from phosphene.model.checks import CHECKS
 from phosphene.model.classifier import FOLDING_TOLERANCE, Classifier, InputFormat, fingerprint
 from phosphene.model.folding import fold_batch_norms
+from phosphene.model.freezing import frozen
 
 FORMAT = InputFormat((32, 32), 3, (0.5,), (0.25,))
 
@@ -215,7 +216,7 @@ def test_frozen_restores_every_flag_even_when_an_exception_is_raised_inside(colo
     module.head.weight.requires_grad_(False)
     training = {name: part.training for name, part in module.named_modules()}
     trainable = {name: parameter.requires_grad for name, parameter in module.named_parameters()}
-    with pytest.raises(KeyboardInterrupt), colour.frozen():
+    with pytest.raises(KeyboardInterrupt), frozen(colour.module):
         assert not any(part.training for part in module.modules())
         assert not any(parameter.requires_grad for parameter in module.parameters())
         raise KeyboardInterrupt
@@ -225,8 +226,8 @@ def test_frozen_restores_every_flag_even_when_an_exception_is_raised_inside(colo
 
 def test_frozen_may_be_nested(colour):
     colour.module.train()
-    with colour.frozen():
-        with colour.frozen():
+    with frozen(colour.module):
+        with frozen(colour.module):
             pass
         assert not colour.module.training
         assert not any(parameter.requires_grad for parameter in colour.module.parameters())

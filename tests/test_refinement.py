@@ -92,7 +92,7 @@ def test_masks_that_all_break_the_law_are_all_refused(monkeypatch):
     classifier, concept = colour_classifier(), Classes((2,), "two")
     recipe = Recipe(iterations=25)
     maps = estimated(classifier, [concept], recipe)
-    monkeypatch.setattr(refinement, "masks", lambda activation, size: [torch.zeros(size)])
+    monkeypatch.setattr(refinement, "make_masks", lambda activation, size: [torch.zeros(size)])
     (result,) = refine(classifier, [concept], maps, recipe)
     assert result.layer is None
     assert (result.mask == 1).all()
@@ -106,7 +106,7 @@ def test_the_law_measures_the_very_map_that_is_shown():
     (saliency,) = make_maps(classifier, ["7"], recipe)
     concept, refined = parse("7", classifier.labels), saliency.map * saliency.mask
     (after,) = measure_fidelities(classifier.fold(), concept, refined[None], recipe)
-    assert saliency.scores.refined_fidelity == {"probability": after.probability, "top1": after.top1}
+    assert saliency.scores.refined_fidelity == after
     scale = display_scale(saliency.map[None], recipe)
     assert torch.equal(render_pictures(refined[None], recipe, scale)[0], saliency.picture)
 

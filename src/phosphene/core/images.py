@@ -1,12 +1,16 @@
-"""Images as tensors, Pillow images and PNG bytes."""
+"""Images as tensors, Pillow images and PNG bytes; the one loader of image files."""
 
 from __future__ import annotations
 
 import io
-from typing import Any
+from pathlib import Path
 
+import numpy as np
 import torch
+from PIL import Image, ImageOps
 from torch import Tensor
+
+from phosphene.errors import BadInput
 
 ImageShape = tuple[int, int, int]  # channels, height, width
 
@@ -18,10 +22,8 @@ def png_bytes(picture: Tensor) -> bytes:
     return stream.getvalue()
 
 
-def to_image(picture: Tensor) -> Any:
+def to_image(picture: Tensor) -> Image.Image:
     """A Pillow image of a picture (C,H,W) or (H,W) in [0,1]."""
-    from PIL import Image
-
     planes = picture if picture.ndim == 3 else picture[None]
     planes = planes if planes.shape[0] == 3 else planes.mean(dim=0, keepdim=True)
     pixels = to_bytes(planes).permute(1, 2, 0).cpu().numpy()
@@ -31,3 +33,30 @@ def to_image(picture: Tensor) -> Any:
 def to_bytes(picture: Tensor) -> Tensor:
     """[0,1] → uint8, rounded."""
     return (picture.clamp(0, 1) * 255).round().to(torch.uint8)
+
+
+IMAGE_ENDINGS = (".bmp", ".jpeg", ".jpg", ".png", ".webp")
+
+
+def list_images(folder: Path) -> tuple[Path, ...]:
+    """The image files below a folder, in order of name; raises `BadInput` where there are none."""
+    files = (
+        sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_ENDINGS) if folder.is_dir() else []
+    )
+    if not files:
+        raise BadInput(f"no images in {str(folder)!r}; expected a folder with {', '.join(IMAGE_ENDINGS)} files")
+    return tuple(files)
+
+
+def load_image(path: Path, shape: ImageShape) -> Tensor:
+    """An image file as `shape` (C,H,W) in [0,1], cropped to its proportions. Raises `BadInput` where it cannot be."""
+    channels, height, width = shape
+    if channels not in (1, 3):
+        raise BadInput(f"photographs have 1 or 3 channels, the model wants {channels}; use a noise distribution")
+    try:
+        with Image.open(path) as opened:
+            image = ImageOps.fit(opened.convert("L" if channels == 1 else "RGB"), (width, height))
+    except OSError as error:
+        raise BadInput(f"cannot read the photograph {str(path)!r}: {error}; remove it or mend it") from error
+    pixels = torch.from_numpy(np.asarray(image, dtype=np.float32) / 255.0)
+    return pixels.reshape(height, width, -1).permute(2, 0, 1).contiguous()

@@ -58,10 +58,10 @@ def measure_fidelities(
     samples: int = SAMPLES,
 ) -> list[Fidelity]:
     """`F` of each of several maps `(N, C, H, W)` of one concept, all on the same fresh draws."""
-    drawn, compose = _fresh(classifier, concept, recipe, distribution, samples), COMPOSITIONS[recipe.composition]
+    drawn, compose = _draw_fresh(classifier, concept, recipe, distribution, samples), COMPOSITIONS[recipe.composition]
     with torch.no_grad():
         rows = [read(classifier, overlay(drawn, one[None], compose), [concept])[0] for one in maps]
-    return [_measured(row, concept) for row in rows]
+    return [_summarize(row, concept) for row in rows]
 
 
 def measure_fidelity_above(
@@ -71,9 +71,9 @@ def measure_fidelity_above(
     outputs: list[Tensor] = []
     compose = COMPOSITIONS[recipe.composition]
     with torch.no_grad():
-        for some in _fresh(classifier, concept, recipe).blocks(classifier.batch_size):
+        for some in _draw_fresh(classifier, concept, recipe).blocks(classifier.batch_size):
             outputs += read(classifier, overlay(some, saliency[None], compose), [concept])
-            measured = _measured(torch.cat(outputs), concept)
+            measured = _summarize(torch.cat(outputs), concept)
             left = 1 - sum(map(len, outputs)) / SAMPLES
             if not _reaches(measured, left, floor):
                 return None
@@ -86,8 +86,13 @@ def _reaches(measured: Fidelity, left: float, floor: Fidelity) -> bool:
     return probability >= floor.probability and top1 >= floor.top1
 
 
-def _fresh(classifier: Classifier, concept: Concept, recipe: Recipe, distribution: Distribution | None = None,
-           samples: int = SAMPLES) -> Draws:  # fmt: skip
+def _draw_fresh(
+    classifier: Classifier,
+    concept: Concept,
+    recipe: Recipe,
+    distribution: Distribution | None = None,
+    samples: int = SAMPLES,
+) -> Draws:
     """Draws for one map of the concept; always the same ones, and none of those of the estimate."""
     generator = make_generator(recipe.seed, f"fidelity/{concept.name}", 0)
     return draw(distribution or recipe.distribution, recipe.views, [generator], samples, classifier.image_shape)
@@ -97,12 +102,12 @@ def measure_excitation(
     classifier: Classifier, concept: Concept, saliency: Tensor, recipe: Recipe
 ) -> tuple[float, float]:
     """Mean score of a concept on fresh draws with the map, and on the same draws without it."""
-    drawn, compose = _fresh(classifier, concept, recipe), COMPOSITIONS[recipe.composition]
+    drawn, compose = _draw_fresh(classifier, concept, recipe), COMPOSITIONS[recipe.composition]
     with torch.no_grad():
         carrying = [overlay(drawn, one[None], compose) for one in (saliency, torch.zeros_like(saliency))]
         with_map, without = (concept.score(read(classifier, images, [concept])[0]) for images in carrying)
     return with_map.mean().item(), without.mean().item()
 
 
-def _measured(outputs: Tensor, concept: Concept) -> Fidelity:
+def _summarize(outputs: Tensor, concept: Concept) -> Fidelity:
     return Fidelity(probability(outputs, concept).mean().item(), is_top(outputs, concept).mean().item())

@@ -47,19 +47,25 @@ def estimate(
     Yields a `Progress` an iteration; the last one carries the finished maps. A coarse stage that is made anew shows in
     `passes` alone. `refine` is applied at full size only.
     """
+    *coarse_stage, (_, fine) = plan_stages(classifier, concepts, recipe)
+    maps, spent = None, torch.zeros(len(concepts))
+    for half, coarse in coarse_stage:
+        for progress in iterate(half, concepts, recipe, iterations=coarse, restart=restart):
+            spent = progress.passes * pixel_share(half, classifier)
+            yield replace(progress, passes=spent, decode=partial(_decode_enlarged, progress, classifier.image_shape))
+        maps, remade = _remake_unseen(classifier, half, concepts, recipe, progress.maps(), coarse, restart)
+        spent = spent + remade
+    for progress in iterate(classifier, concepts, recipe, iterations=fine, start=maps, refine=refine, restart=restart):
+        yield replace(progress, passes=spent + progress.passes)
+
+
+def plan_stages(classifier: Classifier, concepts: Sequence[Concept], recipe: Recipe) -> list[tuple[Classifier, range]]:
+    """The classifier at half the size, where there is such a stage, and at full size, each with its iterations."""
     early = round(recipe.coarse * recipe.iterations)
     half = half_size(classifier) if early and all(layer_of(concept) is None for concept in concepts) else None
     if half is None:
-        yield from iterate(classifier, concepts, recipe, refine=refine, restart=restart)
-        return
-    for progress in iterate(half, concepts, recipe, iterations=range(early), restart=restart):
-        decode = partial(_decode_enlarged, progress, classifier.image_shape)
-        yield replace(progress, passes=progress.passes * pixel_share(half, classifier), decode=decode)
-    maps, remade = _remake_unseen(classifier, half, concepts, recipe, progress.maps(), range(early), restart)
-    spent = progress.passes * pixel_share(half, classifier) + remade
-    late = range(early, recipe.iterations)
-    for progress in iterate(classifier, concepts, recipe, iterations=late, start=maps, refine=refine, restart=restart):
-        yield replace(progress, passes=spent + progress.passes)
+        return [(classifier, range(recipe.iterations))]
+    return [(half, range(early)), (classifier, range(early, recipe.iterations))]
 
 
 def _remake_unseen(

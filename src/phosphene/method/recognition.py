@@ -22,15 +22,18 @@ def top_classes(classifier: Classifier, pictures: Tensor, count: int = 5) -> lis
 
 
 def measure_recognition(classifier: Classifier, concepts: Sequence[Concept], pictures: Tensor) -> Tensor:
-    """How a model, perhaps another than the map's own, sees bare pictures: `(N, 2)` of top-1 and log-probability.
+    """What a model, perhaps another than the map's own, makes of bare pictures: `(N, 2)` of top-1 and log-probability.
 
     Pictures are resized to the model's own size.
     """
     with torch.no_grad():
         rows = classifier(resize_pictures(pictures, classifier)).split(1)
-    seen = [torch.cat([is_top(row, concept), probability(row, concept).log()])
-            for row, concept in zip(rows, concepts, strict=True)]  # fmt: skip
-    return torch.stack(seen)
+    return torch.stack(
+        [
+            torch.cat([is_top(row, concept), probability(row, concept).log()])
+            for row, concept in zip(rows, concepts, strict=True)
+        ]
+    )
 
 
 def resize_pictures(pictures: Tensor, classifier: Classifier) -> Tensor:

@@ -58,11 +58,9 @@ class Classifier:
         labels: Sequence[str] | None = None,
         reference: ModelReference | None = None,
     ) -> None:
-        self.__dict__.update(
-            module=module, format=input_format, name=name, labels=(), checks=(), reference=reference, cache=Cache(),
-            fingerprint=fingerprint(module.state_dict()), pad_batches=True,
-            batch_size=default_batch_size(_device_of(module), input_format.size),
-        )  # fmt: skip
+        self.__dict__.update(module=module, format=input_format, name=name, reference=reference, checks=())
+        self.__dict__.update(fingerprint=fingerprint(module.state_dict()), cache=Cache(), pad_batches=True)
+        self.__dict__["batch_size"] = default_batch_size(_device_of(module), input_format.size)
         outputs = probe(self, self.image_shape, name)
         self.__dict__["labels"] = tuple(labels) if labels is not None else tuple(str(k) for k in range(outputs))
         if len(self.labels) != outputs:

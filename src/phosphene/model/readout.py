@@ -67,12 +67,15 @@ def check_readable(classifier: Classifier, concept: Concept) -> None:
     if name not in known:
         closest = difflib.get_close_matches(name, known, n=4, cutoff=0.3)
         hint = f"closest: {', '.join(closest)}" if closest else f"the first are {', '.join(known[:4])}"
-        raise UnknownConcept(f"{classifier.name} has no layer {name!r}; {hint}. "
-                             f"`phosphene list layers MODEL` shows all {len(known)}")  # fmt: skip
+        raise UnknownConcept(
+            f"{classifier.name} has no layer {name!r}; {hint}. `phosphene list layers MODEL` shows all {len(known)}"
+        )
     channels = len(measure_scale(classifier, layer)[0])
     if max(concept.targets) >= channels:
-        raise UnknownConcept(f"no channel {max(concept.targets)}: layer {name} of {classifier.name} has {channels}, "
-                             f"expected 0 to {channels - 1}")  # fmt: skip
+        raise UnknownConcept(
+            f"no channel {max(concept.targets)}: layer {name} of {classifier.name} has {channels}, "
+            f"expected 0 to {channels - 1}"
+        )
 
 
 def count_channels(classifier: Classifier) -> dict[str, int]:

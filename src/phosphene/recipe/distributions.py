@@ -6,14 +6,16 @@ import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Protocol
 
 import torch
 from torch import Generator, Tensor
 
-from phosphene.core.images import ImageShape
-from phosphene.errors import BadInput
+from phosphene.core.cache import Cache
+from phosphene.core.frequency import nonzero_magnitude
+from phosphene.core.images import ImageShape, list_images, load_image
 
 
 class Distribution(Protocol):
@@ -40,10 +42,10 @@ class Grey:
 
     def draw(self, generator: Generator, count: int, shape: ImageShape) -> Tensor:
         size = math.prod(shape)
-        if size > TABLE // 8:
+        if size > TABLE_SIZE // 8:
             return _noise(generator, self.sigma, count * size).view(count, *shape)
         table = _noise_table(self.sigma)
-        starts = torch.randint(TABLE - size, (count,), generator=generator).tolist()
+        starts = torch.randint(TABLE_SIZE - size, (count,), generator=generator).tolist()
         return torch.stack([table[start : start + size] for start in starts]).view(count, *shape)
 
 
@@ -77,8 +79,7 @@ class Pink:
 
     def draw(self, generator: Generator, count: int, shape: ImageShape) -> Tensor:
         white = torch.randn(count, *shape, generator=generator)
-        frequency = torch.fft.fftfreq(shape[1])[:, None].square() + torch.fft.rfftfreq(shape[2])[None, :].square()
-        falloff = frequency.sqrt().clamp(min=1.0 / max(shape[1:])).reciprocal()
+        falloff = nonzero_magnitude(*shape[1:]).reciprocal()
         falloff[0, 0] = 0.0
         pink = torch.fft.irfft2(torch.fft.rfft2(white) * falloff, s=shape[1:])
         return pink.div_(pink.std(dim=(1, 2, 3), keepdim=True)).mul_(self.contrast).add_(0.5).clamp_(0, 1)
@@ -102,9 +103,14 @@ class Folder:
     data_free = False
 
     def draw(self, generator: Generator, count: int, shape: ImageShape) -> Tensor:
-        files = _image_files(self.path)
-        chosen = torch.randint(len(files), (count,), generator=generator).tolist()
-        return torch.stack([_photograph(files[index], shape) for index in chosen])
+        files = self._cache.get("files", lambda: list_images(Path(self.path)))
+        chosen = [files[index] for index in torch.randint(len(files), (count,), generator=generator).tolist()]
+        return torch.stack([self._cache.get((file, shape), partial(load_image, file, shape)) for file in chosen])
+
+    @cached_property
+    def _cache(self) -> Cache:
+        """The folder's files and its photographs at the sizes that were asked for, of this very object."""
+        return Cache()
 
 
 @dataclass(frozen=True)
@@ -133,40 +139,13 @@ DISTRIBUTIONS: dict[str, Callable[..., Distribution]] = {
 }
 
 
-TABLE = 1 << 22  # numbers in the table of noise, 16 MB; images of more than an eighth of it draw their own
+TABLE_SIZE = 1 << 22  # numbers in the table of noise, 16 MB; images of more than an eighth of it draw their own
 
 
 @functools.lru_cache(maxsize=4)
 def _noise_table(sigma: float) -> Tensor:
-    return _noise(Generator().manual_seed(0), sigma, TABLE)
+    return _noise(Generator().manual_seed(0), sigma, TABLE_SIZE)
 
 
 def _noise(generator: Generator, sigma: float, count: int) -> Tensor:
     return torch.randn(count, generator=generator).mul_(sigma).add_(0.5).clamp_(0, 1)
-
-
-@functools.lru_cache(maxsize=8)
-def _image_files(folder: str) -> tuple[Path, ...]:
-    endings = {".png", ".jpg", ".jpeg", ".webp", ".bmp"}
-    root = Path(folder)
-    files = tuple(sorted(p for p in root.rglob("*") if p.suffix.lower() in endings)) if root.is_dir() else ()
-    if not files:
-        raise BadInput(f"no images in {folder!r}; expected a folder with {', '.join(sorted(endings))} files")
-    return files
-
-
-@functools.lru_cache(maxsize=256)
-def _photograph(path: Path, shape: ImageShape) -> Tensor:
-    import numpy as np
-    from PIL import Image, ImageOps
-
-    channels, height, width = shape
-    if channels not in (1, 3):
-        raise BadInput(f"photographs have 1 or 3 channels, the model wants {channels}; use a noise distribution")
-    try:
-        with Image.open(path) as opened:
-            image = ImageOps.fit(opened.convert("L" if channels == 1 else "RGB"), (width, height))
-    except OSError as error:
-        raise BadInput(f"cannot read the photograph {str(path)!r}: {error}; remove it or mend it") from error
-    pixels = torch.from_numpy(np.asarray(image, dtype=np.float32) / 255.0)
-    return pixels.reshape(height, width, -1).permute(2, 0, 1).contiguous()

@@ -19,6 +19,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from phosphene.core.frequency import nonzero_magnitude
 from phosphene.core.images import ImageShape
 
 
@@ -139,11 +140,8 @@ def _shrink(coefficients: Tensor, norm: Tensor, radius: float) -> Tensor:
 @functools.lru_cache(maxsize=16)
 def _weight(height: int, width: int, falloff: float, gain: float, device: torch.device) -> Tensor:
     """What a coefficient is multiplied by: gain over |frequency|, and the scale of an orthonormal transform."""
-    vertical = torch.fft.fftfreq(height)[:, None]
-    horizontal = torch.fft.rfftfreq(width)[None, :]
-    frequency = (vertical.square() + horizontal.square()).sqrt()
     # The mean has no frequency; it is given the lowest one, so that brightness stays as cheap as the coarsest wave.
-    falling = frequency.clamp(min=1.0 / max(height, width)).pow(-falloff)
+    falling = nonzero_magnitude(height, width).pow(-falloff)
     return (falling * (gain / (height * width) ** 0.5)).to(device)
 
 

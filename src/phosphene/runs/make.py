@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from phosphene.core.files import prepare_folder
 from phosphene.errors import BadInput
@@ -51,13 +52,9 @@ def make_maps(
     temporary = tempfile.TemporaryDirectory(prefix="phosphene-") if out is None else None
     folder = Path(temporary.name) if temporary is not None else Path(str(out))
     asked = parse_concepts(classifier, concepts, recipe)
-    references = {
-        reference.concept: reference
-        for reference in make(
-            classifier, asked, recipe, folder,
-            overwrite=overwrite, verifiers=verifiers, executor=executor, callbacks=callbacks,
-        )
-    }  # fmt: skip
+    options: dict[str, Any] = {"overwrite": overwrite, "verifiers": verifiers}
+    finished = make(classifier, asked, recipe, folder, executor=executor, callbacks=callbacks, **options)
+    references = {reference.concept: reference for reference in finished}
     return SavedMaps([references[concept.name] for concept in asked], temporary)
 
 

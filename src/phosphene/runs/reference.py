@@ -24,9 +24,14 @@ class MapReference:
     @staticmethod
     def to(saliency: SaliencyMap, path: Path) -> MapReference:
         return MapReference(
-            saliency.concept, saliency.targets, path, saliency.scores, saliency.checks, saliency.passes,
-            saliency.seconds,
-        )  # fmt: skip
+            concept=saliency.concept,
+            targets=saliency.targets,
+            path=path,
+            scores=saliency.scores,
+            checks=saliency.checks,
+            passes=saliency.passes,
+            seconds=saliency.seconds,
+        )
 
     @property
     def index(self) -> int | None:

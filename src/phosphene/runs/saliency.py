@@ -81,7 +81,8 @@ class SaliencyMap:
             facts = from_plain(_Facts, _upgrade(record))
         except (ValueError, KeyError, TypeError, AttributeError, PhospheneError) as error:
             raise DamagedArtifact(f"{str(path)!r} is no map of this version: {error}; run again") from error
-        return SaliencyMap(**tensors, **{entry.name: getattr(facts, entry.name) for entry in fields(facts)})
+        everything: dict[str, Any] = {**tensors, **{one.name: getattr(facts, one.name) for one in fields(facts)}}
+        return SaliencyMap(**everything)
 
     def facts(self) -> dict[str, Any]:
         """Everything but the tensors, as plain JSON."""

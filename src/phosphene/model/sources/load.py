@@ -57,15 +57,18 @@ def load(
     module = source.build()
     state = read_weights(weights, trust_pickle=trust_pickle) if weights is not None else source.weights(module)
     fill(module, state, where=str(weights or source.name))
-    options = {"model": model, "weights": weights, "factory": factory, "size": size, "channels": channels, "mean": mean,
-               "std": std, "labels": labels, "trust_pickle": trust_pickle}  # fmt: skip
+    preprocessing = {"size": size, "channels": channels, "mean": mean, "std": std}
+    origin = {"model": model, "weights": weights, "factory": factory, "labels": labels, "trust_pickle": trust_pickle}
     return Classifier(
-        module, own_format, name=source.name, labels=names if names is not None else source.labels,
-        reference=_reference(module, options),
-    )  # fmt: skip
+        module,
+        own_format,
+        name=source.name,
+        labels=names if names is not None else source.labels,
+        reference=_make_reference(module, {**origin, **preprocessing}),
+    )
 
 
-def _reference(module: nn.Module, options: Mapping[str, Any]) -> ModelReference | None:
+def _make_reference(module: nn.Module, options: Mapping[str, Any]) -> ModelReference | None:
     """What another process has to pass to `load`; None where labels are no file, for there may be thousands."""
     if options["labels"] is not None and not isinstance(options["labels"], (str, Path)):
         return None
@@ -87,11 +90,13 @@ def _require_format(
     mean: Sequence[float] | None,
     std: Sequence[float] | None,
 ) -> InputFormat:
-    missing = [name for name, value in (("--size", size), ("--channels", channels), ("--mean", mean), ("--std", std))
-               if value is None]  # fmt: skip
+    given = {"--size": size, "--channels": channels, "--mean": mean, "--std": std}
+    missing = [option for option, value in given.items() if value is None]
     if missing:
-        raise BadInput(f"a factory has no record of its preprocessing; give {', '.join(missing)} "
-                       f"(for images in [0,1]; --mean 0 --std 1 where there is none)")  # fmt: skip
+        raise BadInput(
+            f"a factory has no record of its preprocessing; give {', '.join(missing)} "
+            f"(for images in [0,1]; --mean 0 --std 1 where there is none)"
+        )
     return _override_format(InputFormat((1, 1)), size, channels, mean, std)
 
 

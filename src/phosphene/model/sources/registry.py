@@ -22,8 +22,9 @@ def find(model: str) -> Source:
     if family in FAMILIES and name:
         return FAMILIES[family](name)
     closest = difflib.get_close_matches(model, [*BUNDLED, *(f"{family}:" for family in FAMILIES)], n=2, cutoff=0.4)
-    raise UnknownModel(f"no model is called {model!r}; expected {', '.join(BUNDLED)}, timm:NAME or torchvision:NAME"
-                       + (f" (closest: {', '.join(closest)})" if closest else ""))  # fmt: skip
+    hint = f" (closest: {', '.join(closest)})" if closest else ""
+    expected = ", ".join(BUNDLED) + ", timm:NAME or torchvision:NAME"
+    raise UnknownModel(f"no model is called {model!r}; expected {expected}{hint}")
 
 
 def known_models() -> dict[str, str]:

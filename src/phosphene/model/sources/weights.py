@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from phosphene.errors import BadWeights, UnsafeWeights
@@ -19,8 +20,9 @@ def read_weights(path: str | Path, *, trust_pickle: bool = False) -> dict[str, T
     if not path.is_file():
         raise BadWeights(f"no weights file at {str(path)!r}; expected a .safetensors file or a torch state dict")
     try:
-        content = _safetensors(path) if path.suffix == ".safetensors" else torch.load(
-            path, map_location="cpu", weights_only=not trust_pickle)  # fmt: skip
+        if path.suffix == ".safetensors":
+            return _find_state_dict(load_file(path), path)
+        content = torch.load(path, map_location="cpu", weights_only=not trust_pickle)
     except pickle.UnpicklingError as error:
         if "Unsupported operand" in str(error):  # bytes that are no pickle at all
             raise BadWeights(
@@ -33,16 +35,10 @@ def read_weights(path: str | Path, *, trust_pickle: bool = False) -> dict[str, T
     except Exception as error:  # whatever a parser throws at bytes of unknown origin
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise BadWeights(f"cannot read {str(path)!r}: {reason}; expected safetensors or a torch state dict") from error
-    return _state_dict(content, path)
+    return _find_state_dict(content, path)
 
 
-def _safetensors(path: Path) -> dict[str, Tensor]:
-    from safetensors.torch import load_file
-
-    return load_file(path)
-
-
-def _state_dict(content: object, path: Path) -> dict[str, Tensor]:
+def _find_state_dict(content: object, path: Path) -> dict[str, Tensor]:
     """The tensors by name, unwrapped from the usual envelopes of training scripts."""
     for envelope in ("state_dict", "model_state_dict", "model"):
         if isinstance(content, Mapping) and isinstance(content.get(envelope), Mapping):
@@ -55,16 +51,27 @@ def _state_dict(content: object, path: Path) -> dict[str, Tensor]:
 
 
 def fill(module: nn.Module, state: Mapping[str, Tensor], where: str) -> None:
+    """Put a state dict into a module. Raises `BadWeights` where names or shapes do not fit."""
     needed, given = without_counters(module.state_dict()), without_counters(state)
-    missing, extra = sorted(needed.keys() - given.keys()), sorted(given.keys() - needed.keys())
-    shapes = [f"{name} {tuple(given[name].shape)} for {tuple(needed[name].shape)}"
-              for name in needed.keys() & given.keys() if given[name].shape != needed[name].shape]  # fmt: skip
-    for problem, names in (("lacks", missing), ("has unknown", extra), ("has the wrong shape of", sorted(shapes))):
+    problems = {
+        "lacks": needed.keys() - given.keys(),
+        "has unknown": given.keys() - needed.keys(),
+        "has the wrong shape of": _wrong_shapes(needed, given),
+    }
+    for problem, names in problems.items():
         if names:
-            raise BadWeights(f"{where!r} does not fit the architecture: it {problem} {', '.join(names[:3])}"
-                             f"{f' and {len(names) - 3} more' if len(names) > 3 else ''}")  # fmt: skip
+            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+            raise BadWeights(
+                f"{where!r} does not fit the architecture: it {problem} {', '.join(sorted(names)[:3])}{more}"
+            )
     module.load_state_dict(dict(given), strict=False)
 
 
+def _wrong_shapes(needed: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> set[str]:
+    shapes = {name: (tuple(given[name].shape), tuple(needed[name].shape)) for name in needed.keys() & given.keys()}
+    return {f"{name} {theirs} for {ours}" for name, (theirs, ours) in shapes.items() if theirs != ours}
+
+
 def without_counters(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The state without the batch counters of batch norms, which older files lack and nothing uses."""
     return {name: tensor for name, tensor in state.items() if not name.endswith("num_batches_tracked")}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import random
 import re
@@ -12,28 +13,58 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import load as tensors_from_bytes
+from safetensors.torch import save as tensors_to_bytes
 from safetensors.torch import save_file
 
 import phosphene.core.files
 from phosphene.core.files import prepare_folder, set_aside, write_atomically
 from phosphene.core.images import png_bytes, to_image
 from phosphene.errors import ArtifactError, DamagedArtifact, PhospheneError
+from phosphene.method.fidelity import Fidelity
+from phosphene.model.input_format import InputFormat
+from phosphene.model.record import ModelRecord
 from phosphene.recipe.grammar import class_names
-from phosphene.runs.saliency import TENSORS, SaliencyMap
+from phosphene.runs.saliency import TENSORS, SaliencyMap, _digest
+from phosphene.runs.scores import ChannelScore, Guess, MaskScore, Opinion, Scores
 from phosphene.runs.store import file_stem, load_all
+
+SCORES = Scores(
+    fidelity=Fidelity(0.1 + 0.2, 1.0),
+    fidelity_elsewhere={"pink": Fidelity(0.25, 0.5)},
+    refined_fidelity=Fidelity(0.3, 1.0),
+    refinement=MaskScore("blocks.5", 0.31),
+    top5=(Guess(281, "tabby", 0.9),),
+    top5_refined=(Guess(281, "tabby", 0.8),),
+    scale=1.7,
+    restarts=2,
+    opinions=(Opinion("lite1", True, -0.1, (Guess(281, "tabby", 0.9),), "f11"),),
+    channel=ChannelScore("blocks.5", (3, 4), 7.5, 6.0, 0.1, 3.09),
+    evidence={"gain": {"plus": [0.5, None]}},
+)
 
 
 def example(channels: int = 3, seed: int = 0, concept: str = "tabby") -> SaliencyMap:
     generator = torch.Generator().manual_seed(seed)
     picture = torch.rand(channels, 6, 5, generator=generator)
     return SaliencyMap(
-        concept=concept, targets=(281,), map=torch.randn(channels, 6, 5, generator=generator),
-        importance=torch.rand(6, 5, generator=generator), mask=torch.rand(6, 5, generator=generator), picture=picture,
-        raw_picture=1 - picture, development=torch.randint(256, (2, channels, 6, 5), generator=generator).byte(),
-        recipe={"step": 0.02, "views": {"kind": "views", "zoom": [0.8, 1.2]}}, model={"fingerprint": "f00", "input": {}},
-        scores={"fidelity": {"own": {"probability": 0.1 + 0.2, "top1": 1.0}}}, checks=("unrefined",),
-        trace=(0.1, -3.25), versions={"torch": "2"}, passes=128, seconds=5.25,
-    )  # fmt: skip
+        concept=concept,
+        targets=(281,),
+        map=torch.randn(channels, 6, 5, generator=generator),
+        importance=torch.rand(6, 5, generator=generator),
+        mask=torch.rand(6, 5, generator=generator),
+        picture=picture,
+        raw_picture=1 - picture,
+        development=torch.randint(256, (2, channels, 6, 5), generator=generator).byte(),
+        recipe={"step": 0.02, "views": {"kind": "views", "zoom": [0.8, 1.2]}},
+        model=ModelRecord("lite0", "f00", InputFormat((6, 5), channels, (0.5,), (0.25,)), 1000),
+        scores=SCORES,
+        checks=("unrefined",),
+        trace=(0.1, -3.25),
+        versions={"torch": "2"},
+        passes=128,
+        seconds=5.25,
+    )
 
 
 def assert_equal(a: SaliencyMap, b: SaliencyMap) -> None:
@@ -298,3 +329,61 @@ def test_an_interruption_before_the_rename_leaves_no_temporary_file(tmp_path, mo
         phosphene.core.files.write_atomically(tmp_path / "a.png", b"new")
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
     assert (tmp_path / "a.png").read_bytes() == b"old"
+
+
+def rewrite_header(path, change) -> None:
+    """The artifact with its record changed, and a digest that fits."""
+    content = path.read_bytes()
+    tensors = tensors_from_bytes(content)
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    record = json.loads(header["__metadata__"]["phosphene"])
+    record.pop("digest")
+    change(record)
+    record["digest"] = _digest(tensors, record)
+    path.write_bytes(tensors_to_bytes(tensors, metadata={"phosphene": json.dumps(record)}))
+
+
+@pytest.mark.parametrize("written", [0, 3, "2", None])
+def test_a_format_of_another_version_is_refused_by_its_number(tmp_path, written):
+    path = tmp_path / "x.safetensors"
+    example().save(path)
+    rewrite_header(path, lambda record: record.update(format=written))
+    with pytest.raises(DamagedArtifact, match="format"):
+        SaliencyMap.load(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda record: record.pop("scores"),
+        lambda record: record.pop("format"),
+        lambda record: record["scores"].pop("fidelity"),
+        lambda record: record["scores"].update(top5=3),
+        lambda record: record["scores"]["fidelity"].update(top1="high"),
+        lambda record: record["model"].update(input={"size": [0, 0]}),
+        lambda record: record.update(targets="all"),
+    ],
+)
+def test_a_record_that_lacks_something_is_one_error(tmp_path, change):
+    path = tmp_path / "x.safetensors"
+    example().save(path)
+    rewrite_header(path, change)
+    with pytest.raises(DamagedArtifact):
+        SaliencyMap.load(path)
+
+
+def test_scores_of_version_0_1_are_read(tmp_path):
+    path = tmp_path / "x.safetensors"
+    example().save(path)
+
+    def downgrade(record):
+        scores = record["scores"]
+        scores["fidelity"] = {"own": scores["fidelity"], **scores.pop("fidelity_elsewhere")}
+        scores["attempts"], scores["verifiers"] = scores.pop("restarts"), scores.pop("opinions")
+        for opinion in scores["verifiers"]:
+            del opinion["fingerprint"]
+        record["format"] = 1
+
+    rewrite_header(path, downgrade)
+    opinions = (replace(SCORES.opinions[0], fingerprint=""),)
+    assert SaliencyMap.load(path).scores == replace(SCORES, opinions=opinions)

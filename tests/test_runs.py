@@ -1,15 +1,19 @@
-"""A run: chunks, resuming, what is refused, and what `run.json` says."""
+"""A run: batches, resuming, what is refused, memory, and what `run.json` records."""
 
 from __future__ import annotations
 
+import gc
 import json
+import os
+import pickle
 from dataclasses import replace
 
 import pytest
 import torch
 
 from models import ConvNet, colour_classifier, colour_net, linear_classifier
-from phosphene.errors import BadInput, OtherRecipe, UnknownConcept
+from phosphene.errors import BadInput, DamagedArtifact, OtherRecipe, UnknownConcept, WorkerDied
+from phosphene.model.checks import CHECKS
 from phosphene.model.classifier import Classifier
 from phosphene.model.input_format import InputFormat
 from phosphene.recipe.concepts import Classes
@@ -17,10 +21,12 @@ from phosphene.recipe.distributions import Flat, Folder, Mixture, Pink
 from phosphene.recipe.recipe import PRESETS, Recipe
 from phosphene.recipe.views import STILL
 from phosphene.runs.callbacks import Callbacks
-from phosphene.runs.executors import Processes, Serial
-from phosphene.runs.make import make_maps
+from phosphene.runs.executors.processes import Processes
+from phosphene.runs.executors.serial import Serial
+from phosphene.runs.make import make, make_maps
 from phosphene.runs.pipeline import DEVELOPMENT_FRAMES
 from phosphene.runs.saliency import SaliencyMap
+from phosphene.runs.store import identity_of
 
 QUICK = Recipe(iterations=4, step=0.1)
 
@@ -41,7 +47,7 @@ def test_what_is_returned_is_what_was_written(colour, tmp_path):
     (made,) = make_maps(colour, ["7"], QUICK, out=tmp_path)
     loaded = SaliencyMap.load(tmp_path / "7.safetensors")
     assert torch.equal(loaded.map, made.map)
-    assert loaded.identity() == made.identity()
+    assert identity_of(loaded) == identity_of(made)
     assert loaded.scores == made.scores
 
 
@@ -131,10 +137,10 @@ def test_a_damaged_map_is_set_aside_and_made_again(colour, tmp_path):
     content = bytearray(path.read_bytes())
     content[-100] ^= 1
     path.write_bytes(content)
-    heard = []
-    make_maps(colour, ["1", "2"], QUICK, out=tmp_path, callbacks=Callbacks(on_warning=heard.append))
-    assert len(heard) == 1
-    assert "damaged" in heard[0]
+    warnings = []
+    make_maps(colour, ["1", "2"], QUICK, out=tmp_path, callbacks=Callbacks(on_warning=warnings.append))
+    assert len(warnings) == 1
+    assert "damaged" in warnings[0]
     assert (tmp_path / "1.safetensors.damaged-1").read_bytes() == bytes(content)
     assert torch.equal(SaliencyMap.load(path).map, good.map)
 
@@ -156,7 +162,7 @@ def test_two_different_concepts_of_one_name_in_a_run_are_refused(colour):
         make_maps(colour, [Classes((1,), "mine"), Classes((2,), "mine")], QUICK)
 
 
-def test_run_json_tells_model_recipe_and_files(colour, tmp_path):
+def test_run_json_records_model_recipe_and_files(colour, tmp_path):
     make_maps(colour, ["1", "3 - 2"], QUICK, out=tmp_path)
     run = json.loads((tmp_path / "run.json").read_text())
     assert run["model"]["fingerprint"] == colour.fingerprint
@@ -168,14 +174,14 @@ def test_run_json_tells_model_recipe_and_files(colour, tmp_path):
         assert (tmp_path / entry["picture"]).is_file()
 
 
-def test_a_map_tells_how_it_was_made(colour):
+def test_a_map_records_how_it_was_made(colour):
     (saliency,) = make_maps(colour, ["1"], replace(QUICK, samples=2))
     assert Recipe.from_json(saliency.recipe) == replace(QUICK, samples=2)
     assert saliency.model.fingerprint == colour.fingerprint
     assert len(saliency.trace) == 4
     assert saliency.passes >= 8
     assert set(saliency.versions) >= {"phosphene", "torch"}
-    assert set(saliency.scores["fidelity"]) == {"own", "uniform", "pink", "flat"}
+    assert set(saliency.scores.fidelity_elsewhere) == {"uniform", "pink", "flat"}
     assert len(saliency.scores.top5) == 5
 
 
@@ -205,7 +211,7 @@ def test_drawing_from_photographs_is_said(colour, tmp_path):
     assert "data-using" not in make_maps(colour, ["1"], QUICK)[0].checks
 
 
-def test_a_map_without_fidelity_says_so():
+def test_a_map_without_fidelity_raises_its_check():
     """The bias makes class 0 unbeatable: no map of class 1 can be faithful."""
     classifier = linear_classifier((3, 16, 16))
     classifier.module.bias.data[0] = 1e6
@@ -236,10 +242,10 @@ def crowded_classifier(most: int) -> Classifier:
 
 def test_out_of_memory_halves_the_batch_and_changes_no_map(colour):
     crowded = crowded_classifier(most=3)
-    names, heard = [str(k) for k in range(10)], []
-    small = make_maps(crowded, names, QUICK, callbacks=Callbacks(on_warning=heard.append))
-    assert heard
-    assert "out of memory" in heard[0]
+    names, warnings = [str(k) for k in range(10)], []
+    small = make_maps(crowded, names, QUICK, callbacks=Callbacks(on_warning=warnings.append))
+    assert warnings
+    assert "out of memory" in warnings[0]
     for one, other in zip(small, make_maps(colour, names, QUICK), strict=True):
         assert torch.equal(one.map, other.map)
 
@@ -250,7 +256,7 @@ def test_a_concept_that_never_fits_into_memory_is_an_error(colour):
         make_maps(crowded, ["1"], replace(QUICK, samples=6))
 
 
-def test_where_the_chunks_run_changes_no_map(colour):
+def test_where_the_jobs_run_changes_no_map(colour):
     names = ["1", "2", "3"]
     here, elsewhere = (make_maps(colour, names, QUICK, executor=executor) for executor in (Serial(), Processes(2)))
     for one, other in zip(here, elsewhere, strict=True):
@@ -265,8 +271,8 @@ def another(name: str) -> Classifier:
 def test_verifiers_give_their_opinion_of_the_bare_picture(colour):
     (saliency,) = make_maps(colour, ["1"], QUICK, verifiers=[another("second")])
     (opinion,) = saliency.scores.opinions
-    assert opinion["model"] == "second"
-    shares = [seen["probability"] for seen in opinion["top5"]]
+    assert opinion.model == "second"
+    shares = [guess.probability for guess in opinion.top5]
     assert len(shares) == 5
     assert shares == sorted(shares, reverse=True)
 
@@ -278,7 +284,7 @@ def test_a_finished_map_gains_the_opinion_that_it_lacks_and_nothing_else(colour,
     make_maps(colour, ["1"], QUICK, out=tmp_path, verifiers=[another("second")])
     assert contents(tmp_path) == before
     loaded = SaliencyMap.load(tmp_path / "1.safetensors")
-    assert [opinion["model"] for opinion in loaded.scores.opinions] == ["second"]
+    assert [opinion.model for opinion in loaded.scores.opinions] == ["second"]
     assert torch.equal(loaded.map, first.map)
     (whole,) = make_maps(colour, ["1"], QUICK, verifiers=[another("second")])
     assert loaded.scores == whole.scores
@@ -318,3 +324,73 @@ def test_the_users_model_is_not_changed_by_a_run(colour):
     assert [type(module) for module in colour.module.modules()] == kinds
     assert all(torch.equal(tensor, before[name]) for name, tensor in colour.module.state_dict().items())
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in colour.module.modules())
+
+
+def test_the_sequence_of_maps_keeps_none_in_memory(colour, tmp_path):
+    maps = make_maps(colour, ["1", "2"], QUICK, out=tmp_path)
+    assert maps[0] is not maps[0]
+    assert [one.concept for one in maps[:1]] == ["1"]
+    (tmp_path / "2.safetensors").write_bytes(b"")
+    with pytest.raises(DamagedArtifact):
+        maps[1]
+
+
+def test_the_temporary_folder_goes_with_the_sequence(colour):
+    maps = make_maps(colour, ["1"], QUICK)
+    folder = maps.references[0].path.parent
+    assert folder.is_dir()
+    del maps
+    gc.collect()
+    assert not folder.exists()
+
+
+def test_make_yields_a_reference_as_soon_as_its_map_is_there(colour, tmp_path):
+    names = [str(k) for k in range(20)]
+    first = next(make(colour.replace(batch_size=4), names, QUICK, tmp_path))
+    assert (first.concept, first.path.name) == ("0", "0.safetensors")
+    assert first.scores == first.load().scores
+    assert not (tmp_path / "19.safetensors").exists()
+
+
+def test_warnings_of_workers_arrive():
+    warnings = []
+    callbacks = Callbacks(on_warning=warnings.append)
+    made = make_maps(crowded_classifier(most=3), ["1", "2"], QUICK, executor=Processes(1), callbacks=callbacks)
+    assert len(made) == 2
+    assert warnings
+    assert "out of memory" in warnings[0]
+
+
+class Fatal(Classes):
+    def score(self, outputs):
+        os._exit(1)
+
+
+def test_a_worker_that_dies_is_one_line_with_its_concepts(colour, tmp_path):
+    make_maps(colour, ["1"], QUICK, out=tmp_path)
+    asked = [Classes((1,), "1"), Fatal((2,), "fatal")]
+    with pytest.raises(WorkerDied, match="fatal"):
+        make_maps(colour, asked, QUICK, out=tmp_path, executor=Processes(1))
+    assert [path.name for path in tmp_path.glob("*.safetensors")] == ["1.safetensors"]
+
+
+def test_a_failed_check_survives_the_way_from_a_worker():
+    error = pickle.loads(pickle.dumps(CHECKS["not-finite"].failed("the model gives NaN")))
+    assert error.check == "not-finite"
+    assert "the model gives NaN" in str(error)
+
+
+def test_a_model_that_cannot_be_pickled_is_refused_by_workers_only(colour):
+    class Local(ConvNet):
+        pass
+
+    local = Classifier(Local(3, 20), colour.format)
+    make_maps(local, ["1"], QUICK)
+    with pytest.raises(BadInput, match="cannot be sent to another process"):
+        make_maps(local, ["1"], QUICK, executor=Processes(1))
+
+
+def test_a_changed_copy_has_no_reference_to_the_original(lite0):
+    assert lite0.reference is not None
+    assert lite0.replace(batch_size=1).reference == lite0.fold().reference == lite0.reference
+    assert lite0.resize((112, 112)).reference is None

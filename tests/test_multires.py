@@ -10,11 +10,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-import phosphene.method.loop
+import phosphene.method.multires
 from models import ConvNet, cosine, linear_classifier
 from phosphene.errors import FailedCheck
 from phosphene.method.fidelity import Fidelity
-from phosphene.method.multires import SEEN, SMALLEST, at_size, estimate, half_size, share_of_pixels, stages
+from phosphene.method.loop import iterate
+from phosphene.method.multires import DROP_BELOW, SMALLEST, enlarge, estimate, half_size, pixel_share, plan_stages
 from phosphene.model.classifier import Classifier
 from phosphene.model.input_format import InputFormat
 from phosphene.model.sources.libraries import import_timm
@@ -33,7 +34,7 @@ SIDE = 2 * SMALLEST
 @pytest.fixture(autouse=True)
 def everything_is_seen(monkeypatch):
     """Networks that were never trained see nothing; where it matters, tests say what is seen."""
-    monkeypatch.setattr(phosphene.method.loop, "SEEN", 0.0)
+    monkeypatch.setattr(phosphene.method.multires, "DROP_BELOW", 0.0)
 
 
 @pytest.fixture
@@ -43,8 +44,8 @@ def five_is_not_seen(monkeypatch):
         return Fidelity(0.49 if concept == FIVE else 0.5, 0.0)
 
     asked = []
-    monkeypatch.setattr(phosphene.method.loop, "SEEN", 0.5)
-    monkeypatch.setattr(phosphene.method.loop, "fidelity", measured)
+    monkeypatch.setattr(phosphene.method.multires, "DROP_BELOW", 0.5)
+    monkeypatch.setattr(phosphene.method.multires, "measure_fidelity", measured)
     return asked
 
 
@@ -83,7 +84,9 @@ class Nothing(Pooled):
 
 
 def sizes(classifier, recipe, *concepts):
-    return [(model.format.size[0], list(turns)) for model, turns in stages(classifier, concepts or [THREE], recipe)]
+    return [
+        (model.format.size[0], list(turns)) for model, turns in plan_stages(classifier, concepts or [THREE], recipe)
+    ]
 
 
 def test_the_iterations_are_shared_out_and_numbered_on(classifier):
@@ -93,7 +96,7 @@ def test_the_iterations_are_shared_out_and_numbered_on(classifier):
 
 
 @pytest.mark.parametrize("share", [0.0, 0.05])
-def test_no_share_no_stage(classifier, share):
+def test_without_a_share_there_is_no_coarse_stage(classifier, share):
     assert sizes(classifier, replace(HALVED, coarse=share)) == [(SIDE, list(range(8)))]
 
 
@@ -119,7 +122,7 @@ def test_channels_are_drawn_at_their_own_size(classifier):
     assert sizes(classifier, HALVED, THREE, channel) == [(SIDE, list(range(8)))]
 
 
-def test_a_class_in_the_company_of_channels_is_the_same(classifier):
+def test_a_class_beside_channels_is_the_same(classifier):
     asked = ["3", "body:4", "5"]
     together = make_maps(classifier, asked, HALVED)
     alone = [make_maps(classifier, [one], HALVED)[0] for one in asked]
@@ -159,8 +162,8 @@ def test_passes_tell_what_was_made_anew(classifier, five_is_not_seen):
 
 
 def test_a_share_of_pixels_is_that_of_the_areas(classifier):
-    assert share_of_pixels(half_size(classifier), classifier) == 0.25
-    assert share_of_pixels(classifier, classifier) == 1
+    assert pixel_share(half_size(classifier), classifier) == 0.25
+    assert pixel_share(classifier, classifier) == 1
 
 
 def test_the_network_that_was_halved_is_as_it_was(classifier):
@@ -174,13 +177,12 @@ def test_the_network_that_was_halved_is_as_it_was(classifier):
 def test_where_memory_is_short_the_coarse_stage_takes_fewer_images_too():
     classifier = large(ConvNet(3, 20))
     assert half_size(classifier).batch_size == classifier.batch_size
-    classifier.batch_size = 2
-    assert half_size(classifier).batch_size == 2
+    assert half_size(classifier.replace(batch_size=2)).batch_size == 2
 
 
 def test_another_number_of_outputs_is_told():
     with pytest.raises(FailedCheck, match="96 outputs for images of \\(96, 96\\), 192 for those of \\(192, 192\\)"):
-        large(ManyAnswers()).at_size((SMALLEST, SMALLEST))
+        large(ManyAnswers()).resize((SMALLEST, SMALLEST))
 
 
 @pytest.mark.parametrize("name", GEOMETRIES)
@@ -191,13 +193,13 @@ def test_the_coarse_stage_is_the_estimate_at_half_the_size(classifier, name):
         one.maps() for one in estimate(half_size(classifier), [THREE], replace(recipe, iterations=4, average_last=0))
     ]
     for whole, half in zip(progress[:4], alone, strict=True):
-        torch.testing.assert_close(whole, at_size(half, classifier.image_shape))
+        torch.testing.assert_close(whole, enlarge(half, classifier.image_shape))
     assert not torch.equal(progress[4], progress[3])
     norm = recipe.geometry.norm(recipe.geometry.encode(progress[-1]), classifier.image_shape)
     assert norm.item() <= recipe.geometry.radius * 1.001
 
 
-def test_what_half_the_size_does_not_show_is_begun_anew_at_full_size(classifier, five_is_not_seen, monkeypatch):
+def test_what_half_the_size_does_not_show_is_begun_anew_at_full_size(classifier, five_is_not_seen):
     *_, together = estimate(classifier, [THREE, FIVE], HALVED)
     coarse = [*estimate(half_size(classifier), [THREE, FIVE], replace(HALVED, iterations=4, coarse=0, average_last=0))][
         -1
@@ -207,13 +209,8 @@ def test_what_half_the_size_does_not_show_is_begun_anew_at_full_size(classifier,
         torch.testing.assert_close(asked, made)
     *_, seen = estimate(classifier, [THREE], HALVED)
 
-    def full_size(model, concepts, recipe):
-        yield classifier.with_rows(1), range(4)
-        yield classifier, range(4, 8)
-
-    monkeypatch.setattr(phosphene.method.loop, "stages", full_size)
-    monkeypatch.setattr(phosphene.method.loop, "SEEN", 0.0)
-    *_, anew = estimate(classifier, [FIVE], HALVED)
+    *_, first = iterate(classifier.replace(batch_size=1), [FIVE], HALVED, iterations=range(4))
+    *_, anew = iterate(classifier, [FIVE], HALVED, iterations=range(4, 8), start=first.maps())
     assert torch.equal(together.maps(), torch.cat([seen.maps(), anew.maps()]))
 
 
@@ -226,7 +223,7 @@ class KnownAtFullSize(Pooled):
 
 @pytest.mark.parametrize(("module", "passes"), [(Pooled, 25), (KnownAtFullSize, 45)])
 def test_own_fidelity_at_half_the_size_decides(monkeypatch, module, passes):
-    monkeypatch.setattr(phosphene.method.loop, "SEEN", SEEN)
+    monkeypatch.setattr(phosphene.method.multires, "DROP_BELOW", DROP_BELOW)
     recipe = Recipe(iterations=40, views=STILL, coarse=0.5)
     *_, last = estimate(large(module()), [THREE], recipe)
     assert last.passes.tolist() == [passes]
@@ -253,8 +250,8 @@ def test_both_stages_find_the_weights_of_a_linear_model(share):
 
 def test_enlarging_keeps_what_is_the_same_everywhere():
     level = torch.full((2, 3, 96, 96), 0.7)
-    torch.testing.assert_close(at_size(level, (3, 192, 224)), torch.full((2, 3, 192, 224), 0.7))
-    assert at_size(level, (3, 96, 96)) is level
+    torch.testing.assert_close(enlarge(level, (3, 192, 224)), torch.full((2, 3, 192, 224), 0.7))
+    assert enlarge(level, (3, 96, 96)) is level
 
 
 def test_a_recipe_of_before_there_was_a_coarse_stage_means_none():
@@ -265,7 +262,7 @@ def test_a_recipe_of_before_there_was_a_coarse_stage_means_none():
 
 @pytest.mark.slow
 def test_a_streetcar_that_lite0_does_not_see_at_half_the_size_is_found_at_full_size(lite0, monkeypatch):
-    monkeypatch.setattr(phosphene.method.loop, "SEEN", SEEN)
+    monkeypatch.setattr(phosphene.method.multires, "DROP_BELOW", DROP_BELOW)
     (saliency,) = make_maps(lite0, ["streetcar"], PRESETS["default"])
     assert saliency.passes == 132 + 8  # 12 at half the size, 48 in their place, 72 more; and the importance
     assert saliency.scores.fidelity.probability > 0.9

@@ -1,0 +1,154 @@
+"""Restarts: only of maps that the model does not see, the surest is kept, and the same map whatever is made beside it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import pytest
+import torch
+
+import phosphene.method.restarts
+from models import colour_classifier, linear_classifier
+from phosphene.core.seeding import make_generator
+from phosphene.method.fidelity import measure_fidelity
+from phosphene.method.multires import estimate
+from phosphene.method.restarts import best_of_restarts
+from phosphene.recipe.concepts import Classes
+from phosphene.recipe.recipe import PRESETS, Recipe
+from phosphene.recipe.views import STILL
+from phosphene.runs.callbacks import Callbacks
+from phosphene.runs.make import make_maps
+
+STEADY = Recipe(views=STILL, restarts=3)
+THREE, FIVE = Classes((3,), "three"), Classes((5,), "five")
+
+
+@dataclass(frozen=True)
+class Drawn:
+    map: torch.Tensor
+    passes: float = 7.0
+
+
+@pytest.fixture
+def planted():
+    """Each class has a pattern of its own that no noise speaks for."""
+    weight = torch.randn(8, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    return linear_classifier(weight=weight - weight.mean(dim=(2, 3), keepdim=True))
+
+
+def maker(classifier, strengths):
+    """Makes the pattern of the class as strong as `strengths` has it for each restart, and records what it was asked."""
+    asked = []
+
+    def make(model, concepts, recipe, restart):
+        asked.append([(concept.name, restart) for concept in concepts])
+        rows = classifier.module.weight.detach()
+        return [Drawn(strengths[concept.name][restart] * rows[concept.targets[0]]) for concept in concepts]
+
+    return make, asked
+
+
+def test_a_map_that_the_model_sees_is_not_made_again(planted):
+    make, asked = maker(planted, {"three": [20.0], "five": [20.0]})
+    kept = best_of_restarts(planted, [THREE, FIVE], STEADY, make)
+    assert [(one.restarts, one.passes) for one in kept] == [(1, 7.0), (1, 7.0)]
+    assert asked == [[("three", 0), ("five", 0)]]
+
+
+def test_only_what_is_not_seen_is_made_again_and_the_surest_is_kept(planted):
+    strengths = {"three": [0.0, 0.02, 0.01], "five": [20.0]}
+    make, asked = maker(planted, strengths)
+    three, five = best_of_restarts(planted, [THREE, FIVE], STEADY, make)
+    assert asked == [[("three", 0), ("five", 0)], [("three", 1)], [("three", 2)]]
+    assert torch.equal(three.estimate.map, 0.02 * planted.module.weight[3])
+    assert three.fidelity == measure_fidelity(planted, THREE, three.estimate.map, STEADY)
+    assert (three.restarts, five.restarts) == (3, 1)
+    assert (three.passes, five.passes) == (21.0, 7.0)
+
+
+def test_no_more_are_made_than_it_takes_to_be_seen(planted):
+    make, asked = maker(planted, {"three": [0.0, 20.0]})
+    (three,) = best_of_restarts(planted, [THREE], STEADY, make)
+    assert asked == [[("three", 0)], [("three", 1)]]
+    assert torch.equal(three.estimate.map, 20.0 * planted.module.weight[3])
+    assert (three.restarts, three.passes) == (2, 14.0)
+
+
+def test_the_first_map_stays_where_no_other_is_surer(planted):
+    make, _ = maker(planted, {"three": [0.02, 0.0, -1.0]})
+    (three,) = best_of_restarts(planted, [THREE], STEADY, make)
+    assert torch.equal(three.estimate.map, 0.02 * planted.module.weight[3])
+    assert three.restarts == 3
+
+
+def test_a_restart_is_made_at_full_size_and_without_padding(planted):
+    asked = []
+
+    def make(model, concepts, recipe, restart):
+        asked.append((model.batch_size, recipe.coarse))
+        return [Drawn(torch.zeros(3, 16, 16)) for _ in concepts]
+
+    wide = planted.replace(batch_size=8)
+    best_of_restarts(wide, [THREE], replace(STEADY, coarse=0.5, samples=2), make)
+    assert asked == [(8, 0.5), (2, 0.0), (2, 0.0)]
+
+
+def test_a_single_start_is_never_repeated(planted):
+    make, asked = maker(planted, {"three": [0.0]})
+    (three,) = best_of_restarts(planted, [THREE], replace(STEADY, restarts=1), make)
+    assert three.restarts == 1
+    assert len(asked) == 1
+
+
+def test_each_restart_has_draws_of_its_own_and_always_the_same():
+    draws = [torch.rand(4, generator=make_generator(0, "three", 5, restart)).tolist() for restart in (0, 1, 2, 1)]
+    assert draws[1] == draws[3]
+    assert len({tuple(one) for one in draws}) == 3
+
+
+UNSURE = Recipe(iterations=6, restarts=3)
+
+
+@pytest.fixture
+def nothing_is_sure(monkeypatch):
+    monkeypatch.setattr(phosphene.method.restarts, "RESTART_BELOW", 1.1)
+
+
+def test_the_map_is_the_most_faithful_of_estimates_made_one_by_one(nothing_is_sure):
+    classifier = colour_classifier()
+    fast, chosen = classifier.fold(), []
+    for index in range(10):
+        concept = Classes((index,), classifier.labels[index])
+        made = []
+        alone = fast.replace(batch_size=1)
+        for restart, model in enumerate((fast, alone, alone)):
+            *_, last = estimate(model, [concept], UNSURE, restart=restart)
+            made.append(last.maps()[0])
+        sure = [measure_fidelity(fast, concept, one, UNSURE).probability for one in made]
+        chosen.append(sure.index(max(sure)))
+        (saliency,) = make_maps(classifier, [str(index)], UNSURE)
+        assert torch.equal(saliency.map, made[chosen[-1]])
+        assert saliency.scores.fidelity.probability == max(sure)
+        assert saliency.scores.restarts == 3
+        assert saliency.passes == 3 * 6 + 8
+    assert len(set(chosen)) > 1  # or the choice would not have been tested
+
+
+def test_a_restarted_map_does_not_depend_on_what_is_made_beside_it(nothing_is_sure):
+    classifier = colour_classifier()
+    alone = [make_maps(classifier, [str(index)], UNSURE)[0] for index in range(5)]
+    together = make_maps(classifier, [str(index) for index in range(5)], UNSURE)
+    assert all(torch.equal(one.map, other.map) for one, other in zip(alone, together, strict=True))
+
+
+def test_progress_counts_what_was_planned(nothing_is_sure):
+    planned, iterated = [], []
+    callbacks = Callbacks(on_start=lambda maps, iterations: planned.append(iterations), on_iterations=iterated.append)
+    make_maps(colour_classifier(), ["1", "2"], UNSURE, callbacks=callbacks)
+    assert sum(iterated) == planned[0] == 12
+
+
+def test_a_recipe_from_before_restarts_means_one_start():
+    record = PRESETS["default"].to_json()
+    del record["restarts"]
+    assert Recipe.from_json(record).restarts == 1

@@ -1,14 +1,17 @@
 # `make` lists the targets. PYTHON chooses the interpreter that .venv is made with.
 PYTHON ?= python3
-VENV := .venv
+VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 DEMO := demo
 DEMO_CLASSES := goldfish "golden retriever" daisy zebra flamingo "traffic light" goose maypole
 
+SMOKE := tests/test_geometry.py tests/test_concepts.py tests/test_recipe.py tests/test_estimator.py tests/test_saliency.py tests/test_runs.py
+PYTEST_OPTIONS ?=
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check docs bench clean
+.PHONY: help demo test smoke check docs bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,7 +32,11 @@ demo: $(VENV)/.runtime ## eight maps of EfficientNet-Lite0 and their report, in 
 
 test: $(VENV)/.dev ## run the tests (installs Chromium where it can)
 	tests/install_browser.sh
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PYTEST_OPTIONS)
+
+smoke: $(VENV)/.runtime ## the quick tests alone, for an interpreter other than the usual one
+	$(PIP) install -q -c constraints.txt pytest hypothesis
+	$(BIN)/python -m pytest -q -p no:cacheprovider $(SMOKE)
 
 check: $(VENV)/.dev ## lint, formatting, types, layers, generated docs
 	$(BIN)/ruff check .

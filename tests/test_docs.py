@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import importlib.util
 import re
 import shlex
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -93,6 +96,38 @@ def test_the_page_that_adds_one_runs_and_registers_it(what, registries, tmp_path
     assert sum(len(set(registry) - known) for registry, known in zip(REGISTRIES, before, strict=True)) == 1
 
 
+LONGEST = {"concept": 8, "distribution": 12, "geometry": 15, "source": 15}  # lines of code that adding one takes
+
+
+def definition_lines(code: str) -> int:
+    """Lines of the first class or last function, without docstrings, comments and blank lines."""
+    tree = ast.parse(code)
+    kinds = [node for node in tree.body if isinstance(node, (ast.ClassDef, ast.FunctionDef))]
+    if not kinds:
+        return 0
+    node = next((one for one in kinds if isinstance(one, ast.ClassDef)), kinds[-1])
+    for inner in ast.walk(node):
+        if isinstance(inner, (ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(inner):
+            inner.body = inner.body[1:]
+    return len([line for line in ast.unparse(node).splitlines() if line.strip()])
+
+
+@pytest.mark.parametrize("what", NEWCOMERS)
+def test_adding_one_takes_few_lines(what):
+    first = blocks(ROOT / "docs" / f"add-a-{what}.md", "python")[0]
+    assert 0 < definition_lines(first) <= LONGEST[what]
+
+
+def test_the_code_of_the_pages_has_the_types_that_it_claims(tmp_path):
+    """What the pages show is a geometry, a distribution, a concept to mypy too."""
+    for what in NEWCOMERS:
+        code = "\n".join(blocks(ROOT / "docs" / f"add-a-{what}.md", "python"))
+        (tmp_path / f"add_a_{what}.py").write_text(code)
+    line = [sys.executable, "-m", "mypy", "--config-file", str(ROOT / "pyproject.toml"), str(tmp_path)]
+    found = subprocess.run(line, cwd=ROOT, capture_output=True, text=True)
+    assert found.returncode == 0, found.stdout
+
+
 def test_the_readmes_python_runs(lite0, tmp_path, monkeypatch):
     """As written, but for the iterations: two instead of the preset's."""
     monkeypatch.chdir(tmp_path)
@@ -153,5 +188,38 @@ def test_the_readme_fits_two_screens():
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 90
 
 
-def test_no_number_is_left_to_be_filled_in_but_in_the_readmes_table():
-    assert not [page.name for page in PAGES if page.name != "README.md" and "TODO-NUMBER" in page.read_text()]
+def test_every_benchmark_command_of_the_docs_names_a_script_that_exists():
+    named = {
+        (page.name, module)
+        for page in PAGES
+        for module in re.findall(r"python -m (benchmarks[\w.]*)", page.read_text())
+    }
+    assert len(named) > 10
+    missing = [one for one in sorted(named) if not leads_to_a_module(one[1])]
+    assert not missing
+
+
+def leads_to_a_module(module: str) -> bool:
+    path = ROOT / module.replace(".", "/")
+    return path.with_suffix(".py").is_file() or (path / "__main__.py").is_file()
+
+
+def resolves(name: str) -> bool:
+    """Whether `phosphene.a.b.c` is a module, or a name in one, or a member of such a name."""
+    parts = name.split(".")
+    for cut in range(len(parts), 0, -1):
+        try:
+            found: object = importlib.import_module(".".join(parts[:cut]))
+        except ImportError:
+            continue
+        return all((found := getattr(found, part, None)) is not None for part in parts[cut:])
+    return False
+
+
+@pytest.mark.parametrize(
+    "document", [page for page in PAGES if page.name != "CHANGELOG.md"], ids=lambda path: path.name
+)
+def test_every_name_of_the_code_exists(document):
+    """But in the changelog, which names what there was."""
+    names = set(re.findall(r"`(phosphene(?:\.\w+)+)`", document.read_text(encoding="utf-8")))
+    assert not [name for name in sorted(names) if not resolves(name)]

@@ -1,0 +1,1 @@
+"""What knows no model and no concept: tensors, files, numbers."""

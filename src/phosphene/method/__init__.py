@@ -1,0 +1,1 @@
+"""The paper: draw, nudge, accumulate, project; coarse to fine; restarts; fidelity, refinement, importance."""

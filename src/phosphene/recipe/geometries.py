@@ -13,6 +13,7 @@ Ruderman, Cronin & Chiao, JOSA A 1998.
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -125,7 +126,7 @@ class Spectral:
         return _shrink(coefficients, self.norm(coefficients, shape), self.radius)
 
 
-GEOMETRIES: dict[str, type[Pixel] | type[Spectral]] = {"pixel": Pixel, "spectral": Spectral}
+GEOMETRIES: dict[str, Callable[..., Geometry]] = {"pixel": Pixel, "spectral": Spectral}
 
 
 def _length(rows: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from models import ConvNet, cosine, linear_classifier
 from phosphene.errors import FailedCheck
 from phosphene.method.fidelity import Fidelity
 from phosphene.method.loop import iterate
-from phosphene.method.multires import DROP_BELOW, SMALLEST, enlarge, estimate, half_size, pixel_share, plan_stages
+from phosphene.method.multires import SMALLEST, enlarge, estimate, half_size, pixel_share, plan_stages
 from phosphene.model.classifier import Classifier
 from phosphene.model.input_format import InputFormat
 from phosphene.model.sources.libraries import import_timm
@@ -31,9 +31,9 @@ THREE, FIVE = Classes((3,), "three"), Classes((5,), "five")
 SIDE = 2 * SMALLEST
 
 
-@pytest.fixture(autouse=True)
-def everything_is_seen(monkeypatch):
-    """Networks that were never trained see nothing; where it matters, tests say what is seen."""
+@pytest.fixture
+def every_coarse_map_is_kept(monkeypatch):
+    """For networks that were never trained and see nothing; tests that use it are about something else."""
     monkeypatch.setattr(phosphene.method.multires, "DROP_BELOW", 0.0)
 
 
@@ -122,6 +122,7 @@ def test_channels_are_drawn_at_their_own_size(classifier):
     assert sizes(classifier, HALVED, THREE, channel) == [(SIDE, list(range(8)))]
 
 
+@pytest.mark.usefixtures("every_coarse_map_is_kept")
 def test_a_class_beside_channels_is_the_same(classifier):
     asked = ["3", "body:4", "5"]
     together = make_maps(classifier, asked, HALVED)
@@ -148,6 +149,7 @@ def gone_through(classifier, recipe, *concepts):
     return gone, last.passes.tolist()
 
 
+@pytest.mark.usefixtures("every_coarse_map_is_kept")
 @pytest.mark.parametrize("changes", [{}, {"samples": 3, "nudge_steps": 2}])
 def test_passes_are_those_that_went_through_the_network(classifier, changes):
     gone, (told,) = gone_through(classifier, replace(HALVED, **changes), THREE)
@@ -185,6 +187,7 @@ def test_another_number_of_outputs_is_told():
         large(ManyAnswers()).resize((SMALLEST, SMALLEST))
 
 
+@pytest.mark.usefixtures("every_coarse_map_is_kept")
 @pytest.mark.parametrize("name", GEOMETRIES)
 def test_the_coarse_stage_is_the_estimate_at_half_the_size(classifier, name):
     recipe = replace(HALVED, geometry=GEOMETRIES[name]())
@@ -222,13 +225,13 @@ class KnownAtFullSize(Pooled):
 
 
 @pytest.mark.parametrize(("module", "passes"), [(Pooled, 25), (KnownAtFullSize, 45)])
-def test_own_fidelity_at_half_the_size_decides(monkeypatch, module, passes):
-    monkeypatch.setattr(phosphene.method.multires, "DROP_BELOW", DROP_BELOW)
+def test_own_fidelity_at_half_the_size_decides(module, passes):
     recipe = Recipe(iterations=40, views=STILL, coarse=0.5)
     *_, last = estimate(large(module()), [THREE], recipe)
     assert last.passes.tolist() == [passes]
 
 
+@pytest.mark.usefixtures("every_coarse_map_is_kept")
 def test_the_fine_stage_starts_from_the_coarse_map(classifier):
     """The first step of fresh moments moves every coefficient by the step at most."""
     recipe = replace(HALVED, average_last=0)
@@ -261,8 +264,7 @@ def test_a_recipe_of_before_there_was_a_coarse_stage_means_none():
 
 
 @pytest.mark.slow
-def test_a_streetcar_that_lite0_does_not_see_at_half_the_size_is_found_at_full_size(lite0, monkeypatch):
-    monkeypatch.setattr(phosphene.method.multires, "DROP_BELOW", DROP_BELOW)
+def test_a_streetcar_that_lite0_does_not_see_at_half_the_size_is_found_at_full_size(lite0):
     (saliency,) = make_maps(lite0, ["streetcar"], PRESETS["default"])
     assert saliency.passes == 132 + 8  # 12 at half the size, 48 in their place, 72 more; and the importance
     assert saliency.scores.fidelity.probability > 0.9

@@ -19,7 +19,7 @@ RECIPES = [
     *(Recipe(distribution=kind()) for kind in DISTRIBUTIONS.values()),
     *(Recipe(geometry=kind()) for kind in GEOMETRIES.values()),
     Recipe(distribution=Mixture((Pink(0.3), Mixture((Flat(), Folder("photographs")))))),
-    Recipe(views=STILL, geometry=Spectral(9.0, 0.5, (0.1, 0.2)), betas=(0.5, 0.75)),
+    Recipe(views=STILL, geometry=Spectral(radius=9.0, gain=0.5, falloff=1.3, colour=(0.1, 0.2)), betas=(0.5, 0.75)),
     Recipe(views=Views(0.1, (0.5, 2.0), 90), geometry=Pixel(3.0), samples=7, nudge_steps=3, seed=2**40),
 ]
 
@@ -65,6 +65,13 @@ def test_different_recipes_are_told_apart_in_json():
 def test_nonsense_is_refused_with_what_was_expected(change):
     with pytest.raises(BadInput, match="expected"):
         replace(Recipe(), **change)
+
+
+@pytest.mark.parametrize("numbers", [(9.0, 0.5, (0.1, 0.2)), (9.0, 0.5, 1.0, 0.3), (9.0, "0.5")], ids=str)
+def test_a_spectral_geometry_of_other_types_is_refused(numbers):
+    """Such as a colour in the place of the falloff."""
+    with pytest.raises(BadInput, match="expected numbers"):
+        Spectral(*numbers)
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=list(SCHEDULES))

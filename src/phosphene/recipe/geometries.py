@@ -22,6 +22,7 @@ from torch import Tensor
 
 from phosphene.core.frequency import nonzero_magnitude
 from phosphene.core.images import ImageShape
+from phosphene.errors import BadInput
 
 
 class Geometry(Protocol):
@@ -87,6 +88,12 @@ class Spectral:
     gain: float = 0.25
     falloff: float = 1.0
     colour: tuple[float, float] = (0.5, 0.3)
+
+    def __post_init__(self) -> None:
+        numbers = {"gain": self.gain, "falloff": self.falloff}
+        wrong = {name: value for name, value in numbers.items() if not isinstance(value, (int, float))}
+        if wrong or not isinstance(self.colour, tuple) or len(self.colour) != 2:
+            raise BadInput(f"{self} is no spectral geometry; expected numbers for gain and falloff, two for colour")
 
     def start(self, maps: int, shape: ImageShape) -> Tensor:
         channels, height, width = shape

@@ -16,6 +16,8 @@ from phosphene.model.checks import CHECKS
 from phosphene.model.classifier import FOLDING_TOLERANCE, Classifier, InputFormat, fingerprint
 from phosphene.model.folding import fold_batch_norms
 from phosphene.model.freezing import frozen
+from phosphene.recipe.recipe import Recipe
+from phosphene.runs.make import make_maps
 
 FORMAT = InputFormat((32, 32), 3, (0.5,), (0.25,))
 
@@ -366,3 +368,53 @@ def test_hooks_are_removed_when_observing_or_folding_breaks_off(colour):
     with pytest.raises(RuntimeError):
         fold_batch_norms(colour.module, images(1, (4, 32, 32)))
     assert hooks(colour.module) == 0
+
+
+# A channel is that of the user's own layer -------------------------------------------------------------------------
+
+
+def block(behind: nn.Module, seed: int = 0) -> Classifier:
+    """A convolution that is asked for, and something behind it that may change its output in place or be folded."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        layers = [nn.Conv2d(3, 8, 5, padding=2), behind, nn.Conv2d(8, 8, 3, padding=1), nn.ReLU(),
+                  nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(32, 4)]  # fmt: skip
+        return Classifier(nn.Sequential(*layers).eval(), FORMAT)
+
+
+def negative_norm(inplace: bool) -> nn.Module:
+    norm = nn.BatchNorm2d(8)
+    norm.weight.data.fill_(-1.0)
+    return nn.Sequential(norm, nn.ReLU(inplace)).eval()
+
+
+class Doubled(nn.Module):
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        return features.mul_(2.0)
+
+
+BEHIND = {
+    "a ReLU": (lambda: nn.ReLU(), lambda: nn.ReLU(inplace=True)),
+    "a leaky ReLU": (lambda: nn.LeakyReLU(), lambda: nn.LeakyReLU(inplace=True)),
+    "a dropout": (lambda: nn.Dropout(), lambda: nn.Dropout(inplace=True)),
+    "a batch norm": (lambda: negative_norm(False), lambda: negative_norm(True)),
+}
+
+
+@pytest.mark.parametrize("behind", BEHIND)
+def test_the_same_weights_give_the_same_channel_map_whatever_the_modules_habits(behind):
+    maps = [make_maps(block(make()), ["0:3"], Recipe(iterations=10))[0].map for make in BEHIND[behind]]
+    assert torch.equal(*maps)
+
+
+@pytest.mark.parametrize("behind", [lambda: negative_norm(False), lambda: nn.ReLU(inplace=True), Doubled])
+def test_a_map_of_a_channel_raises_that_very_channel(behind):
+    classifier = block(behind())
+    convolution = classifier.module[0]
+    for saliency in make_maps(classifier, ["0:0", "0:5"], Recipe(iterations=40)):
+        pictures = torch.stack([torch.full_like(saliency.raw_picture, 0.5), saliency.raw_picture])
+        with torch.no_grad():
+            before, after = convolution(classifier.normalize(pictures))[:, saliency.scores.channel.channels[0]].mean(
+                (1, 2)
+            )
+        assert after > before

@@ -117,13 +117,13 @@ def test_an_index_out_of_range_says_how_many_there_are():
 
 
 def test_a_name_that_two_classes_share_asks_for_the_index():
-    with pytest.raises(UnknownConcept, match=r"2 classes.*3, 4"):
+    with pytest.raises(UnknownConcept, match=r"2 classes.*index:3, index:4"):
         parse("crane", LABELS)
 
 
 def test_imagenets_crane_is_a_bird_and_a_machine(lite0):
     labels = lite0.labels
-    with pytest.raises(UnknownConcept, match="134, 517"):
+    with pytest.raises(UnknownConcept, match="index:134, index:517"):
         parse("crane", labels)
     assert parse("134", labels).name != parse("517", labels).name
     assert parse("goldfish", labels).targets == parse("Carassius AURATUS", labels).targets == (1,)
@@ -132,6 +132,60 @@ def test_imagenets_crane_is_a_bird_and_a_machine(lite0):
 def test_every_imagenet_class_has_a_name_of_its_own(lite0):
     labels = lite0.labels
     assert len(set(class_names(tuple(labels)))) == len(labels) == 1000
+
+
+SORTED_NUMBERS = ["1", "10", "11", "2"]  # as a folder of images is sorted
+AWKWARD = ["cat, black", "cat", "salt - pepper", "pepper", "C#", "blocks.1:3", "2 * 3", "@home", "dog + cat"]
+
+
+@pytest.mark.parametrize(
+    ("text", "labels", "targets"),
+    [
+        ("10", SORTED_NUMBERS, (1,)),
+        ("index:1", SORTED_NUMBERS, (1,)),
+        ("index: 3", SORTED_NUMBERS, (3,)),
+        ("10 - 2", SORTED_NUMBERS, (1,)),
+        ("2, 1", SORTED_NUMBERS, (0, 3)),
+        ("cat, black", AWKWARD, (0,)),
+        ("cat, black, pepper", AWKWARD, (0, 3)),
+        ("salt - pepper", AWKWARD, (2,)),
+        ("salt - pepper - pepper", AWKWARD, (2,)),
+        ("2 * salt - pepper", AWKWARD, (2,)),
+        ("pepper - salt - pepper", AWKWARD, (3,)),
+        ("dog + cat + pepper", AWKWARD, (3, 8)),
+        ("c#", AWKWARD, (4,)),
+        ("blocks.1:3", AWKWARD, (5,)),
+        ("2 * 3", AWKWARD, (6,)),
+        ("2 * 2 * 3", AWKWARD, (6,)),
+        ("@home", AWKWARD, (7,)),
+        ("8", AWKWARD, (8,)),
+    ],
+)
+def test_the_name_of_a_class_wins_over_every_other_reading(text, labels, targets):
+    assert parse(text, labels).targets == targets
+
+
+def test_the_name_that_is_shown_asks_for_the_same_class_whatever_classes_are_called():
+    for labels in (SORTED_NUMBERS, AWKWARD[1:], [*SORTED_NUMBERS, "2"]):
+        for index, name in enumerate(class_names(tuple(labels))):
+            assert parse(name, labels).targets == (index,), name
+
+
+@pytest.mark.parametrize("text", ["0", "3", "-1"])
+def test_a_number_that_is_no_name_is_refused_where_names_are_numbers(text):
+    with pytest.raises(UnknownConcept, match=f"write index:{text}"):
+        parse(text, SORTED_NUMBERS)
+
+
+def test_an_index_of_many_digits_is_one_line():
+    with pytest.raises(UnknownConcept, match="no class of"):
+        parse("9" * 5000, LABELS)
+
+
+def test_a_set_file_may_have_been_saved_by_any_editor(tmp_path):
+    file = tmp_path / "set.txt"
+    file.write_bytes("\ufeffC#\r\n\r\npepper  # hot\r\npepper\r\n".encode())
+    assert parse(f"@{file}", AWKWARD).targets == (3, 4)
 
 
 @pytest.mark.parametrize("text", ["", " ", ",", "2 *", "0 * tabby", "-1 * tabby", "1 * ", "@"])

@@ -386,3 +386,15 @@ def test_a_timm_model_without_a_record_is_refused_and_not_guessed_at(no_network)
     """timm knows it, but never trained it: no weights, so nothing to explain."""
     with pytest.raises(PhospheneError):
         phosphene.load("timm:resnet10t.no_such_tag")
+
+
+@pytest.mark.parametrize("content", ["a\nb\nc\n", "\ufeffa\r\nb\r\nc\r\n\r\n", "a\nb\nc", " a \nb\nc\n\n\n"])
+def test_a_file_of_labels_may_have_been_saved_by_any_editor(tmp_path, content):
+    (tmp_path / "labels.txt").write_bytes(content.encode())
+    assert _read_labels(tmp_path / "labels.txt") == ("a", "b", "c")
+
+
+def test_an_empty_line_between_labels_is_refused_by_its_number(tmp_path):
+    (tmp_path / "labels.txt").write_text("a\n\nc\n")
+    with pytest.raises(BadInput, match=r"line 2 .* is empty"):
+        _read_labels(tmp_path / "labels.txt")

@@ -157,13 +157,16 @@ class Classifier:
         return {name: torch.cat(batches)[: images.shape[0]] for name, batches in summaries.items()}
 
     def forward_with_layers(self, images: Tensor, layers: Collection[str]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Logits, and what the named layers gave, as parts of one graph; a layer that never ran is missing."""
+        """Logits, and what the named layers gave, as parts of one graph; a layer that never ran is missing.
+
+        Of a folded classifier a convolution gives what the batch norm behind it gave.
+        """
         outputs: dict[str, Tensor] = {}
 
         def keeper(name: str) -> ForwardHook:
             def keep(module: nn.Module, inputs: tuple[object, ...], output: object) -> None:
                 if isinstance(output, Tensor):
-                    outputs[name] = output[: images.shape[0]]
+                    outputs[name] = output[: images.shape[0]].clone()  # an in-place layer behind must not change it
 
             return keep
 

@@ -10,7 +10,7 @@ from phosphene.errors import BadInput
 from phosphene.model.batching import is_out_of_memory
 from phosphene.model.classifier import Classifier
 from phosphene.model.reference import ModelReference
-from phosphene.recipe.concepts import Concept
+from phosphene.recipe.concepts import Concept, layer_of
 from phosphene.recipe.recipe import Recipe
 from phosphene.runs.callbacks import noop
 from phosphene.runs.open_models import OpenModels
@@ -41,9 +41,14 @@ class JobResult:
 
 
 def run_job(job: Job, models: OpenModels, on_iterations: Callable[[int], None] = noop) -> JobResult:
-    """Make the maps of a job and write them; the result is paths and numbers."""
-    classifier = models.open(job.model).replace(batch_size=job.batch_size)
-    verifiers = [models.open(verifier) for verifier in job.verifiers]
+    """Make the maps of a job and write them; the result is paths and numbers.
+
+    Channels are those of the layers as they were given, so a job that asks for one runs the model unfolded.
+    """
+    asks_for_channels = any(layer_of(concept) is not None for concept in job.concepts)
+    model = models.open(job.model) if asks_for_channels else models.open_folded(job.model)
+    classifier = model.replace(batch_size=job.batch_size)
+    verifiers = [models.open_folded(verifier) for verifier in job.verifiers]
     warnings: list[str] = []
     maps = _run_in_memory(classifier, job.concepts, job.recipe, verifiers, on_iterations, warnings)
     return JobResult(tuple(_save(saliency, job.folder) for saliency in maps), tuple(warnings))

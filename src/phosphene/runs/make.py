@@ -147,7 +147,7 @@ def _run(
     with tempfile.TemporaryDirectory(prefix="phosphene-models-") as pickles:
         models, place = OpenModels(), None if executor.in_process else Path(pickles)
         model, *witnesses = (models.add(refer_to(one, place), one) for one in (classifier, *verifiers))
-        batch_size = fit_batch_size(models.open(model))
+        batch_size = fit_batch_size(models.open_folded(model))
         jobs = [
             Job(model, tuple(witnesses), batch, recipe, folder, batch_size)
             for batch in _batches(concepts, max(1, batch_size // recipe.samples))

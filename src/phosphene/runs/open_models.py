@@ -13,22 +13,31 @@ from phosphene.model.sources.load import load
 
 
 class OpenModels:
-    """Folded classifiers by the fingerprint and the format of their reference; owned by one run or one worker."""
+    """Classifiers by their reference, as they are and folded; owned by one run or one worker."""
 
     def __init__(self) -> None:
         self._open: dict[ModelReference, Classifier] = {}
+        self._folded: dict[ModelReference, Classifier] = {}
 
     def add(self, reference: ModelReference, classifier: Classifier) -> ModelReference:
-        """Keep a classifier that is open already, folded; returns its reference."""
-        if reference not in self._open:
-            self._open[reference] = classifier.fold()
+        """Keep a classifier that is open already; returns its reference."""
+        self._open.setdefault(reference, classifier)
         return reference
 
     def open(self, reference: ModelReference) -> Classifier:
-        """The folded classifier, opened at the first request. Raises `BadWeights` where its weights have changed."""
+        """The classifier with the layers that it was given, opened at the first request.
+
+        Raises `BadWeights` where its weights have changed.
+        """
         if reference not in self._open:
-            self._open[reference] = _open(reference).fold()
+            self._open[reference] = _open(reference)
         return self._open[reference]
+
+    def open_folded(self, reference: ModelReference) -> Classifier:
+        """The same with its batch norms folded, which is faster; its convolutions are other layers."""
+        if reference not in self._folded:
+            self._folded[reference] = self.open(reference).fold()
+        return self._folded[reference]
 
 
 def refer_to(classifier: Classifier, folder: Path | None) -> ModelReference:

@@ -117,9 +117,18 @@ def _override_format(
 
 
 def _read_labels(labels: str | Path | Sequence[str] | None) -> tuple[str, ...] | None:
+    """One class a line; empty lines at the end are nothing, one between classes is refused: which class would it be?"""
     if labels is None or not isinstance(labels, (str, Path)):
         return tuple(labels) if labels is not None else None
     try:
-        return tuple(line.strip() for line in Path(labels).read_text(encoding="utf-8").splitlines() if line.strip())
+        lines = Path(labels).read_text(encoding="utf-8-sig").rstrip().splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"cannot read the labels {str(labels)!r}: {error}; expected one class a line") from error
+    names = tuple(line.strip() for line in lines)
+    if "" in names:
+        number = names.index("") + 1
+        raise BadInput(
+            f"line {number} of the labels {str(labels)!r} is empty; expected one class a line, in the order "
+            "of the outputs"
+        )
+    return names

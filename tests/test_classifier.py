@@ -8,7 +8,9 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
+from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 
 from models import ConvNet, Linear, colour_classifier, colour_net, grey_classifier
 from phosphene.errors import BadInput, FailedCheck
@@ -131,11 +133,23 @@ def dead() -> ConvNet:
     return module
 
 
+def normed_by_the_batch() -> nn.Module:
+    net = colour_net()
+    net.stem_norm = nn.BatchNorm2d(8, track_running_stats=False)
+    return net
+
+
 FATAL = {
     "probabilities": [lambda: nn.Sequential(colour_net(), nn.Softmax(dim=1))],
     "not-finite": [lambda: broken(float("nan")), lambda: broken(float("inf"))],
     "zero-gradient": [
         dead, lambda: Wrapped(torch.detach), lambda: Wrapped(lambda z: z.round()), lambda: Wrapped(lambda z: 0 * z),
+    ],
+    "not-finite-gradient": [lambda: Wrapped(lambda z: z + ((z - z) ** 2).sum(1, keepdim=True).sqrt()), lambda: Wrapped(
+        lambda z: torch.where(z > 1e9, z.sub(1e9).sqrt(), z)
+    )],
+    "depends-on-batch": [
+        lambda: normed_by_the_batch(), lambda: Wrapped(lambda z: z - z.mean(0)), lambda: Wrapped(lambda z: z.cumsum(0)),
     ],
     "random-outputs": [lambda: Restless(3, 20)],
     "wrong-input": [lambda: ConvNet(1, 10), lambda: ConvNet(4, 10), lambda: Linear(torch.ones(4, 3, 31, 32))],
@@ -418,3 +432,90 @@ def test_a_map_of_a_channel_raises_that_very_channel(behind):
                 (1, 2)
             )
         assert after > before
+
+
+# Modules as people have them ---------------------------------------------------------------------------------------
+
+
+class LeNet(nn.Module):
+    """The tutorial's: `view` needs channels that lie first in memory."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.head = nn.Conv2d(3, 6, 5), nn.Conv2d(6, 16, 5), nn.Linear(400, 10)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        features = F.max_pool2d(self.second(F.max_pool2d(self.first(images).relu(), 2)).relu(), 2)
+        return self.head(features.view(-1, 400))
+
+
+class Silent(nn.Module):
+    """Refuses images of any size but its own, with an assertion that has no message."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        if images.shape[-1] != 224:
+            raise AssertionError
+        return images
+
+
+class NeedsMore(nn.Module):
+    def forward(self, images: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        return images * mask
+
+
+def seeded_module(build) -> nn.Module:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return build().eval()
+
+
+HABITS = {
+    "view": (LeNet, {"not-channels-last"}),
+    "half": (lambda: colour_net().half(), {"not-folded"}),
+    "bfloat16": (lambda: colour_net().bfloat16(), {"not-folded"}),
+    "double": (lambda: colour_net().double(), set()),
+    "scripted": (lambda: torch.jit.script(LeNet()), {"not-channels-last", "not-folded", "no-layers"}),
+    "weight norm": (
+        lambda: nn.Sequential(weight_norm(nn.Conv2d(3, 8, 3)), nn.BatchNorm2d(8), nn.Flatten(), nn.Linear(7200, 4)),
+        {"not-folded"},
+    ),
+    "spectral norm": (
+        lambda: nn.Sequential(spectral_norm(nn.Conv2d(3, 8, 3)), nn.BatchNorm2d(8), nn.Flatten(), nn.Linear(7200, 4)),
+        {"not-folded"},
+    ),
+}
+
+
+@pytest.mark.parametrize("habit", HABITS)
+def test_a_module_is_taken_as_it_is_and_what_it_does_not_take_is_said(habit):
+    build, said = HABITS[habit]
+    module = seeded_module(build)
+    before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+    classifier = Classifier(module, FORMAT)
+    (saliency,) = make_maps(classifier, ["1"], Recipe(iterations=6))
+    assert saliency.map.isfinite().all()
+    assert saliency.map.any()
+    assert set(saliency.checks) & {"not-channels-last", "not-folded", "no-layers"} == said
+    assert all(torch.equal(tensor, before[name]) for name, tensor in module.state_dict().items())
+
+
+@pytest.mark.parametrize("build", [Silent, NeedsMore])
+def test_what_a_module_raises_is_one_line_in_its_own_words(build):
+    with pytest.raises(FailedCheck, match="refuses images") as caught:
+        Classifier(build(), FORMAT, name="theirs")
+    assert "\n" not in str(caught.value)
+    assert "AssertionError" in str(caught.value) or "mask" in str(caught.value)
+
+
+def test_the_layout_changes_no_output():
+    classifier = Classifier(seeded_module(LeNet), FORMAT)
+    images = torch.rand(5, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(classifier.fold()(images), classifier(images))
+
+
+def test_a_classifier_is_immutable(colour):
+    with pytest.raises(AttributeError, match="replace"):
+        colour.batch_size = 3
+    assert colour.replace(batch_size=3).batch_size == 3
+    with pytest.raises(TypeError, match="has no size"):
+        colour.replace(size=(8, 8))

@@ -5,10 +5,16 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
 
+import torch
 from torch import nn
 
 ForwardHook = Callable[[nn.Module, tuple[object, ...], object], object]
 PreHook = Callable[[nn.Module, tuple[object, ...]], object]
+
+
+def is_hookable(module: nn.Module) -> bool:
+    """Whether a module takes hooks: scripted ones do not."""
+    return not isinstance(module, torch.jit.ScriptModule)
 
 
 @contextlib.contextmanager

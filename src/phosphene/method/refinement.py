@@ -79,12 +79,12 @@ def mean_positive_activation(output: Tensor) -> Tensor | None:
     """`(N, h, w)` from a feature map `(N, C, h, w)`, a channels-last one, or tokens `(N, T, C)` of a square grid."""
     if output.ndim == 4:
         channels_last = output.shape[1] == output.shape[2] != output.shape[3]
-        return output.relu().mean(dim=3 if channels_last else 1)
+        return output.float().relu().mean(dim=3 if channels_last else 1)
     if output.ndim == 3:
         side = math.isqrt(output.shape[1])
         prefix = output.shape[1] - side * side  # class and register tokens come first
         if prefix <= 8 and side >= 4:
-            return output[:, prefix:].relu().mean(dim=2).unflatten(1, (side, side))
+            return output[:, prefix:].float().relu().mean(dim=2).unflatten(1, (side, side))
     return None
 
 

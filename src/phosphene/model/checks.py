@@ -40,6 +40,18 @@ CHECKS: dict[str, Check] = {
             "check the weights file, or load it in float32",
         ),
         Check(
+            "not-finite-gradient", True,
+            "a gradient of the outputs by the probe images is NaN or infinite, though the outputs are finite",
+            "somewhere a square root, logarithm or division has no slope; a map of it would be NaN",
+            "add a small constant inside the root, logarithm or denominator",
+        ),
+        Check(
+            "depends-on-batch", True,
+            "the outputs for a probe image change with the other images of the batch",
+            "the model mixes the images of a batch, as batch norms without running statistics do",
+            "give it running statistics (track_running_stats=True), or normalise each image by itself",
+        ),
+        Check(
             "zero-gradient", True,
             "the gradient of every output with respect to every pixel of the probe images is zero",
             "the outputs do not depend on the image: detached, quantised or dead layers",
@@ -89,8 +101,20 @@ CHECKS: dict[str, Check] = {
         ),
         Check(
             "not-folded", False,
-            "folding batch normalisation into convolutions moved a logit by more than 1e-4",
-            "the model shares or reorders layers in a way that folding does not follow; it runs unfolded, slower",
+            "folding batch normalisation into convolutions failed, or moved a logit by more than 1e-4",
+            "the model shares, reorders or wraps layers as folding does not follow them; it runs unfolded, slower",
+            "nothing is wrong with the map",
+        ),
+        Check(
+            "no-layers", False,
+            "the outputs of the model's layers cannot be observed, as of scripted modules",
+            "no mask can be made of them, so the refined picture is the unrefined one, and no channel can be asked for",
+            "give the module itself where you have it; nothing is wrong with the map",
+        ),
+        Check(
+            "not-channels-last", False,
+            "the model refuses images whose channels lie last in memory, and takes them where they lie first",
+            "it reshapes with `view`, which depends on the layout; it runs in the usual layout, perhaps slower",
             "nothing is wrong with the map",
         ),
     )

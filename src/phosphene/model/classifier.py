@@ -6,6 +6,7 @@ parameters, outputs that are no logits, hooks. `phosphene.model.checks` says wha
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
 from collections.abc import Callable, Collection, Sequence
@@ -15,8 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from phosphene.core.cache import Cache
-from phosphene.core.hooks import ForwardHook, forward_hooks
+from phosphene.core.hooks import ForwardHook, forward_hooks, is_hookable
 from phosphene.core.images import ImageShape
+from phosphene.errors import FailedCheck
 from phosphene.model.batching import default_batch_size, run_in_batches
 from phosphene.model.checks import CHECKS
 from phosphene.model.fingerprint import fingerprint
@@ -45,6 +47,7 @@ class Classifier:
     fingerprint: str  # of the weights as they were given
     batch_size: int  # images that go through the module at once
     pad_batches: bool  # fill the last batch, so that results are bit-identical whatever the number of images
+    channels_last: bool  # how images lie in memory when the module receives them
     checks: tuple[str, ...]  # names of the checks that were raised and are not fatal
     reference: ModelReference | None  # how another process opens it
     cache: Cache  # of what was measured on this classifier
@@ -60,11 +63,25 @@ class Classifier:
     ) -> None:
         self.__dict__.update(module=module, format=input_format, name=name, reference=reference, checks=())
         self.__dict__.update(fingerprint=fingerprint(module.state_dict()), cache=Cache(), pad_batches=True)
-        self.__dict__["batch_size"] = default_batch_size(_device_of(module), input_format.size)
-        outputs = probe(self, self.image_shape, name)
+        self.__dict__.update(batch_size=default_batch_size(_device_of(module), input_format.size), channels_last=True)
+        outputs = self._probe_layouts()
         self.__dict__["labels"] = tuple(labels) if labels is not None else tuple(str(k) for k in range(outputs))
+        if not any(map(is_hookable, module.modules())):
+            self.__dict__["checks"] = (*self.checks, "no-layers")
         if len(self.labels) != outputs:
             raise CHECKS["labels-mismatch"].failed(f"{name} has {outputs} outputs but {len(self.labels)} labels")
+
+    def _probe_layouts(self) -> int:
+        """The number of outputs, in the layout that is fast or, where the module refuses that one, in the usual one."""
+        try:
+            return probe(self, self.image_shape, self.name)
+        except FailedCheck as refusal:
+            if refusal.check != "wrong-input":
+                raise
+            self.__dict__.update(channels_last=False, checks=("not-channels-last",))
+            with contextlib.suppress(FailedCheck):
+                return probe(self, self.image_shape, self.name)
+            raise
 
     def __setattr__(self, name: str, value: object) -> None:
         raise dataclasses.FrozenInstanceError(f"a Classifier is immutable; use replace({name}=...)")
@@ -100,7 +117,9 @@ class Classifier:
             torch.tensor(values, device=images.device).view(1, -1, 1, 1)
             for values in (self.format.mean, self.format.std)
         )
-        return (images.contiguous(memory_format=torch.channels_last) - mean) / std
+        layout = torch.channels_last if self.channels_last else torch.contiguous_format
+        normalized = (images.contiguous(memory_format=layout) - mean) / std
+        return normalized.to(_dtype_of(self.module))
 
     def _forward(self, images: Tensor) -> Tensor:
         """Logits of one batch."""
@@ -114,20 +133,30 @@ class Classifier:
     def fold(self) -> Classifier:
         """A private copy with batch norms folded and weights channels-last: the same logits within 1e-4, faster.
 
-        The fingerprint stays that of the weights as they were given. Where folding moves a logit too far, the copy
-        stays unfolded and says so in its `checks`.
+        The fingerprint stays that of the weights as they were given. Where the module does not take folding, or a logit
+        moves too far, the copy stays unfolded and says so in its `checks`.
         """
+        try:
+            faster = self._fold()
+        except Exception:  # scripted, parametrised and other modules refuse surgery in their own ways
+            faster = None
+        if faster is None:
+            faster = self.replace(
+                module=_copy(self.module), reference=self.reference, checks=(*self.checks, "not-folded")
+            )
+        if self.channels_last:
+            faster.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return faster
+
+    def _fold(self) -> Classifier | None:
+        """A folded copy; None where folding moves a logit too far."""
         images = probe_images(self.image_shape, count=2)
         faster = self.replace(module=copy.deepcopy(self.module), reference=self.reference)
         with frozen(faster.module), torch.no_grad():
             fold_batch_norms(faster.module, self.normalize(images[:1].to(self.device)))
         with torch.no_grad():
-            if not torch.allclose(faster(images), self(images), rtol=0, atol=FOLDING_TOLERANCE):
-                faster = faster.replace(
-                    module=copy.deepcopy(self.module), reference=self.reference, checks=(*self.checks, "not-folded")
-                )
-        faster.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return faster
+            same = torch.allclose(faster(images), self(images), rtol=0, atol=FOLDING_TOLERANCE)
+        return faster if same else None
 
     def resize(self, size: tuple[int, int]) -> Classifier:
         """The same network on images of another size. Raises `FailedCheck` where it does not take them."""
@@ -151,7 +180,9 @@ class Classifier:
 
             return observe
 
-        layers = [(module, observer(name)) for name, module in self.module.named_modules() if name]
+        layers = [
+            (module, observer(name)) for name, module in self.module.named_modules() if name and is_hookable(module)
+        ]
         with forward_hooks(layers), torch.no_grad():
             self(images)
         return {name: torch.cat(batches)[: images.shape[0]] for name, batches in summaries.items()}
@@ -172,6 +203,19 @@ class Classifier:
 
         with forward_hooks((self.module.get_submodule(name), keeper(name)) for name in layers):
             return self(images), outputs
+
+
+def _copy(module: nn.Module) -> nn.Module:
+    """A copy or, of a module that cannot be copied, the module itself: a call leaves it as it was."""
+    try:
+        return copy.deepcopy(module)
+    except Exception:  # non-leaf tensors, locks and handles refuse to be copied in their own ways
+        return module
+
+
+def _dtype_of(module: nn.Module) -> torch.dtype:
+    """Of the first floating-point parameter: images must have the type of the weights."""
+    return next((one.dtype for one in module.parameters() if one.is_floating_point()), torch.float32)
 
 
 def _device_of(module: nn.Module) -> torch.device:

@@ -12,7 +12,7 @@ from torch import nn
 def frozen(module: nn.Module) -> Iterator[None]:
     """The module in eval mode without gradients of its parameters; flags are restored whatever happens inside."""
     training = [submodule for submodule in module.modules() if submodule.training]
-    trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    trainable = [parameter for parameter in module.parameters() if parameter.requires_grad and parameter.is_leaf]
     try:
         if training:
             module.eval()

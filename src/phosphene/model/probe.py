@@ -31,8 +31,8 @@ def probe(forward: Forward, shape: ImageShape, name: str) -> int:
         if not torch.allclose(logits.detach(), again, rtol=1e-4, atol=1e-5, equal_nan=True):
             raise CHECKS["random-outputs"].failed(f"two calls of {name} on the same images differ")
         gradient = torch.autograd.grad(logits.square().sum(), images)[0] if logits.requires_grad else torch.zeros(1)
-    if not gradient.any():
-        raise CHECKS["zero-gradient"].failed(f"no pixel changes any output of {name}")
+    _check_gradient(gradient, name)
+    _check_rows(forward, images.detach(), logits.detach(), name)
     return logits.shape[1]
 
 
@@ -44,6 +44,22 @@ def _run(forward: Forward, images: Tensor, shape: ImageShape, name: str) -> Tens
     except Exception as error:  # the user's own module may raise anything
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise CHECKS["wrong-input"].failed(f"{name} refuses images of shape {shape}: {reason}") from error
+
+
+def _check_gradient(gradient: Tensor, name: str) -> None:
+    if not gradient.isfinite().all():
+        raise CHECKS["not-finite-gradient"].failed(f"{name} has finite outputs with NaN or infinite gradients")
+    if not gradient.any():
+        raise CHECKS["zero-gradient"].failed(f"no pixel changes any output of {name}")
+
+
+def _check_rows(forward: Forward, images: Tensor, logits: Tensor, name: str) -> None:
+    """The middle image between other images: its outputs must be the same."""
+    others = torch.cat([1 - images[:1].square(), images[1:2], 1 - images[2:].square()])
+    with torch.no_grad():
+        middle = forward(others)[1]
+    if not torch.allclose(middle, logits[1], rtol=1e-3, atol=1e-4 * max(1.0, logits.abs().max().item())):
+        raise CHECKS["depends-on-batch"].failed(f"the outputs of {name} for an image change with the images beside it")
 
 
 def _check_outputs(logits: Tensor, name: str) -> None:

@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from phosphene.core.hooks import is_hookable
 from phosphene.core.seeding import make_generator
 from phosphene.errors import BadInput, UnknownConcept
 from phosphene.model.classifier import Classifier
@@ -64,7 +65,7 @@ def check_readable(classifier: Classifier, concept: Concept) -> None:
     if layer is None:
         return
     name, known = split_reading(layer)[0], [name for name, _ in classifier.module.named_modules() if name]
-    if name not in known:
+    if name not in known or not is_hookable(classifier.module.get_submodule(name)):
         closest = difflib.get_close_matches(name, known, n=4, cutoff=0.3)
         hint = f"closest: {', '.join(closest)}" if closest else f"the first are {', '.join(known[:4])}"
         raise UnknownConcept(

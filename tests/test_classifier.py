@@ -474,7 +474,7 @@ HABITS = {
     "half": (lambda: colour_net().half(), {"not-folded"}),
     "bfloat16": (lambda: colour_net().bfloat16(), {"not-folded"}),
     "double": (lambda: colour_net().double(), set()),
-    "scripted": (lambda: torch.jit.script(LeNet()), {"not-channels-last", "not-folded", "no-layers"}),
+    "scripted": (lambda: torch.jit.script(LeNet()), {"not-channels-last", "no-layers"}),
     "weight norm": (
         lambda: nn.Sequential(weight_norm(nn.Conv2d(3, 8, 3)), nn.BatchNorm2d(8), nn.Flatten(), nn.Linear(7200, 4)),
         {"not-folded"},

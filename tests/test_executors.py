@@ -29,7 +29,7 @@ def jobs(folder, count: int) -> tuple[list[Job], OpenModels]:
 def test_results_come_in_the_order_of_the_jobs(kind, tmp_path):
     todo, models = jobs(tmp_path, 5)
     iterations = []
-    results = list(EXECUTORS[kind](2).run(todo, models, iterations.append))
+    results = list(EXECUTORS[kind]().run(todo, models, iterations.append))
     assert [one.concept for result in results for one in result.maps] == ["0", "1", "2", "3", "4"]
     assert sum(iterations) == 5 * QUICK.iterations
     assert all((tmp_path / f"{k}.safetensors").is_file() for k in range(5))
@@ -40,7 +40,7 @@ def test_an_error_of_a_job_reaches_the_caller(kind, tmp_path):
     (job,), models = jobs(tmp_path, 1)
     lost = Job(ModelReference("0" * 64, pickled=job.model.pickled), (), job.concepts, QUICK, tmp_path, 4)
     with pytest.raises(BadWeights, match="changed while maps were made"):
-        list(EXECUTORS[kind](1).run([lost], models, print))
+        list(EXECUTORS[kind]().run([lost], models, print))
 
 
 def test_a_job_gives_the_same_map_in_any_executor(tmp_path):
@@ -49,7 +49,7 @@ def test_a_job_gives_the_same_map_in_any_executor(tmp_path):
         folder = tmp_path / kind
         folder.mkdir()
         todo, models = jobs(folder, 1)
-        list(EXECUTORS[kind](1).run(todo, models, print))
+        list(EXECUTORS[kind]().run(todo, models, print))
         maps.append(SaliencyMap.load(folder / "0.safetensors").map)
     assert all(torch.equal(one, maps[0]) for one in maps)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -12,7 +13,7 @@ Record = TypeVar("Record")
 
 def to_plain(value: Any) -> Any:
     """Dataclasses, tuples and mappings as dicts and lists of JSON's own types."""
-    return msgspec.to_builtins(value, str_keys=True)
+    return json.loads(json.dumps(msgspec.to_builtins(value, str_keys=True)))
 
 
 def from_plain(kind: type[Record], plain: Any) -> Record:

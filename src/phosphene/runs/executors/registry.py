@@ -1,4 +1,4 @@
-"""The executors by name: each takes the number of workers."""
+"""The executors by name."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from phosphene.runs.executors.executor import Executor
 from phosphene.runs.executors.processes import Processes
 from phosphene.runs.executors.serial import Serial
 
-EXECUTORS: dict[str, Callable[[int], Executor]] = {"serial": lambda workers: Serial(), "processes": Processes}
+EXECUTORS: dict[str, Callable[..., Executor]] = {"serial": Serial, "processes": Processes}
 
 
 def choose_executor(workers: int) -> Executor:
     """Processes where there is more than one worker, else this process."""
-    return EXECUTORS["processes" if workers > 1 else "serial"](workers)
+    return EXECUTORS["processes"](workers) if workers > 1 else EXECUTORS["serial"]()

@@ -21,7 +21,7 @@ from typing import Any
 
 import typer
 
-from phosphene.cli import app
+from phosphene.cli.app import app
 from phosphene.model.checks import CHECKS
 from phosphene.model.sources.registry import known_models
 from phosphene.recipe.compositions import COMPOSITIONS

@@ -27,7 +27,7 @@ class Outcome:
 
 
 def phosphene(*arguments: object) -> Outcome:
-    from phosphene.cli import app
+    from phosphene.cli.app import app
 
     result = CliRunner().invoke(app, [str(argument) for argument in arguments])
     if result.exception is not None and not isinstance(result.exception, SystemExit):

@@ -35,13 +35,14 @@ def phosphene(*arguments: object) -> Outcome:
     return Outcome(result.exit_code, result.stdout, result.stderr)
 
 
-def started(*arguments: object, program: str = PROGRAM, **options: Any) -> subprocess.Popen[str]:
-    """The command in a process of its own, in the folder of the tests, where `models` lies."""
+def started(*arguments: object, program: str = PROGRAM, cwd: Path = TESTS, **options: Any) -> subprocess.Popen[str]:
+    """The command in a process of its own, by default in the folder of the tests, where `models` lies."""
     line = [sys.executable, "-c", program, *map(str, arguments)]
-    return subprocess.Popen(line, cwd=TESTS, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+    return subprocess.Popen(line, cwd=cwd, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
 
 
 def ran(*arguments: object, program: str = PROGRAM, **options: Any) -> Outcome:
+    """The outcome of the command in a process of its own."""
     process = started(*arguments, program=program, **options)
     out, err = process.communicate(timeout=240)
     return Outcome(process.returncode, out, err)

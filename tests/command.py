@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -16,6 +17,7 @@ from typer.testing import CliRunner
 
 TESTS = Path(__file__).parent
 PROGRAM = "from phosphene.cli import main; main()"
+ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1"}  # several processes with two threads each wait for each other
 FORMAT = ("--size", "32", "--channels", "3", "--mean", "0.5", "--std", "0.25")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 from pathlib import Path
 
-from command import FORMAT, ran, saved
+from command import FORMAT, ONE_THREAD, ran, saved
 from phosphene.model.sources.load import load
 from phosphene.recipe.grammar import parse
 from phosphene.recipe.recipe import PRESETS
@@ -50,7 +50,7 @@ def peak_megabytes(folder: Path, count: int) -> float:
     classes = [str(index) for index in range(count)]
     options = ("--iterations", 1, "--coarse", 0, "--restarts", 1, "--gif", "--out", f"maps-{count}")
     model = ("--factory", "net:build", "--weights", "net.safetensors", "--size", 224, *FORMAT[2:])
-    outcome = ran("map", *classes, *options, *model, program=PEAK, cwd=folder)
+    outcome = ran("map", *classes, *options, *model, program=PEAK, cwd=folder, env=ONE_THREAD)
     assert outcome.code == 0, outcome.err
     assert len(list((folder / f"maps-{count}").glob("*.safetensors"))) == count
     return int(outcome.out.splitlines()[-1]) / 1024

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from functools import partial
 from statistics import median
 
 import torch
 
 import phosphene
-from benchmarks.overhead import RECIPE, seconds
+from benchmarks.overhead import RECIPE, measure_seconds
 from benchmarks.record import markdown, write_result
-from phosphene.cli import _keep_freed_memory as keep_freed_memory
+from phosphene.core.memory import keep_freed_memory
 from phosphene.method.multires import estimate
 from phosphene.model.classifier import Classifier
 from phosphene.recipe.concepts import Concept
@@ -31,30 +32,33 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     keep_freed_memory()  # as the command does
     network = phosphene.load("efficientnet_lite0").fold()
-    one_row, concepts = network.with_rows(1), [parse(str(index), network.labels) for index in range(4)]
-    ways: dict[str, tuple[Classifier, Sequence[Concept]]] = {
+    single, concepts = network.replace(batch_size=1), [parse(str(index), network.labels) for index in range(4)]
+    settings: dict[str, tuple[Classifier, Sequence[Concept]]] = {
         "four maps, four images a pass": (network, concepts),
         "one map, four images a pass": (network, concepts[:1]),
-        "one map, one image a pass": (one_row, concepts[:1]),
-        "four maps, one image a pass": (one_row, concepts),
+        "one map, one image a pass": (single, concepts[:1]),
+        "four maps, one image a pass": (single, concepts),
     }
-    taken: dict[str, list[float]] = {name: [] for name in ways}
+    taken: dict[str, list[float]] = {name: [] for name in settings}
     for number in range(options.rounds + 1):
-        for name, (classifier, some) in ways.items():
+        for name, (classifier, some) in settings.items():
             running = estimate(classifier, some, RECIPE)
-            spent = seconds(lambda running=running: next(running), ITERATIONS)  # type: ignore[misc]
+            spent = measure_seconds(partial(next, running), ITERATIONS)
             if number:  # the first round warms up
                 taken[name].append(spent)
     full = taken["four maps, four images a pass"]
     rows = [
-        {"an iteration of": name, "milliseconds": f"{1000 * median(times):.0f}",
-         "ratio": f"{median(one / other for one, other in zip(times, full, strict=True)):.2f}"}
+        {
+            "an iteration of": name,
+            "milliseconds": f"{1000 * median(times):.0f}",
+            "ratio": f"{median(one / other for one, other in zip(times, full, strict=True)):.2f}",
+        }
         for name, times in taken.items()
-    ]  # fmt: skip
+    ]
     print(markdown(rows))
-    alone = torch.get_num_threads() == 1
-    command = "OMP_NUM_THREADS=1 " * alone + "python -m benchmarks.alone"
-    print(write_result("alone" + "-one-core" * alone, command, vars(options), rows))
+    one_core = torch.get_num_threads() == 1
+    command = "OMP_NUM_THREADS=1 " * one_core + "python -m benchmarks.alone"
+    print(write_result("alone" + "-one-core" * one_core, command, vars(options), rows))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Maps as `make_maps` makes them, with all attempts that the recipe grants, and nothing else measured about them.
+"""Maps as `make_maps` makes them, with all restarts that the recipe grants, and nothing else measured about them.
 
 Only `paper` refines in the run; here it does not, for its masks hold no law (docs/results.md, "unrefined").
 """
@@ -12,27 +12,36 @@ import torch
 from torch import Tensor
 
 from phosphene.method.multires import estimate
-from phosphene.method.restarts import surest
+from phosphene.method.restarts import best_of_restarts
 from phosphene.model.classifier import Classifier
 from phosphene.recipe.concepts import Concept
 from phosphene.recipe.recipe import Recipe
 
-Make = Callable[[Classifier, Sequence[Concept], Recipe], Tensor]
+# Classifier, concepts, recipe and number of the restart → maps `(N, C, H, W)`.
+MakeMaps = Callable[[Classifier, Sequence[Concept], Recipe, int], Tensor]
 
 
 @dataclass(frozen=True)
-class Map:
+class MapOnly:
+    """An estimate without its cost, which is not reported here."""
+
     map: Tensor
-    passes: float = 0.0  # nobody asks for them here
+    passes: float = 0.0
 
 
-def plain(classifier: Classifier, concepts: Sequence[Concept], recipe: Recipe) -> Tensor:
-    """Maps `(N, C, H, W)` of one attempt."""
-    *_, last = estimate(classifier, concepts, recipe)
+def estimate_maps(classifier: Classifier, concepts: Sequence[Concept], recipe: Recipe, restart: int = 0) -> Tensor:
+    """Maps `(N, C, H, W)` of one start."""
+    *_, last = estimate(classifier, concepts, recipe, restart=restart)
     return last.maps()
 
 
-def estimated(classifier: Classifier, concepts: Sequence[Concept], recipe: Recipe, make: Make = plain) -> Tensor:
-    """The surest maps `(N, C, H, W)` of `recipe.restarts`, each made by `make`."""
-    kept = surest(classifier, concepts, recipe, lambda *asked: [Map(one) for one in make(*asked)])
-    return torch.stack([one.made.map for one in kept])
+def estimate_best_maps(
+    classifier: Classifier, concepts: Sequence[Concept], recipe: Recipe, make: MakeMaps = estimate_maps
+) -> Tensor:
+    """The best maps `(N, C, H, W)` of `recipe.restarts`, each made by `make`."""
+
+    def make_all(model: Classifier, some: Sequence[Concept], settings: Recipe, restart: int) -> list[MapOnly]:
+        return [MapOnly(one) for one in make(model, some, settings, restart)]
+
+    best = best_of_restarts(classifier, concepts, recipe, make_all)
+    return torch.stack([one.estimate.map for one in best])

@@ -6,7 +6,7 @@
 Steps, radii, moments, falloff, colour and views one at a time are in `benchmarks.variants`; masks in
 `benchmarks.refinements`.
 
-Bare pictures only: recognition by Lite1 and Lite2 decides. What was seen of each picture is kept in
+Bare pictures only: recognition by Lite1 and Lite2 decides. What was measured of each picture is kept in
 `benchmarks/results/experiments-observed.json`, one line an experiment and seed.
 """
 
@@ -14,11 +14,9 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -28,10 +26,10 @@ from scipy.stats import t
 from torch import Tensor
 
 import phosphene
-from benchmarks.estimates import Make, estimated, plain
-from benchmarks.overhead import traced
+from benchmarks.estimates import MakeMaps, estimate_best_maps, estimate_maps
+from benchmarks.overhead import make_traced_placement
 from benchmarks.recognition import VERIFIERS, random_classes
-from benchmarks.record import RESULTS, markdown, write_result
+from benchmarks.record import RESULTS, load_observed, markdown, save_observed, write_result
 from phosphene.core.images import ImageShape
 from phosphene.method.fidelity import measure_fidelities, measure_fidelity
 from phosphene.method.recognition import measure_recognition
@@ -50,45 +48,43 @@ BASE = "full size throughout"  # what each row departs from
 TOGETHER = 4  # classes in one estimate: as many as a pass has rows
 FULL = replace(PRESETS["default"], coarse=0.0)
 
-NOISES = {
-    "Gaussian noise": Gaussian(),
-    "1/f noise": Pink(),
-}  # that a map has to hold on, at the contrast of its picture
+NOISES = {"Gaussian noise": Gaussian(), "1/f noise": Pink()}  # of unseen draws, at the contrast of the map's picture
 DRAWS = 8
-Observed = dict[str, dict[str, list[float]]]  # experiment and seed → class → top-1, log p of each model; rate on noises
 
 
 def development_classes(count: int = 32) -> list[int]:
     """Classes to tune on: none of the 100 of seed 0, which the comparison is made on."""
-    kept = set(random_classes(0, 100))
-    return random.Random(1).sample([index for index in range(1000) if index not in kept], count)
+    compared = set(random_classes(0, 100))
+    return random.Random(1).sample([index for index in range(1000) if index not in compared], count)
 
 
-def placed(mode: str, border: str) -> Make:
-    """Views that read the map otherwise, or show something else than nothing where it ends."""
+def make_with_placement(mode: str, border: str) -> MakeMaps:
+    """Maps under views that interpolate otherwise, or show something else than nothing beyond the border."""
 
-    def make(classifier: Classifier, concepts: Sequence[Concept], recipe: Recipe) -> Tensor:
-        with patch("phosphene.recipe.draws.place", traced(mode, border)):
-            return plain(classifier, concepts, recipe)
+    def make(classifier: Classifier, concepts: Sequence[Concept], recipe: Recipe, restart: int = 0) -> Tensor:
+        with patch("phosphene.recipe.draws.place", make_traced_placement(mode, border)):
+            return estimate_maps(classifier, concepts, recipe, restart)
 
     return make
 
 
-def whatever_half_shows(classifier: Classifier, concepts: Sequence[Concept], recipe: Recipe) -> Tensor:
-    """The fine stage goes on from every coarse map, also from those that the model does not see at half the size."""
-    with patch("phosphene.method.loop.SEEN", 0.0):
-        return plain(classifier, concepts, recipe)
+def estimate_undropped(classifier: Classifier, concepts: Sequence[Concept], recipe: Recipe, restart: int = 0) -> Tensor:
+    """The fine stage goes on from every coarse map, also from those that the model does not recognize at half size."""
+    with patch("phosphene.method.multires.DROP_BELOW", 0.0):
+        return estimate_maps(classifier, concepts, recipe, restart)
 
 
-def best_of(count: int) -> Make:
-    """Of maps from `count` seeds the one that the model itself sees most surely on fresh draws."""
+def make_best_of_seeds(count: int) -> MakeMaps:
+    """Of maps from `count` seeds the one of the highest own fidelity on fresh draws."""
 
-    def make(classifier: Classifier, concepts: Sequence[Concept], recipe: Recipe) -> Tensor:
-        seeds = [recipe.seed * count + k for k in range(count)]
-        made = torch.stack([plain(classifier, concepts, replace(recipe, seed=seed)) for seed in seeds], dim=1)
-        sure = [[one.probability for one in measure_fidelities(classifier, concept, maps, recipe)]
-                for concept, maps in zip(concepts, made, strict=True)]  # fmt: skip
-        return torch.stack([maps[row.index(max(row))] for maps, row in zip(made, sure, strict=True)])
+    def make(classifier: Classifier, concepts: Sequence[Concept], recipe: Recipe, restart: int = 0) -> Tensor:
+        recipes = [replace(recipe, seed=recipe.seed * count + k) for k in range(count)]
+        by_concept = torch.stack([estimate_maps(classifier, concepts, one, restart) for one in recipes], dim=1)
+        best = []
+        for concept, maps in zip(concepts, by_concept, strict=True):
+            fidelities = [one.probability for one in measure_fidelities(classifier, concept, maps, recipe)]
+            best.append(maps[fidelities.index(max(fidelities))])
+        return torch.stack(best)
 
     return make
 
@@ -97,7 +93,7 @@ def best_of(count: int) -> Make:
 class Windowed(Spectral):
     """Maps that fade towards the edges, so that no object is begun where half of it has no room."""
 
-    edge: float = 0.1  # what is left there
+    edge: float = 0.1  # strength at the edge
     width: float = 0.2  # of the side, from the edge to full strength
 
     def decode(self, coefficients: Tensor, shape: ImageShape) -> Tensor:
@@ -119,16 +115,16 @@ class Windowed(Spectral):
         return 0.5 - 0.5 * torch.cos(torch.pi * near.clamp(max=1))
 
 
-def blended(first: str, second: str) -> Make:
+def make_with_mean_score(first: str, second: str) -> MakeMaps:
     """A class scored half by one registered score and half by another."""
     halves = SCORES[first], SCORES[second]
 
-    def both(outputs: Tensor, indices: Sequence[int]) -> Tensor:
+    def score_both(outputs: Tensor, indices: Sequence[int]) -> Tensor:
         return 0.5 * (halves[0](outputs, indices) + halves[1](outputs, indices))
 
-    def make(classifier: Classifier, concepts: Sequence[Concept], recipe: Recipe) -> Tensor:
-        with patch.dict(SCORES, {recipe.score: both}):
-            return plain(classifier, concepts, recipe)
+    def make(classifier: Classifier, concepts: Sequence[Concept], recipe: Recipe, restart: int = 0) -> Tensor:
+        with patch.dict(SCORES, {recipe.score: score_both}):
+            return estimate_maps(classifier, concepts, recipe, restart)
 
     return make
 
@@ -138,18 +134,18 @@ class Experiment:
     """One departure from full size throughout: another recipe, or another way of making maps from one."""
 
     recipe: Recipe = FULL
-    make: Make = plain
-    times: int = 1  # how often it estimates, for one map
+    make: MakeMaps = estimate_maps
+    times: int = 1  # estimates for one map
 
-    def full_passes(self) -> int:
-        """Of one attempt that keeps its coarse map; one at half the size costs a quarter."""
+    def count_passes(self) -> int:
+        """Of one start that keeps its coarse map; a pass at half the size costs a quarter."""
         recipe = self.recipe
         return round(self.times * recipe.iterations * recipe.samples * (1 - 0.75 * recipe.coarse))
 
 
-def half_first(recipe: Recipe, **changes: Any) -> Experiment:
-    """A coarse stage that nobody looks at."""
-    return Experiment(replace(recipe, **changes), whatever_half_shows)
+def start_coarse(recipe: Recipe, **changes: Any) -> Experiment:
+    """A coarse stage whose maps are never dropped."""
+    return Experiment(replace(recipe, **changes), estimate_undropped)
 
 
 EXPERIMENTS: dict[str, Experiment] = {
@@ -160,54 +156,56 @@ EXPERIMENTS: dict[str, Experiment] = {
     "falloff 1.2": Experiment(replace(FULL, geometry=Spectral(falloff=1.2))),
     "colour 0.7, 0.4": Experiment(replace(FULL, geometry=Spectral(colour=(0.7, 0.4)))),
     "2 views an iteration, half as many": Experiment(replace(FULL, samples=2, iterations=60, step=0.3)),
-    "half logit, half margin": Experiment(FULL, blended("logit", "margin")),
+    "half logit, half margin": Experiment(FULL, make_with_mean_score("logit", "margin")),
     "grey, uniform and pink noise": Experiment(replace(FULL, distribution=Mixture((Grey(), Uniform(), Pink())))),
     "best of 2 seeds, half as long": Experiment(
-        replace(FULL, iterations=60, step=0.3, restarts=1), best_of(2), times=2
+        replace(FULL, iterations=60, step=0.3, restarts=1), make_best_of_seeds(2), times=2
     ),
     "fading towards the edges": Experiment(replace(FULL, geometry=Windowed())),
-    "half size first, 40%": half_first(FULL, coarse=0.4),
-    "half size first, 50%": half_first(FULL, coarse=0.5),
-    "half size first, 60%": half_first(FULL, coarse=0.6),
-    "half size first, 60%, step 0.3": half_first(FULL, coarse=0.6, step=0.3),
-    "half size first, 60%, mean of the last 30%": half_first(FULL, coarse=0.6, average_last=0.3),
+    "half size first, 40%": start_coarse(FULL, coarse=0.4),
+    "half size first, 50%": start_coarse(FULL, coarse=0.5),
+    "half size first, 60%": start_coarse(FULL, coarse=0.6),
+    "half size first, 60%, step 0.3": start_coarse(FULL, coarse=0.6, step=0.3),
+    "half size first, 60%, mean of the last 30%": start_coarse(FULL, coarse=0.6, average_last=0.3),
     "fast": Experiment(PRESETS["fast"]),
-    "fast, half size first, 60% of 64": half_first(PRESETS["fast"], iterations=64, coarse=0.6),
-    "fast, half size first, 50% of 80": half_first(PRESETS["fast"], iterations=80, coarse=0.5),
-    "fast, half size first, 75% of 96": half_first(PRESETS["fast"], iterations=96, coarse=0.75),
-    "fast, half size first, 75% of 80": half_first(PRESETS["fast"], iterations=80, coarse=0.75),
-    "mirrored border": Experiment(FULL, placed("bilinear", "reflection")),
-    "views read the nearest pixel": Experiment(FULL, placed("nearest", "zeros")),
+    "fast, half size first, 60% of 64": start_coarse(PRESETS["fast"], iterations=64, coarse=0.6),
+    "fast, half size first, 50% of 80": start_coarse(PRESETS["fast"], iterations=80, coarse=0.5),
+    "fast, half size first, 75% of 96": start_coarse(PRESETS["fast"], iterations=96, coarse=0.75),
+    "fast, half size first, 75% of 80": start_coarse(PRESETS["fast"], iterations=80, coarse=0.75),
+    "mirrored border": Experiment(FULL, make_with_placement("bilinear", "reflection")),
+    "views read the nearest pixel": Experiment(FULL, make_with_placement("nearest", "zeros")),
 }
 
 
 def observe(name: str, models: Sequence[Classifier], classes: Sequence[int], seed: int) -> None:
-    """Make the maps of an experiment that nobody has seen yet, and write down what each model says of each."""
+    """Make the maps of an experiment that are missing, and write down how each model recognizes them."""
     experiment, key = EXPERIMENTS[name], f"{name} / {seed}"
     recipe = replace(experiment.recipe, seed=experiment.recipe.seed + seed)
-    missing = [index for index in classes if str(index) not in kept(OBSERVED).get(key, {})]
+    missing = [index for index in classes if str(index) not in load_observed(OBSERVED).get(key, {})]
     for start in range(0, len(missing), TOGETHER):
         chunk = [parse(str(index), models[0].labels) for index in missing[start : start + TOGETHER]]
-        maps = estimated(models[0], chunk, recipe, experiment.make)
-        keep(name, seed, chunk, maps)
+        maps = estimate_best_maps(models[0], chunk, recipe, experiment.make)
+        save_maps(name, seed, chunk, maps)
         pictures = render_pictures(maps, recipe)
-        seen = torch.cat([*(measure_recognition(model, chunk, pictures) for model in models),
-                          held(models[0], chunk, maps * display_scale(maps, recipe), recipe)], dim=1)  # fmt: skip
-        record = kept(OBSERVED)
+        recognition = [measure_recognition(model, chunk, pictures) for model in models]
+        on_noises = measure_on_noises(models[0], chunk, maps * display_scale(maps, recipe), recipe)
+        seen = torch.cat([*recognition, on_noises], dim=1)
+        record = load_observed(OBSERVED)
         for concept, row in zip(chunk, seen.tolist(), strict=True):
             record.setdefault(key, {})[str(concept.targets[0])] = [round(number, 3) for number in row]
-        keep_observed(OBSERVED, record)
+        save_observed(OBSERVED, record)
 
 
-def held(classifier: Classifier, concepts: Sequence[Concept], maps: Tensor, recipe: Recipe) -> Tensor:
+def measure_on_noises(classifier: Classifier, concepts: Sequence[Concept], maps: Tensor, recipe: Recipe) -> Tensor:
     """In what share of draws of each noise the map makes its class top-1, `(maps, noises)`."""
-    return torch.tensor([
+    rates = [
         [measure_fidelity(classifier, concept, one, recipe, noise, DRAWS).top1 for noise in NOISES.values()]
         for concept, one in zip(concepts, maps, strict=True)
-    ])  # fmt: skip
+    ]
+    return torch.tensor(rates)
 
 
-def keep(name: str, seed: int, concepts: Sequence[Concept], maps: Tensor) -> None:
+def save_maps(name: str, seed: int, concepts: Sequence[Concept], maps: Tensor) -> None:
     """The maps themselves, to be looked at and to refine in other ways."""
     folder = MAPS / f"{name} {seed}".replace(",", "").replace(" ", "-")
     folder.mkdir(parents=True, exist_ok=True)
@@ -215,24 +213,10 @@ def keep(name: str, seed: int, concepts: Sequence[Concept], maps: Tensor) -> Non
         save_file({"map": one.contiguous()}, folder / f"{concept.targets[0]}.safetensors")
 
 
-def kept(path: Path) -> Observed:
-    """What was observed so far."""
-    found: Observed = json.loads(path.read_text()) if path.is_file() else {}
-    return found
-
-
-def keep_observed(path: Path, record: Observed) -> None:
-    """One line a key, so that a difference of two runs can be read."""
-    lines = ",\n".join(f"{json.dumps(key)}: {json.dumps(seen)}" for key, seen in record.items())
-    part = path.with_suffix(".tmp")
-    part.write_text("{\n" + lines + "\n}\n")
-    part.replace(path)
-
-
-def row(name: str, record: Mapping[str, Mapping[str, Sequence[float]]]) -> dict[str, Any]:
+def summarize(name: str, record: Mapping[str, Mapping[str, Sequence[float]]]) -> dict[str, Any]:
     """One line: recognition, and the difference of log p to `BASE` on the same classes and seeds.
 
-    Its interval is over classes: seeds of one class are no independent witnesses.
+    Its interval is over classes: seeds of one class are not independent.
     """
     pairs = {
         (seed, index): (seen, record[f"{BASE} / {seed}"][index])
@@ -249,12 +233,15 @@ def row(name: str, record: Mapping[str, Mapping[str, Sequence[float]]]) -> dict[
     difference = f"{gained.mean():+.2f} ({gained.mean() - reach:+.2f} to {gained.mean() + reach:+.2f})"
     top, sure = seen[:, [0, 2, 4]].mean(dim=0), seen[:, [1, 3, 5]].mean(dim=0)
     return {
-        "experiment": name, "passes of an attempt": EXPERIMENTS[name].full_passes(), "maps": len(pairs),
+        "experiment": name,
+        "passes of an attempt": EXPERIMENTS[name].count_passes(),
+        "maps": len(pairs),
         **{f"{model} top-1": f"{share:.0%}" for model, share in zip(("Lite0", "Lite1", "Lite2"), top, strict=True)},
-        "Lite1 log p": f"{sure[1]:.2f}", "Lite2 log p": f"{sure[2]:.2f}",
+        "Lite1 log p": f"{sure[1]:.2f}",
+        "Lite2 log p": f"{sure[2]:.2f}",
         **{f"holds on {noise}": f"{rate:.0%}" for noise, rate in zip(NOISES, seen[:, 6:].mean(dim=0), strict=True)},
         "log p over full size's": difference if name != BASE else "–",
-    }  # fmt: skip
+    }
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -267,8 +254,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     classes = development_classes(options.classes)
     for seed, name in itertools.product(options.seeds, options.names or EXPERIMENTS):
         observe(name, models, classes, seed)
-        record = kept(OBSERVED)
-        rows = [row(one, record) for one in EXPERIMENTS if any(f"{one} / {seed}" in record for seed in SEEDS)]
+        record = load_observed(OBSERVED)
+        rows = [summarize(one, record) for one in EXPERIMENTS if any(f"{one} / {seed}" in record for seed in SEEDS)]
         write_result("experiments", "python -m benchmarks.experiments", {"classes": classes, "seeds": SEEDS}, rows)
         print(markdown(rows), flush=True)
 

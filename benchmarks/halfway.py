@@ -1,8 +1,8 @@
-"""Does a look at the coarse map tell which finished maps nobody else will understand?
+"""Does the fidelity of the coarse map predict which finished maps other models do not recognize?
 
-    python -m benchmarks.halfway                    64 development classes, two seeds, one attempt each
+    python -m benchmarks.halfway                    64 development classes, two seeds, no restarts
 
-Maps of `default`, but for the look: the fine stage goes on from every coarse map. What was seen of each is kept in
+Maps of `default`, but none is dropped: the fine stage goes on from every coarse map. What was measured is kept in
 `benchmarks/results/halfway-observed.json`, so that an interrupted run goes on.
 """
 
@@ -19,13 +19,13 @@ from scipy.stats import mannwhitneyu
 from torch import Tensor
 
 import phosphene
-from benchmarks.experiments import SEEDS, TOGETHER, development_classes, keep_observed, kept
+from benchmarks.experiments import SEEDS, TOGETHER, development_classes
 from benchmarks.recognition import VERIFIERS
-from benchmarks.record import RESULTS, markdown, write_result
+from benchmarks.record import RESULTS, load_observed, markdown, save_observed, write_result
 from phosphene.method.fidelity import Fidelity, measure_fidelity
-from phosphene.method.multires import SEEN, estimate
+from phosphene.method.multires import DROP_BELOW, estimate
 from phosphene.method.recognition import measure_recognition
-from phosphene.method.restarts import SURE
+from phosphene.method.restarts import RESTART_BELOW
 from phosphene.method.scaling import render_pictures
 from phosphene.model.classifier import Classifier
 from phosphene.recipe.concepts import Concept
@@ -33,11 +33,11 @@ from phosphene.recipe.grammar import parse
 from phosphene.recipe.recipe import PRESETS, Recipe
 
 OBSERVED = RESULTS / "halfway-observed.json"
-UNDERSTOOD = -1.0  # mean log-probability by the judges
+UNDERSTOOD = -1.0  # mean log-probability by the judges from which a map counts as recognized
 
 SIGNALS: dict[str, tuple[int, float]] = {  # column of what was observed, and the bound below which it warns
-    "own fidelity of the coarse map, half the size": (0, SEEN),
-    "own fidelity of the finished map": (1, SURE),
+    "own fidelity of the coarse map, half the size": (0, DROP_BELOW),
+    "own fidelity of the finished map": (1, RESTART_BELOW),
     "the same, stricter": (1, 0.97),
 }
 
@@ -46,35 +46,46 @@ def observe(models: Sequence[Classifier], concepts: Sequence[Concept], recipe: R
     """`(concepts, 2 + judges)`: fidelity of the coarse map and of the finished one, log p of each judge."""
     halfway: list[float] = []
 
-    def looked(*arguments: Any) -> Fidelity:
+    def record_fidelity(*arguments: Any) -> Fidelity:
         measured = measure_fidelity(*arguments)
         halfway.append(measured.probability)
         return measured
 
-    with patch("phosphene.method.loop.SEEN", 0.0), patch("phosphene.estimator.fidelity", looked):
+    multires = "phosphene.method.multires"
+    with patch(f"{multires}.DROP_BELOW", 0.0), patch(f"{multires}.measure_fidelity", record_fidelity):
         *_, last = estimate(models[0], concepts, recipe)
     maps = last.maps()
-    finished = [measure_fidelity(models[0], concept, one, recipe).probability
-                for concept, one in zip(concepts, maps, strict=True)]  # fmt: skip
+    finished = [
+        measure_fidelity(models[0], concept, one, recipe).probability
+        for concept, one in zip(concepts, maps, strict=True)
+    ]
     judged = [measure_recognition(model, concepts, render_pictures(maps, recipe))[:, 1] for model in models[1:]]
     return torch.stack([torch.tensor(halfway), torch.tensor(finished), *judged], dim=1)
 
 
-def row(name: str, seen: Tensor) -> dict[str, Any]:
-    """One signal: whom it warns of, and how well it tells apart at any bound."""
+def summarize(name: str, seen: Tensor) -> dict[str, Any]:
+    """One signal: of which maps it warns, and how well it separates at any bound."""
     column, bound = SIGNALS[name]
     signal, lost = seen[:, column], seen[:, 2:].mean(dim=1) < UNDERSTOOD
     warned = signal < bound
-    pairs = int(lost.sum()) * int((~lost).sum())
-    apart = mannwhitneyu(signal[~lost].numpy(), signal[lost].numpy()).statistic / pairs
     return {
-        "signal": name, "warns below": bound, "maps": len(seen),
-        "not understood by the judges": int(lost.sum()), "of them warned of": int((warned & lost).sum()),
-        "false warnings": int((warned & ~lost).sum()), "AUC": f"{apart:.2f}",
-    }  # fmt: skip
+        "signal": name,
+        "warns below": bound,
+        "maps": len(seen),
+        "not understood by the judges": int(lost.sum()),
+        "of them warned of": int((warned & lost).sum()),
+        "false warnings": int((warned & ~lost).sum()),
+        "AUC": format_auc(signal[~lost], signal[lost]),
+    }
 
 
-def missing(record: Mapping[str, Mapping[str, object]], seed: int, classes: Sequence[int]) -> list[int]:
+def format_auc(higher: Tensor, lower: Tensor) -> str:
+    """The share of pairs in which the first group has the higher value; a dash where one group is empty."""
+    pairs = len(higher) * len(lower)
+    return f"{mannwhitneyu(higher.numpy(), lower.numpy()).statistic / pairs:.2f}" if pairs else "–"
+
+
+def find_missing(record: Mapping[str, Mapping[str, object]], seed: int, classes: Sequence[int]) -> list[int]:
     return [index for index in classes if str(index) not in record.get(str(seed), {})]
 
 
@@ -86,16 +97,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     classes = development_classes(options.classes)
     for seed in SEEDS:
         recipe = replace(PRESETS["default"], seed=seed)
-        left = missing(kept(OBSERVED), seed, classes)
+        left = find_missing(load_observed(OBSERVED), seed, classes)
         for start in range(0, len(left), TOGETHER):
             chunk = [parse(str(index), models[0].labels) for index in left[start : start + TOGETHER]]
-            record = kept(OBSERVED)
+            record = load_observed(OBSERVED)
             for concept, numbers in zip(chunk, observe(models, chunk, recipe).tolist(), strict=True):
                 record.setdefault(str(seed), {})[str(concept.targets[0])] = [round(number, 4) for number in numbers]
-            keep_observed(OBSERVED, record)
-    record = kept(OBSERVED)
+            save_observed(OBSERVED, record)
+    record = load_observed(OBSERVED)
     seen = torch.tensor([record[str(seed)][str(index)] for seed in SEEDS for index in classes])
-    rows = [row(name, seen) for name in SIGNALS]
+    rows = [summarize(name, seen) for name in SIGNALS]
     print(markdown(rows))
     settings = {"classes": classes, "seeds": SEEDS, "understood": UNDERSTOOD}
     print(write_result("halfway", "python -m benchmarks.halfway", settings, rows))

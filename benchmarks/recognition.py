@@ -1,4 +1,4 @@
-"""Do other models recognise what EfficientNet-Lite0 dreamed up? Top-1 of the bare picture by Lite1 and Lite2.
+"""Do other models recognize the maps of EfficientNet-Lite0? Top-1 of the bare picture by Lite1 and Lite2.
 
     python -m benchmarks.recognition                 the default preset, 32 random classes of seed 0
     python -m benchmarks.recognition --ablations     and one row for every departure from it
@@ -50,14 +50,14 @@ def random_classes(seed: int, count: int) -> list[int]:
     return random.Random(seed).sample(range(1000), count)
 
 
-def interval(rates: Tensor) -> str:
+def format_interval(rates: Tensor) -> str:
     """A rate in percent with its 95% Wilson interval."""
     hits, total = int(rates.sum()), len(rates)
     bounds = binomtest(hits, total).proportion_ci(0.95, method="wilson")
     return f"{hits / total:.0%} ({bounds.low:.0%}–{bounds.high:.0%})"
 
 
-def row(name: str, maps: Sequence[SaliencyMap], models: Sequence[Classifier], refined: bool) -> dict[str, Any]:
+def summarize(name: str, maps: Sequence[SaliencyMap], models: Sequence[Classifier], refined: bool) -> dict[str, Any]:
     """One line of the table: passes, seconds, own and others' recognition of the bare (or refined) pictures."""
     concepts = [parse(str(saliency.index), models[0].labels) for saliency in maps]
     pictures = torch.stack([saliency.picture if refined else saliency.raw_picture for saliency in maps])
@@ -71,11 +71,11 @@ def row(name: str, maps: Sequence[SaliencyMap], models: Sequence[Classifier], re
             [measure_recognition(model, concepts[k : k + 8], pictures[k : k + 8]) for k in range(0, len(maps), 8)]
         )
         title = model.name.replace("efficientnet_lite", "Lite")
-        cells[f"{title} top-1"] = interval(seen[:, 0])
+        cells[f"{title} top-1"] = format_interval(seen[:, 0])
         cells[f"{title} log p"] = f"{seen[:, 1].mean():.2f}"
-    cells["own fidelity"] = f"{sum(m.scores.fidelity.probability for m in maps) / len(maps):.2f}"
-    cells["unrefined"] = sum("unrefined" in m.checks for m in maps)
-    cells["s a class"] = f"{sum(m.seconds for m in maps) / len(maps):.1f}"
+    cells["own fidelity"] = f"{fmean(saliency.scores.fidelity.probability for saliency in maps):.2f}"
+    cells["unrefined"] = sum("unrefined" in saliency.checks for saliency in maps)
+    cells["s a class"] = f"{fmean(saliency.seconds for saliency in maps):.1f}"
     return cells
 
 
@@ -86,16 +86,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--ablations", action="store_true")
     parser.add_argument("--maps", type=Path, default=RESULTS / "maps")
     options = parser.parse_args(arguments)
-    chosen = CONFIGURATIONS if options.ablations else {"default": DEFAULT}
+    recipes = CONFIGURATIONS if options.ablations else {"default": DEFAULT}
     classes = [str(index) for index in random_classes(options.seed, options.classes)]
     model = phosphene.load("efficientnet_lite0")
     models = [model.fold(), *(phosphene.load(name).fold() for name in VERIFIERS)]
     rows = []
-    for name, recipe in chosen.items():
+    for name, recipe in recipes.items():
         folder = options.maps / f"{name.replace(', ', '-').replace(' ', '-')}-{options.seed}"
-        told = Callbacks(on_finish=lambda saliency: print(saliency.concept, end=" · ", flush=True))
-        maps = phosphene.make_maps(model, classes, recipe, out=folder, callbacks=told)
-        rows += [row(name, maps, models, refined) for refined in (False, True)]
+        callbacks = Callbacks(on_finish=lambda reference: print(reference.concept, end=" · ", flush=True))
+        maps = phosphene.make_maps(model, classes, recipe, out=folder, callbacks=callbacks)
+        rows += [summarize(name, maps, models, refined) for refined in (False, True)]
         print("\n" + markdown(rows[-2:]))
     command = f"python -m benchmarks.recognition --classes {options.classes} --seed {options.seed}"
     command += " --ablations" if options.ablations else ""

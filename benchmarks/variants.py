@@ -16,9 +16,9 @@ from typing import Any
 import torch
 
 import phosphene
-from benchmarks.recognition import VERIFIERS, interval, random_classes
+from benchmarks.estimates import estimate_maps
+from benchmarks.recognition import VERIFIERS, format_interval, random_classes
 from benchmarks.record import markdown, write_result
-from phosphene.method.multires import estimate
 from phosphene.method.recognition import measure_recognition
 from phosphene.method.scaling import render_pictures
 from phosphene.model.classifier import Classifier
@@ -30,7 +30,7 @@ from phosphene.recipe.recipe import PRESETS, Recipe
 from phosphene.recipe.views import Views
 
 TOGETHER = 4  # classes in one estimate: as many as a pass has rows
-DEFAULT = replace(PRESETS["default"], coarse=0.0, restarts=1)  # one stage, one attempt: what departs has no helper
+DEFAULT = replace(PRESETS["default"], coarse=0.0, restarts=1)  # one stage, one start: nothing mends a departure
 SHORT = replace(DEFAULT, iterations=56, step=0.3)
 VARIANTS: dict[str, Recipe] = {
     "full size throughout": DEFAULT,
@@ -53,25 +53,23 @@ VARIANTS: dict[str, Recipe] = {
 }
 
 
-def bare(classifier: Classifier, concepts: Sequence[Concept], recipe: Recipe) -> torch.Tensor:
+def make_bare_pictures(classifier: Classifier, concepts: Sequence[Concept], recipe: Recipe) -> torch.Tensor:
     """The unrefined pictures `(N, C, H, W)` of some concepts after the last iteration."""
-    for progress in estimate(classifier, concepts, recipe):
-        last = progress
-    return render_pictures(last.maps(), recipe)
+    return render_pictures(estimate_maps(classifier, concepts, recipe), recipe)
 
 
-def row(name: str, recipe: Recipe, concepts: Sequence[Concept], models: Sequence[Classifier]) -> dict[str, Any]:
+def summarize(name: str, recipe: Recipe, concepts: Sequence[Concept], models: Sequence[Classifier]) -> dict[str, Any]:
     """One line of the table: top-1 and mean log-probability of the concept by each model, the first being ours."""
     seen: list[list[torch.Tensor]] = [[] for _ in models]
     for start in range(0, len(concepts), TOGETHER):
         chunk = concepts[start : start + TOGETHER]
-        pictures = bare(models[0], chunk, recipe)
+        pictures = make_bare_pictures(models[0], chunk, recipe)
         for model, rows in zip(models, seen, strict=True):
             rows.append(measure_recognition(model, chunk, pictures))
     cells: dict[str, Any] = {"variant": name, "iterations": recipe.iterations}
     for model, rows in zip(models, map(torch.cat, seen), strict=True):
         title = model.name.replace("efficientnet_lite", "Lite")
-        cells[f"{title} top-1"], cells[f"{title} log p"] = interval(rows[:, 0]), f"{rows[:, 1].mean():.2f}"
+        cells[f"{title} top-1"], cells[f"{title} log p"] = format_interval(rows[:, 0]), f"{rows[:, 1].mean():.2f}"
     return cells
 
 
@@ -86,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     concepts = [parse(index, models[0].labels) for index in classes]
     rows = []
     for name in options.names or VARIANTS:
-        rows.append(row(name, VARIANTS[name], concepts, models))
+        rows.append(summarize(name, VARIANTS[name], concepts, models))
         print(markdown(rows[-1:]).splitlines()[-1], flush=True)
     command = f"python -m benchmarks.variants --classes {options.classes} --seed {options.seed}"
     print(write_result("variants", " ".join([command, *map(repr, options.names)]), {"classes": classes}, rows))

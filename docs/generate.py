@@ -21,7 +21,7 @@ from typing import Any
 
 import typer
 
-from phosphene.cli import app
+from phosphene.cli.app import app
 from phosphene.model.checks import CHECKS
 from phosphene.model.sources.registry import known_models
 from phosphene.recipe.compositions import COMPOSITIONS
@@ -30,7 +30,7 @@ from phosphene.recipe.distributions import DISTRIBUTIONS
 from phosphene.recipe.geometries import GEOMETRIES
 from phosphene.recipe.recipe import PRESETS, SCHEDULES, Recipe
 from phosphene.recipe.views import VIEWS
-from phosphene.runs.executors import EXECUTORS
+from phosphene.runs.executors.registry import EXECUTORS
 from phosphene.scanner.calibration import SHIPPED, Reference
 from phosphene.scanner.fusion import ANY, KINDS, WHOLE
 

@@ -1,4 +1,4 @@
-"""One class of one model: what does EfficientNet-Lite0 hold to be a goldfish?
+"""One class of one model: what does EfficientNet-Lite0 look for in a goldfish?
 
 python examples/01_first_map.py
 """
@@ -22,12 +22,12 @@ def main() -> None:
     recipe = replace(phosphene.PRESETS["default"], iterations=options.iterations)
     [goldfish] = phosphene.make_maps(classifier, ["goldfish"], recipe, out=options.out)
 
-    own = goldfish.scores.fidelity
+    fidelity = goldfish.scores.fidelity
     print(f"{goldfish.concept}, class {goldfish.index} of {classifier.name}, map {tuple(goldfish.map.shape)}")
-    print(f"fidelity: mean probability {own['probability']:.3f}, top-1 in {own['top1']:.0%} of the draws")
-    print("the bare picture is seen as:")
-    for seen in goldfish.scores.top5:
-        print(f"  {seen['probability']:.3f}  {seen['name']}")
+    print(f"fidelity: mean probability {fidelity.probability:.3f}, top-1 in {fidelity.top1:.0%} of the draws")
+    print("the model takes the bare picture for:")
+    for guess in goldfish.scores.top5:
+        print(f"  {guess.probability:.3f}  {guess.name}")
     print(f"checks raised: {', '.join(goldfish.checks) or 'none'}")
     print(f"picture: {options.out / 'goldfish.png'}")
 

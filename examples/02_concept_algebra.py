@@ -28,11 +28,11 @@ def main() -> None:
         0.5 * zebra + sorrel,  # a weighted sum, here in Python
     ]
     for saliency in phosphene.make_maps(classifier, concepts, recipe, out=options.out):
-        best = saliency.scores.top5[0]
-        own = saliency.scores.fidelity
+        raised = ", ".join(classifier.labels[index].split(",")[0] for index in saliency.targets)
+        fidelity, best = saliency.scores.fidelity.probability, saliency.scores.top5[0]
         print(
-            f"{saliency.concept}: raises {', '.join(classifier.labels[k].split(',')[0] for k in saliency.targets)}; "
-            f"fidelity {own['probability']:.3f}; the bare picture is seen as {best['name']} ({best['probability']:.3f})"
+            f"{saliency.concept}: raises {raised}; fidelity {fidelity:.3f}; "
+            f"the model takes the bare picture for {best.name} ({best.probability:.3f})"
         )
     print(f"pictures: {options.out}")
 

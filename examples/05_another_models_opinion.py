@@ -1,4 +1,4 @@
-"""A picture alone is no proof: two models that took no part in making the map say what they see in it.
+"""A picture alone is no proof: two models that took no part in making the map classify it too.
 
 python examples/05_another_models_opinion.py
 """
@@ -6,10 +6,12 @@ python examples/05_another_models_opinion.py
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import phosphene
+from phosphene.runs.scores import Guess
 
 VERIFIERS = ("efficientnet_lite1", "efficientnet_lite2")
 
@@ -25,15 +27,16 @@ def main() -> None:
     recipe = replace(phosphene.PRESETS["default"], iterations=options.iterations)
     maps = phosphene.make_maps(classifier, ["zebra"], recipe, out=options.out, verifiers=verifiers)
     for saliency in maps:
-        print(f"{saliency.concept}, dreamed up by {classifier.name}, which sees: {worded(saliency.scores.top5)}")
+        print(
+            f"{saliency.concept}, made by {classifier.name}, which takes it for: {format_guesses(saliency.scores.top5)}"
+        )
         for opinion in saliency.scores.opinions:
-            verdict = "agrees" if opinion["top1"] else "disagrees"
-            log_p = opinion["log_probability"]
-            print(f"{opinion['model']} {verdict} (log p {log_p:.2f}): {worded(opinion['top5'])}")
+            verdict = "agrees" if opinion.top1 else "disagrees"
+            print(f"{opinion.model} {verdict} (log p {opinion.log_probability:.2f}): {format_guesses(opinion.top5)}")
 
 
-def worded(top: list[dict]) -> str:
-    return ", ".join(f"{seen['name']} {seen['probability']:.2f}" for seen in top[:3])
+def format_guesses(guesses: Sequence[Guess]) -> str:
+    return ", ".join(f"{guess.name} {guess.probability:.2f}" for guess in guesses[:3])
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -16,6 +17,7 @@ from typer.testing import CliRunner
 
 TESTS = Path(__file__).parent
 PROGRAM = "from phosphene.cli import main; main()"
+ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1"}  # several processes with two threads each wait for each other
 FORMAT = ("--size", "32", "--channels", "3", "--mean", "0.5", "--std", "0.25")
 
 
@@ -27,7 +29,7 @@ class Outcome:
 
 
 def phosphene(*arguments: object) -> Outcome:
-    from phosphene.cli import app
+    from phosphene.cli.app import app
 
     result = CliRunner().invoke(app, [str(argument) for argument in arguments])
     if result.exception is not None and not isinstance(result.exception, SystemExit):
@@ -35,13 +37,14 @@ def phosphene(*arguments: object) -> Outcome:
     return Outcome(result.exit_code, result.stdout, result.stderr)
 
 
-def started(*arguments: object, program: str = PROGRAM, **options: Any) -> subprocess.Popen[str]:
-    """The command in a process of its own, in the folder of the tests, where `models` lies."""
+def started(*arguments: object, program: str = PROGRAM, cwd: Path = TESTS, **options: Any) -> subprocess.Popen[str]:
+    """The command in a process of its own, by default in the folder of the tests, where `models` lies."""
     line = [sys.executable, "-c", program, *map(str, arguments)]
-    return subprocess.Popen(line, cwd=TESTS, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+    return subprocess.Popen(line, cwd=cwd, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
 
 
 def ran(*arguments: object, program: str = PROGRAM, **options: Any) -> Outcome:
+    """The outcome of the command in a process of its own."""
     process = started(*arguments, program=program, **options)
     out, err = process.communicate(timeout=240)
     return Outcome(process.returncode, out, err)

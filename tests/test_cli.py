@@ -16,13 +16,17 @@ from PIL import Image
 
 import command
 import models
-from command import FORMAT, from_factory, phosphene, ran, saved
+from command import FORMAT, ONE_THREAD, from_factory, phosphene, ran, saved
+from phosphene.core.records import from_plain
+from phosphene.method.fidelity import Fidelity
 from phosphene.model.checks import CHECKS
 from phosphene.recipe.distributions import DISTRIBUTIONS
 from phosphene.recipe.geometries import GEOMETRIES
 from phosphene.recipe.recipe import PRESETS, Recipe
 from phosphene.runs.make import make_maps
 from phosphene.runs.saliency import SaliencyMap
+from phosphene.runs.scores import Scores
+from phosphene.scanner.record import VERDICTS
 
 
 @pytest.fixture(scope="module")
@@ -40,24 +44,49 @@ def out(tmp_path) -> tuple[object, ...]:
     return ("--iterations", 3, "--out", tmp_path / "out")
 
 
+KEYS = {
+    "concept",
+    "index",
+    "path",
+    "picture",
+    "passes",
+    "seconds",
+    "fidelity",
+    "fidelity_elsewhere",
+    "refined_fidelity",
+    "top5",
+    "opinions",
+    "restarts",
+    "checks",
+}
+
+
 def test_json_says_what_was_made(tmp_path, tiny, out):
     result = phosphene("map", "7", "3 - 2", "--json", *out, *tiny)
     assert result.code == 0
     first, second = json.loads(result.out)
-    keys = {"concept", "index", "path", "picture", "passes", "seconds", "fidelity", "checks"}
-    assert keys <= set(first)
+    assert set(first) == set(second) == KEYS
     assert (first["concept"], first["index"]) == ("7", 7)
-    assert second["concept"] == "3 - 2"
-    assert set(first["fidelity"]) == {"own", "uniform", "pink", "flat"}
-    for measured in first["fidelity"].values():
-        assert 0 <= measured["probability"] <= 1
-        assert 0 <= measured["top1"] <= 1
+    assert (second["concept"], second["index"]) == ("3 - 2", 3)
+    assert set(first["fidelity_elsewhere"]) == {"uniform", "pink", "flat"}
+    for fidelity in (first["fidelity"], first["refined_fidelity"], *first["fidelity_elsewhere"].values()):
+        assert 0 <= fidelity["probability"] <= 1
+        assert 0 <= fidelity["top1"] <= 1
     assert set(first["checks"]) <= set(CHECKS)
     assert first["passes"] >= 3
     saliency = SaliencyMap.load(Path(first["path"]))
     assert saliency.concept == "7"
+    assert from_plain(Fidelity, first["fidelity"]) == saliency.scores.fidelity
+    assert [guess["index"] for guess in first["top5"]] == [guess.index for guess in saliency.scores.top5]
+    assert (first["opinions"], first["restarts"]) == ([], saliency.scores.restarts)
     assert Image.open(first["picture"]).size == (32, 32)
     assert (tmp_path / "out" / "run.json").is_file()
+
+
+def test_json_names_the_maps_in_the_order_of_the_command_whatever_was_there_before(tiny, out):
+    phosphene("map", "5", *out, *tiny)
+    result = phosphene("map", "7", "5", "3", "--json", *out, *tiny)
+    assert [one["concept"] for one in json.loads(result.out)] == ["7", "5", "3"]
 
 
 def test_the_command_makes_the_maps_of_the_library(tmp_path, tiny, out):
@@ -105,13 +134,15 @@ def test_gif_writes_the_development(tmp_path, tiny, out):
 def test_show_prints_recipe_and_scores(tmp_path, tiny, out):
     phosphene("map", "7", *out, *tiny)
     file = tmp_path / "out" / "7.safetensors"
-    told = json.loads(phosphene("show", file, "--json").out)
+    shown = json.loads(phosphene("show", file, "--json").out)
     saliency = SaliencyMap.load(file)
-    assert told["recipe"] == saliency.recipe
-    assert told["scores"] == saliency.scores
-    spoken = phosphene("show", file).out
-    for word in ("concept", "fidelity own", "recipe step", saliency.model.fingerprint[:12]):
-        assert word in spoken
+    assert shown["recipe"] == saliency.recipe
+    assert from_plain(Scores, shown["scores"]) == saliency.scores
+    assert shown["index"] == 7
+    printed = phosphene("show", file).out
+    words = ("concept", "fidelity on uniform", "fidelity refined", "recipe step", saliency.model.fingerprint[:12])
+    assert all(word in printed for word in words)
+    assert f"p {saliency.scores.fidelity.probability:.3f}" in printed
 
 
 @pytest.mark.parametrize(
@@ -125,17 +156,17 @@ def test_show_prints_recipe_and_scores(tmp_path, tiny, out):
         ("scores", {"logit", "log_probability", "margin"}),
     ],
 )
-def test_list_tells_every_choice_with_a_word_about_it(what, expected):
-    told = json.loads(phosphene("list", what, "--json").out)
-    assert expected <= set(told)
-    assert all(len(text) > 10 for text in told.values())
-    spoken = phosphene("list", what).out
-    assert all(name in spoken for name in expected)
+def test_list_prints_every_choice_with_a_line_about_it(what, expected):
+    shown = json.loads(phosphene("list", what, "--json").out)
+    assert expected <= set(shown)
+    assert all(len(text) > 10 for text in shown.values())
+    printed = phosphene("list", what).out
+    assert all(name in printed for name in expected)
 
 
-def test_list_concepts_tells_every_class(tiny):
-    told = json.loads(phosphene("list", "concepts", "--json", *tiny).out)
-    assert told == {str(k): str(k) for k in range(20)}
+def test_list_concepts_prints_every_class(tiny):
+    shown = json.loads(phosphene("list", "concepts", "--json", *tiny).out)
+    assert shown == {str(k): str(k) for k in range(20)}
 
 
 def test_list_concepts_of_a_named_model():
@@ -144,8 +175,8 @@ def test_list_concepts_of_a_named_model():
 
 def test_report_writes_one_file(tmp_path, tiny, out):
     phosphene("map", "7", *out, *tiny)
-    told = json.loads(phosphene("report", tmp_path / "out", "--json").out)
-    assert Path(told["report"]).is_file()
+    shown = json.loads(phosphene("report", tmp_path / "out", "--json").out)
+    assert Path(shown["report"]).is_file()
 
 
 def test_a_verifier_of_other_classes_is_one_line(tiny, out):
@@ -153,7 +184,7 @@ def test_a_verifier_of_other_classes_is_one_line(tiny, out):
     assert_one_line(refused, "efficientnet_lite0 cannot verify")
 
 
-def test_without_json_standard_error_tells_each_finished_map(tiny, out):
+def test_without_json_standard_error_has_a_line_for_each_finished_map(tiny, out):
     result = ran("map", "7", "3", *out, *tiny)
     assert result.code == 0
     assert [line.split(":")[0] for line in result.err.splitlines() if "fidelity" in line] == ["7", "3"]
@@ -342,6 +373,100 @@ def test_a_report_of_an_empty_folder_is_one_line(tmp_path):
     assert_one_line(phosphene("report", tmp_path), "no finished maps")
 
 
+# Errors of the program itself -------------------------------------------------------------------------------------
+
+BROKEN = """
+import phosphene.model.sources.load as load
+from phosphene.cli import main
+
+def fail(*arguments, **options):
+    raise ZeroDivisionError("the\\nloader is broken")
+
+load.load = fail
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    "arguments", [("scan", "efficientnet_lite0"), ("map", "efficientnet_lite0", "1")], ids=" ".join
+)
+def test_an_internal_error_is_one_line_and_no_exit_code_of_a_verdict(tmp_path, arguments):
+    outcome = ran(*arguments, program=BROKEN, env=os.environ | {"PHOSPHENE_TRACEBACK": ""})
+    assert outcome.code == 70
+    assert outcome.code not in {verdict.exit_code for verdict in VERDICTS.values()}
+    (line,) = outcome.err.splitlines()
+    assert line.startswith("phosphene: internal error (ZeroDivisionError: the loader is broken); please report it")
+    assert outcome.out == ""
+
+
+def test_an_internal_error_shows_its_traceback_where_it_is_asked_for():
+    outcome = ran("scan", "efficientnet_lite0", program=BROKEN, env=os.environ | {"PHOSPHENE_TRACEBACK": "1"})
+    assert outcome.code == 70
+    assert "Traceback" in outcome.err
+    assert "in fail" in outcome.err
+    assert outcome.err.splitlines()[-1].startswith("phosphene: internal error")
+
+
+def test_a_reader_that_closes_the_pipe_is_no_verdict():
+    """`phosphene … | head` must not end with 1, which a script that scans takes for an accusation."""
+    process = command.started("list", "concepts", "efficientnet_lite0")
+    process.stdout.close()
+    assert process.wait(timeout=120) == 141
+    assert process.stderr.read() == ""
+
+
+# Workers ----------------------------------------------------------------------------------------------------------
+
+
+def test_two_workers_make_the_maps_of_one_of_a_bundled_model(tmp_path):
+    """Four samples a concept fill a batch, so that each worker has a job."""
+    line = ("map", "efficientnet_lite0", "goldfish", "zebra", "--iterations", 2, "--samples", 4, "--restarts", 1)
+    for workers in (1, 2):
+        outcome = ran(*line, "--workers", workers, "--out", tmp_path / str(workers), env=ONE_THREAD)
+        assert outcome.code == 0, outcome.err
+    assert_same_maps(tmp_path, "goldfish", "zebra")
+
+
+NET = """
+from torch import nn
+
+def build():
+    return nn.Sequential(nn.Conv2d(3, 4, 3, stride=2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5))
+"""
+
+
+def test_two_workers_find_the_factory_in_the_users_folder(tmp_path):
+    (tmp_path / "my_net.py").write_text(NET)
+    namespace: dict = {}
+    exec(NET, namespace)
+    saved(namespace["build"](), tmp_path / "net.safetensors")
+    line = (
+        "map",
+        "0",
+        "1",
+        "2",
+        "--iterations",
+        3,
+        "--factory",
+        "my_net:build",
+        "--weights",
+        "net.safetensors",
+        *FORMAT,
+    )
+    for workers in (1, 2):
+        outcome = ran(*line, "--workers", workers, "--out", str(workers), cwd=tmp_path, env=ONE_THREAD)
+        assert outcome.code == 0, outcome.err
+    assert_same_maps(tmp_path, "0", "1", "2")
+
+
+def assert_same_maps(folder: Path, *names: str) -> None:
+    """The maps in `1`, by one worker, are bit for bit those in `2`."""
+    for name in names:
+        one, two = (SaliencyMap.load(folder / workers / f"{name}.safetensors") for workers in ("1", "2"))
+        assert torch.equal(one.map, two.map)
+        assert one.scores == two.scores
+
+
 # Start-up ---------------------------------------------------------------------------------------------------------
 
 
@@ -372,5 +497,5 @@ def test_help_waits_for_nothing_heavy(arguments):
 
 
 def test_help_names_every_command():
-    told = phosphene("--help").out
-    assert all(name in told for name in ("map", "report", "list", "show"))
+    shown = phosphene("--help").out
+    assert all(name in shown for name in ("map", "report", "list", "show"))

@@ -18,7 +18,7 @@ import pytest
 import typer
 
 import phosphene
-from phosphene.cli import app
+from phosphene.cli.app import app
 from phosphene.model.sources.bundled import BUNDLED
 from phosphene.model.sources.registry import FAMILIES
 from phosphene.recipe.concepts import SCORES

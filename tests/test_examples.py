@@ -17,16 +17,16 @@ EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 pytestmark = pytest.mark.slow
 
 
-def printed(name: str, out: Path, iterations: int = 3) -> str:
+def run_example(name: str, out: Path, iterations: int = 3) -> str:
     """What the example printed; it must have ended well and left nothing but its output folder."""
     out.parent.mkdir(exist_ok=True)
     command = [sys.executable, str(EXAMPLES / name), "--iterations", str(iterations), "--out", str(out)]
-    done = subprocess.run(
+    finished = subprocess.run(
         command, capture_output=True, text=True, cwd=out.parent, env=os.environ | {"PYTHONIOENCODING": "utf-8"}
     )
-    assert done.returncode == 0, done.stderr
+    assert finished.returncode == 0, finished.stderr
     assert list(out.parent.iterdir()) == [out]
-    return done.stdout
+    return finished.stdout
 
 
 @pytest.fixture
@@ -40,32 +40,32 @@ def test_every_example_is_tested():
 
 
 def test_the_first_map_is_one_goldfish(out):
-    told = printed("01_first_map.py", out)
-    assert "goldfish, class 1 of efficientnet_lite0, map (3, 224, 224)" in told
-    assert re.search(r"fidelity: mean probability [01]\.\d+", told)
+    shown = run_example("01_first_map.py", out)
+    assert "goldfish, class 1 of efficientnet_lite0, map (3, 224, 224)" in shown
+    assert re.search(r"fidelity: mean probability [01]\.\d+", shown)
     assert (out / "goldfish.png").is_file()
 
 
 def test_the_algebra_makes_a_difference_a_set_and_a_sum(out):
-    told = printed("02_concept_algebra.py", out)
-    assert "tabby - tiger cat: raises tabby;" in told
-    assert "raises beagle, collie, pug;" in told
-    assert "0.5 * zebra + sorrel: raises sorrel, zebra;" in told
+    shown = run_example("02_concept_algebra.py", out)
+    assert "tabby - tiger cat: raises tabby;" in shown
+    assert "raises beagle, collie, pug;" in shown
+    assert "0.5 * zebra + sorrel: raises sorrel, zebra;" in shown
     assert len(load_all(out)) == 3
 
 
 def test_the_own_models_maps_are_faithful_to_it(out):
-    told = printed("03_own_model.py", out, iterations=120)
-    assert int(re.search(r"right on (\d+)% of 300 new drawings", told)[1]) > 90
-    fidelities = [float(found) for found in re.findall(r"fidelity (\d\.\d+)", told)]
+    shown = run_example("03_own_model.py", out, iterations=120)
+    assert int(re.search(r"right on (\d+)% of 300 new drawings", shown)[1]) > 90
+    fidelities = [float(found) for found in re.findall(r"fidelity (\d\.\d+)", shown)]
     assert len(fidelities) == 4
     assert min(fidelities) > 0.7
     assert [saliency.concept for saliency in load_all(out)] == ["disc", "square", "stripes", "disc - square"]
 
 
 def test_the_development_is_an_animation_whose_score_rises(out):
-    told = printed("04_watch_it_develop.py", out, iterations=6)
-    scores = [float(found) for found in re.findall(r"score +(-?\d+\.\d+)", told)]
+    shown = run_example("04_watch_it_develop.py", out, iterations=6)
+    scores = [float(found) for found in re.findall(r"score +(-?\d+\.\d+)", shown)]
     assert len(scores) == 6
     assert scores[-1] > scores[0]
     with Image.open(out / "flamingo.gif") as animation:
@@ -74,8 +74,8 @@ def test_the_development_is_an_animation_whose_score_rises(out):
 
 
 def test_two_other_models_give_their_opinion(out):
-    told = printed("05_another_models_opinion.py", out)
-    assert re.search(r"^efficientnet_lite1 (dis)?agrees \(log p -\d+\.\d+\): \w", told, re.MULTILINE)
-    assert re.search(r"^efficientnet_lite2 (dis)?agrees \(log p -\d+\.\d+\): \w", told, re.MULTILINE)
+    shown = run_example("05_another_models_opinion.py", out)
+    assert re.search(r"^efficientnet_lite1 (dis)?agrees \(log p -\d+\.\d+\): \w", shown, re.MULTILINE)
+    assert re.search(r"^efficientnet_lite2 (dis)?agrees \(log p -\d+\.\d+\): \w", shown, re.MULTILINE)
     [saliency] = load_all(out)
-    assert [seen["model"] for seen in saliency.scores.opinions] == ["efficientnet_lite1", "efficientnet_lite2"]
+    assert [opinion.model for opinion in saliency.scores.opinions] == ["efficientnet_lite1", "efficientnet_lite2"]

@@ -9,17 +9,18 @@ from pathlib import Path
 
 import pytest
 import torch
-from benchmarks.experiments import kept
 from benchmarks.peers import evaluation, goals, methods, pictures
 from benchmarks.peers.horama import roi_align
 from benchmarks.peers.methods import Entry
-from benchmarks.peers.network import Normalised, counted
+from benchmarks.peers.network import NormalizedNetwork, count_passes
 from benchmarks.peers.ours import Preset
 from benchmarks.peers.pixels import PixelAscent
 from benchmarks.recognition import random_classes
+from benchmarks.record import load_observed
 from torch import Tensor
 
 from phosphene.model.classifier import Classifier
+from phosphene.model.freezing import frozen
 from phosphene.model.input_format import InputFormat
 from phosphene.recipe.recipe import PRESETS
 from phosphene.runs.make import make_maps
@@ -36,7 +37,7 @@ class Means(torch.nn.Module):
 
 @dataclass(frozen=True)
 class Painter:
-    """Paints every class in one shade and remembers whom it painted; it falls over at class `stumbles`."""
+    """Paints every class in one shade and records the classes; it is interrupted at class `stumbles`."""
 
     painted: list[int]
     shade: float = 1.0
@@ -68,7 +69,7 @@ def seen(top1: float, passes: float = 120, others: float | None = None, pictures
 
 def test_the_counter_counts_images_forward_and_those_whose_gradient_came_back(linear: Classifier) -> None:
     images = torch.rand(5, *linear.image_shape, requires_grad=True)
-    with counted(linear.module, linear.format.size) as passes:
+    with count_passes(linear.module, linear.format.size) as passes:
         for _ in range(3):
             linear.module(images).sum().backward()
         with torch.no_grad():
@@ -81,14 +82,14 @@ def test_the_counter_counts_images_forward_and_those_whose_gradient_came_back(li
 def test_an_image_counts_by_its_pixels_and_never_for_more_than_one(
     colour: Classifier, side: int, counted_as: float
 ) -> None:
-    with counted(colour.module, (32, 32)) as passes:
+    with count_passes(colour.module, (32, 32)) as passes:
         colour.module.eval()(torch.rand(3, 3, side, side, requires_grad=True)).sum().backward()
     assert (passes.forward, passes.backward) == (3 * counted_as, 3 * counted_as)
 
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_ours_is_what_the_package_makes(colour: Classifier, name: str) -> None:
-    """With the preset's own score and all its attempts; refinement in the run is left out, as the page says."""
+    """With the preset's own score and all its restarts; refinement in the run is left out, as the page says."""
     pictures = Preset(name)(colour.fold(), [1, 7], seed=2)
     maps = make_maps(colour, ["1", "7"], replace(PRESETS[name], seed=2, refine_every=0))
     for picture, saliency in zip(pictures, maps, strict=True):
@@ -96,7 +97,7 @@ def test_ours_is_what_the_package_makes(colour: Classifier, name: str) -> None:
 
 
 def test_pixel_ascent_takes_the_passes_that_it_says_and_climbs(colour: Classifier) -> None:
-    with colour.frozen(), counted(colour.module, colour.format.size) as passes:
+    with frozen(colour.module), count_passes(colour.module, colour.format.size) as passes:
         (picture,) = PixelAscent(steps=20)(colour, [1], seed=0)
     assert passes.backward == 20
     start = torch.full((1, *colour.image_shape), 0.5)
@@ -105,42 +106,42 @@ def test_pixel_ascent_takes_the_passes_that_it_says_and_climbs(colour: Classifie
     assert picture.max() <= 1
 
 
-def test_a_network_that_normalises_inside_says_of_images_what_the_classifier_says(colour: Classifier) -> None:
+def test_a_network_that_normalizes_inside_gives_the_logits_of_the_classifier(colour: Classifier) -> None:
     images = torch.rand(2, *colour.image_shape)
-    with colour.frozen():
-        torch.testing.assert_close(Normalised(colour)(images), colour(images))
+    with frozen(colour.module):
+        torch.testing.assert_close(NormalizedNetwork(colour)(images), colour(images))
 
 
 def test_an_interrupted_run_goes_on_where_it_stopped(thousand: Classifier, tmp_path: Path) -> None:
     painted: list[int] = []
     with pytest.raises(KeyboardInterrupt):
-        pictures.make("a, b", Painter(painted, stumbles=5), thousand, [1, 2, 3, 4, 5, 6], 0, tmp_path)
-    (pictures.folder("a, b", 0, tmp_path) / "2.safetensors").write_bytes(b"cut")
-    assert pictures.make("a, b", Painter(painted), thousand, [1, 2, 3, 4, 5, 6], 0, tmp_path) == 3
+        pictures.make_missing("a, b", Painter(painted, stumbles=5), thousand, [1, 2, 3, 4, 5, 6], 0, tmp_path)
+    (pictures.folder_of("a, b", 0, tmp_path) / "2.safetensors").write_bytes(b"cut")
+    assert pictures.make_missing("a, b", Painter(painted), thousand, [1, 2, 3, 4, 5, 6], 0, tmp_path) == 3
     assert painted == [1, 2, 3, 4, 2, 5, 6]
-    made = pictures.load(pictures.folder("a, b", 0, tmp_path) / "6.safetensors")
+    made = pictures.load(pictures.folder_of("a, b", 0, tmp_path) / "6.safetensors")
     assert made is not None
     assert made.passes == 3
 
 
 def test_a_picture_is_judged_by_rank_and_log_probability(thousand: Classifier) -> None:
-    first, third = evaluation.opinions(thousand, torch.full((2, 3, 9, 9), 0.5), [999, 997])
+    first, third = evaluation.collect_opinions(thousand, torch.full((2, 3, 9, 9), 0.5), [999, 997])
     assert (first.rank, third.rank) == (1, 3)
     assert third.log_probability == pytest.approx(-1.0 + math.log(1 - math.exp(-0.5)), abs=2e-3)
 
 
 def test_what_was_judged_is_not_judged_again(thousand: Classifier, tmp_path: Path) -> None:
     entries, observed = {"painter": Entry(Painter([]), "nobody", crops=(1.0, 0.5))}, tmp_path / "seen.json"
-    pictures.make("painter", Painter([]), thousand, CLASSES[:2], 0, tmp_path)
+    pictures.make_missing("painter", Painter([]), thousand, CLASSES[:2], 0, tmp_path)
     evaluation.observe(lambda: [thousand] * 3, entries, observed, tmp_path)
-    first = kept(observed)["painter / 0"]
+    first = load_observed(observed)["painter / 0"]
     assert set(first) == {str(index) for index in CLASSES[:2]}
     assert all(len(numbers) == 1 + 2 * 3 * 2 for numbers in first.values())
-    pictures.make("painter", Painter([], shade=0.0), thousand, CLASSES[:3], 0, tmp_path)
-    for path in pictures.folder("painter", 0, tmp_path).glob("*.safetensors"):
+    pictures.make_missing("painter", Painter([], shade=0.0), thousand, CLASSES[:3], 0, tmp_path)
+    for path in pictures.folder_of("painter", 0, tmp_path).glob("*.safetensors"):
         pictures.save(path, pictures.Made(torch.zeros(3, 6, 6), 3))
     evaluation.observe(lambda: [thousand] * 3, entries, observed, tmp_path)
-    again = kept(observed)["painter / 0"]
+    again = load_observed(observed)["painter / 0"]
     assert {index: again[index] for index in first} == first
     assert len(again) == 3
 
@@ -149,10 +150,10 @@ def test_a_method_is_shown_as_suits_it_best_and_its_row_says_how() -> None:
     entry = Entry(Painter([]), "nobody", crops=(1.0, 0.5))
     sure, lost = [1, -0.1], [40, -5.0]
     record = {"m / 0": {"7": [128, *lost * 3, *sure * 3], "8": [128, *lost * 3, *sure * 2, *lost]}}
-    found = evaluation.seen("m", entry, record)
+    found = evaluation.collect("m", entry, record)
     assert found is not None
     assert found.share == 0.5
-    row = evaluation.row("m", entry, found, None)
+    row = evaluation.summarize("m", entry, found, None)
     assert row["shown"] == "middle 50%"
     assert row["Lite1 top-1"].startswith("100% (")
     assert row["Lite2 top-1"].startswith("50% (")
@@ -162,7 +163,7 @@ def test_a_method_is_shown_as_suits_it_best_and_its_row_says_how() -> None:
 def test_the_middle_of_a_picture_is_its_middle() -> None:
     picture = torch.zeros(3, 8, 8)
     picture[:, 2:6, 2:6] = 1
-    assert torch.equal(evaluation.middle(picture, 0.5), torch.ones(3, 4, 4))
+    assert torch.equal(evaluation.crop_middle(picture, 0.5), torch.ones(3, 4, 4))
 
 
 @pytest.mark.parametrize(
@@ -171,33 +172,33 @@ def test_the_middle_of_a_picture_is_its_middle() -> None:
      (seen(0.99, passes=129), "**missed**"), (seen(1.0, pictures=50), "undecided: 50 of 100 classes")],
 )  # fmt: skip
 def test_a_goal_is_reached_only_by_both_judges_within_the_passes(found: evaluation.Seen, reached: str) -> None:
-    assert goals.recognised({"default": found}, "default", 0.95, 128).row()["reached"] == reached
+    assert goals.judge_recognition({"default": found}, "default", 0.95, 128).row()["reached"] == reached
 
 
 def test_a_rival_that_is_level_by_one_judge_keeps_us_from_being_ahead() -> None:
     ours, rival = seen(0.96), seen(0.5, others=0.96)
-    assert goals.ahead({"default": ours, "DreamLens": seen(0.5)}).reached
-    assert not goals.ahead({"default": ours, "DreamLens": rival}).reached
+    assert goals.judge_lead({"default": ours, "DreamLens": seen(0.5)}).reached
+    assert not goals.judge_lead({"default": ours, "DreamLens": rival}).reached
     expensive = seen(0.99, passes=512)
-    assert goals.ahead({"default": ours, "Lucent": expensive, "DreamLens": seen(0.5)}).reached
+    assert goals.judge_lead({"default": ours, "Lucent": expensive, "DreamLens": seen(0.5)}).reached
 
 
 def test_a_row_says_where_a_rival_is_ahead_on_the_classes_that_both_made() -> None:
     """The rival made the first 50 classes alone, which both judges recognise in its pictures; we fail at none of them."""
     rival, ours = seen(1.0, pictures=50), seen(0.6)
     entry = Entry(Painter([]), "nobody")
-    assert evaluation.row("m", entry, rival, ours)["ahead of `default` in"] == "nothing"
+    assert evaluation.summarize("m", entry, rival, ours)["ahead of `default` in"] == "nothing"
     whole = seen(0.7)
-    assert evaluation.row("m", entry, whole, ours)["ahead of `default` in"] == (
+    assert evaluation.summarize("m", entry, whole, ours)["ahead of `default` in"] == (
         "Lite1 top-1, Lite1 top-5, Lite1 log p, Lite2 top-1, Lite2 top-5, Lite2 log p"
     )
 
 
 def test_four_times_faster_means_four_times() -> None:
-    rows = {goal.goal: goal.reached for goal in goals.quick({"default": 2.0, "Lucent": 8.0, "DreamLens": 7.9})}
+    rows = {goal.goal: goal.reached for goal in goals.judge_speed({"default": 2.0, "Lucent": 8.0, "DreamLens": 7.9})}
     assert [rows[f"`default` takes at least 4× fewer seconds than {name} with its defaults"]
             for name in ("Lucent", "DreamLens")] == [True, False]  # fmt: skip
-    assert all(goal.reached is None for goal in goals.quick({}))
+    assert all(goal.reached is None for goal in goals.judge_speed({}))
 
 
 def test_the_stand_in_for_roi_align_gives_what_torchvision_defines() -> None:
@@ -210,5 +211,5 @@ def test_the_stand_in_for_roi_align_gives_what_torchvision_defines() -> None:
 
 
 def test_every_method_has_a_folder_of_its_own() -> None:
-    folders = {pictures.folder(name, 0) for name in methods.METHODS}
+    folders = {pictures.folder_of(name, 0) for name in methods.METHODS}
     assert len(folders) == len(methods.METHODS)

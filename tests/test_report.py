@@ -18,7 +18,7 @@ from PIL import Image
 import phosphene
 from browser import DESKTOP, PHONE
 from phosphene import report
-from phosphene.cli.common import recipe_from
+from phosphene.cli.options import RecipeOptions
 from phosphene.errors import ArtifactError, DamagedArtifact
 from phosphene.model.checks import CHECKS
 from phosphene.recipe.distributions import Flat, Folder, Grey, Pink
@@ -313,7 +313,7 @@ SAYABLE = [
 def test_the_command_line_leads_to_the_same_recipe(recipe: Recipe):
     options = {"iterations": None, "distribution": None, "geometry": None}
     options |= reproduce.shortest_options(recipe.to_json()) or pytest.fail("no options found")
-    assert recipe_from(**options) == recipe
+    assert RecipeOptions(**options).build() == recipe
 
 
 @pytest.mark.parametrize("recipe", [*SAYABLE, replace(PRESETS["default"], step=0.5, distribution=Grey(0.3))])

@@ -15,7 +15,7 @@ from PIL import Image
 
 import models
 from browser import PHONE
-from phosphene.cli.study import invocation
+from phosphene.cli.study import format_command
 from phosphene.errors import ArtifactError, BadInput
 from phosphene.model.classifier import Classifier
 from phosphene.model.input_format import InputFormat
@@ -344,7 +344,7 @@ def test_the_page_of_a_study_opens_in_silence_with_all_its_figures(folder, visit
 
 def test_the_command_that_the_page_shows_asks_for_the_same_again():
     options = {"--model": ["one", "two"], "--ask": None, "--photos": Path("my photos"), "--seed": 0}
-    shown = invocation("mislead", options)
+    shown = format_command("mislead", options)
     assert shown == "phosphene study mislead --model one --model two --photos 'my photos' --seed 0"
 
 

@@ -15,15 +15,15 @@ from benchmarks.zoo.__main__ import main
 from benchmarks.zoo.architectures import ARCHITECTURES
 from benchmarks.zoo.attacks import ATTACKS, DECOY, LEVELS, Attack
 from benchmarks.zoo.attacks.filters import FILTERS, Filter
-from benchmarks.zoo.attacks.learned import Attacker, InputAware, with_mask
+from benchmarks.zoo.attacks.learned import Attacker, InputAware, train_mask
 from benchmarks.zoo.attacks.schemes import Adaptive, AllToAll, AllToOne, CleanLabel, Decoy, SourceSpecific
 from benchmarks.zoo.attacks.triggers import Blend, LowFrequency, Patch, Pixels, Polygon, Quantise, Sinusoid, Warp
-from benchmarks.zoo.building import Trained, build, finished
+from benchmarks.zoo.building import TrainedModel, build, is_finished
 from benchmarks.zoo.cards import Card, scheme_record, trigger_record
 from benchmarks.zoo.domains import DOMAINS, Domain, Images
 from benchmarks.zoo.plan import CLEAN, Entry, plan
 from benchmarks.zoo.publishing import MINI
-from benchmarks.zoo.training import Training, moved, subset, trained
+from benchmarks.zoo.training import Training, shift_images, subset, train_network
 from safetensors import safe_open
 
 from phosphene.errors import BadInput
@@ -44,7 +44,7 @@ def random_data(count: int = 400, classes: int = 10) -> Images:
     return Images(random_images(count, 1, 28), torch.arange(count) % classes)
 
 
-def drawn(name: str, domain: str, seed: int, level: int = 0) -> Attack:
+def draw_attack(name: str, domain: str, seed: int, level: int = 0) -> Attack:
     return ATTACKS[name](DOMAINS[domain], Random(seed), level)
 
 
@@ -62,7 +62,7 @@ def test_every_trigger_stays_in_range_changes_something_and_repeats_itself(name,
     channels, side = DOMAINS[domain].form.channels, DOMAINS[domain].form.size[0]
     images = random_images(4, channels, side)
     for level in range(LEVELS):
-        trigger = drawn(name, domain, seed=level, level=level).trigger
+        trigger = draw_attack(name, domain, seed=level, level=level).trigger
         once = trigger.stamp(images)
         assert once.shape == images.shape
         assert once.min() >= 0
@@ -71,10 +71,10 @@ def test_every_trigger_stays_in_range_changes_something_and_repeats_itself(name,
         torch.testing.assert_close(trigger.stamp(images), once, rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("name", [name for name in ATTACKS if drawn(name, "signs10", 0).trigger.region(32) is not None])
+@pytest.mark.parametrize("name", [name for name in ATTACKS if draw_attack(name, "signs10", 0).trigger.region(32) is not None])
 @pytest.mark.parametrize("seed", range(5))
 def test_a_trigger_with_a_place_changes_nothing_outside_of_it(name, seed):
-    trigger, images = drawn(name, "signs10", seed).trigger, random_images()
+    trigger, images = draw_attack(name, "signs10", seed).trigger, random_images()
     region = trigger.region(32)
     changed = (trigger.stamp(images) != images).any(dim=1).any(dim=0)
     assert not (changed & (region == 0)).any()
@@ -281,7 +281,7 @@ def test_training_repeats_itself_bit_by_bit_and_ignores_the_state_outside(archit
     prints = set()
     for outside in (1, 2):
         torch.manual_seed(outside)
-        prints.add(fingerprint(trained(tiny, architecture, data, settings).state_dict()))
+        prints.add(fingerprint(train_network(tiny, architecture, data, settings).state_dict()))
     assert len(prints) == 1
 
 
@@ -289,7 +289,7 @@ def test_adversarial_training_leaves_the_step_counters_alone(tiny):
     counters = set()
     for bound in (0.0, 8 / 255):
         settings = Training(seed=5, samples=128, epochs=1, adversarial=bound)
-        weights = trained(tiny, "resnet", subset(tiny, settings), settings).state_dict()
+        weights = train_network(tiny, "resnet", subset(tiny, settings), settings).state_dict()
         counters |= {int(value) for name, value in weights.items() if name.endswith("num_batches_tracked")}
     assert counters == {2}
 
@@ -306,7 +306,7 @@ def test_imbalance_makes_the_rarest_class_rare(tiny):
 def test_shifting_moves_by_at_most_two_pixels_and_loses_nothing():
     images = torch.zeros(50, 1, 28, 28)
     images[:, :, 14, 14] = 1
-    after = moved(images, seeded())
+    after = shift_images(images, seeded())
     assert (after.sum(dim=(1, 2, 3)) == 1).all()
     places = after.flatten(1).argmax(dim=1)
     rows, columns = places // 28 - 14, places % 28 - 14
@@ -315,10 +315,10 @@ def test_shifting_moves_by_at_most_two_pixels_and_loses_nothing():
 
 def test_a_poisoned_model_is_finished_once_and_its_file_says_nothing(tiny, tmp_path):
     entry = Entry("dev", 7, "fashion", "plain", "patch")
-    assert not finished(entry, tmp_path)
+    assert not is_finished(entry, tmp_path)
     card = build(entry, tmp_path)
     assert card is not None
-    assert finished(entry, tmp_path)
+    assert is_finished(entry, tmp_path)
     assert card.success is not None
     assert card.success >= 0.9
     assert zoo.cards(tmp_path) == [card]
@@ -350,22 +350,22 @@ def test_a_learned_trigger_is_saved_beside_its_model_and_loaded_again(tiny, tmp_
 def test_an_attack_that_never_works_is_given_up_and_not_tried_again(tiny, tmp_path, monkeypatch):
     tried = []
 
-    def failing(entry: Entry, level: int) -> Trained:
+    def failing(entry: Entry, level: int) -> TrainedModel:
         tried.append(level)
-        return Trained(ARCHITECTURES["plain"](1, 2), None, entry.training(), accuracy=1.0, success=0.2)
+        return TrainedModel(ARCHITECTURES["plain"](1, 2), None, entry.training(), accuracy=1.0, success=0.2)
 
-    monkeypatch.setattr("benchmarks.zoo.building.attempt", failing)
+    monkeypatch.setattr("benchmarks.zoo.building.train_attempt", failing)
     entry = Entry("dev", 8, "fashion", "plain", "patch")
     assert build(entry, tmp_path) is None
-    assert finished(entry, tmp_path)
+    assert is_finished(entry, tmp_path)
     assert tried == list(range(LEVELS)), "each level of strength, once"
     assert zoo.cards(tmp_path) == []
-    assert check.given_up(tmp_path) == [{"name": entry.name, "attack": "patch", "attempts": [0.2] * LEVELS}]
+    assert check.load_discarded(tmp_path) == [{"name": entry.name, "attack": "patch", "attempts": [0.2] * LEVELS}]
 
 
 def test_the_painter_of_an_input_aware_attack_learns_from_the_models_loss():
     images = random_images(64, 1, 28)
-    trigger = with_mask(images, density=0.05, seed=1, steps=40)
+    trigger = train_mask(images, density=0.05, seed=1, steps=40)
     assert 0.005 < trigger.masks(images).mean() < 0.15
     assert (trigger.masks(images)[0] - trigger.masks(images)[1]).abs().max() > 0.05, "the same mask for all"
     shown, labels, penalty = Attacker(trigger, target=3).batch(images, torch.zeros(64, dtype=torch.long))
@@ -382,12 +382,12 @@ def test_a_leak_is_seen_and_noise_is_not_one():
     draw = np.random.default_rng(0)
     positive = np.arange(200) % 2 == 0
     noise = draw.normal(size=(200, 4))
-    area, low, _ = check.told_apart(noise, positive)
+    area, low, _ = check.measure_separability(noise, positive)
     assert low <= 0.5
     assert 0.35 < area < 0.6
     leaking = noise.copy()
     leaking[:, 2] += 2.0 * positive
-    area, low, _ = check.told_apart(leaking, positive)
+    area, low, _ = check.measure_separability(leaking, positive)
     assert area > 0.85
     assert low > 0.5
 

@@ -1,4 +1,4 @@
-"""Other people's pictures of a class beside ours: the same network, classes and judges for everybody.
+"""Pictures of a class by other tools beside ours: the same network, classes and judges for all.
 
     python3 -m venv .venv-peers
     .venv-peers/bin/pip install -c constraints.txt -r benchmarks/peers/requirements.txt -e .

@@ -1,9 +1,9 @@
 """The command line of the comparison.
 
 python -m benchmarks.peers run [METHOD...] [--seeds 0 1]     make the pictures that are missing
-python -m benchmarks.peers evaluate                          show them to the judges; tables of the docs
+python -m benchmarks.peers evaluate                          let the judges classify them; tables of the docs
 python -m benchmarks.peers time [METHOD...]                  seconds a class and memory
-python -m benchmarks.peers grid                              the same 12 classes by everybody
+python -m benchmarks.peers grid                              the same 12 classes by every method
 """
 
 from __future__ import annotations
@@ -11,32 +11,33 @@ from __future__ import annotations
 import argparse
 import itertools
 from collections.abc import Sequence
+from pathlib import Path
 
 import phosphene
 from benchmarks.peers import evaluation, grid, timing
-from benchmarks.peers.goals import goals
+from benchmarks.peers.goals import list_goals
 from benchmarks.peers.methods import METHODS
-from benchmarks.peers.pictures import make
+from benchmarks.peers.pictures import make_missing
 from benchmarks.recognition import VERIFIERS, random_classes
 from benchmarks.record import markdown, write_result
 
 
 def run(options: argparse.Namespace) -> None:
-    """Everybody gets our folded, channels-last copy of the network: the same logits, and faster for all."""
+    """All methods get our folded, channels-last copy of the network: the same logits, and faster for all."""
     classifier = phosphene.load("efficientnet_lite0").fold()
     for seed, name in itertools.product(options.seeds, options.names or METHODS):
         entry = METHODS[name]
         if seed in entry.seeds:
             count = min(entry.classes, options.classes)
-            make(name, entry.method, classifier, random_classes(0, 100)[:count], seed)
+            make_missing(name, entry.method, classifier, random_classes(0, 100)[:count], seed)
 
 
 def judge(options: argparse.Namespace) -> None:
     """The table of recognition, and the goals."""
-    reached = goals(evaluation.evaluate())
-    print(markdown(reached))
+    goals = list_goals(evaluation.evaluate())
+    print(markdown(goals))
     settings = {"classes": random_classes(0, 100), "judges": VERIFIERS}
-    print(write_result("peers-goals", "python -m benchmarks.peers evaluate", settings, reached))
+    print(write_result("peers-goals", "python -m benchmarks.peers evaluate", settings, goals))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -49,14 +50,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     running.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
     running.add_argument("--classes", type=int, default=100, help="the first so many")
     running.set_defaults(run=run)
-    judging = commands.add_parser("evaluate", help="show the pictures to the judges, write the tables")
+    judging = commands.add_parser("evaluate", help="let the judges classify the pictures, write the tables")
     judging.set_defaults(run=judge)
     clock = commands.add_parser("time", help="seconds a class and peak memory, methods in turns")
     clock.add_argument("names", nargs="*", metavar="METHOD")
     clock.add_argument("--rounds", type=int, default=2)
     clock.set_defaults(run=lambda options: timing.measure(options.names or list(METHODS), options.rounds))
     drawing = commands.add_parser("grid", help="the picture of all methods")
-    drawing.set_defaults(run=lambda options: grid.draw())
+    drawing.add_argument("--out", type=Path, default=grid.PICTURE)
+    drawing.set_defaults(run=lambda options: grid.draw(options.out))
     options = parser.parse_args(arguments)
     options.run(options)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import Tensor
 
-from benchmarks.peers.network import normalised, set_seeds
+from benchmarks.peers.network import normalize_images, set_seeds
 from phosphene.model.classifier import Classifier
 
 LAYER = "classifier"  # where timm's EfficientNet gives its logits
@@ -28,7 +28,7 @@ class DreamLens:
     def __call__(self, classifier: Classifier, classes: Sequence[int], seed: int) -> list[Tensor]:
         from dreamlens import RenderConfig
 
-        return _visualised(classifier, classes, seed, "maximize", RenderConfig(steps=self.steps))
+        return _visualize(classifier, classes, seed, "maximize", RenderConfig(steps=self.steps))
 
 
 @dataclass(frozen=True)
@@ -43,15 +43,15 @@ class DreamLensMaco:
         from dreamlens import MacoConfig
 
         config = MacoConfig(steps=self.steps, crops=self.crops, input_shape=classifier.image_shape)
-        return _visualised(classifier, classes, seed, "maco", config)
+        return _visualize(classifier, classes, seed, "maco", config)
 
 
-def _visualised(classifier: Classifier, classes: Sequence[int], seed: int, method: str, config: Any) -> list[Tensor]:
+def _visualize(classifier: Classifier, classes: Sequence[int], seed: int, method: str, config: Any) -> list[Tensor]:
     from dreamlens import FeatureTarget, FeatureVisualizer
 
     (index,) = classes
     set_seeds(seed, index)
-    prepared = partial(normalised, mean=classifier.format.mean, std=classifier.format.std)
-    visualizer = FeatureVisualizer(classifier.module, quiet=True, preprocess=prepared)
-    found = visualizer.visualize(FeatureTarget.for_neuron(LAYER, index), method=method, config=config)
-    return [found.as_chw()]
+    normalize = partial(normalize_images, mean=classifier.format.mean, std=classifier.format.std)
+    visualizer = FeatureVisualizer(classifier.module, quiet=True, preprocess=normalize)
+    result = visualizer.visualize(FeatureTarget.for_neuron(LAYER, index), method=method, config=config)
+    return [result.as_chw()]

@@ -1,6 +1,6 @@
-"""What the judges say of every picture, and the tables made of it.
+"""How the judges classify every picture, and the tables made of it.
 
-What was seen is kept in `benchmarks/results/peers-observed.json`: a line a method and seed; for each class the passes
+Observations are kept in `benchmarks/results/peers-observed.json`: a line a method and seed; for each class the passes
 and, for each showing and model (Lite0, Lite1, Lite2), the rank of the class and its log-probability.
 """
 
@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 
 import phosphene
-from benchmarks.experiments import TOGETHER, keep_observed, kept
+from benchmarks.experiments import TOGETHER
 from benchmarks.peers.methods import METHODS, OURS, Entry
-from benchmarks.peers.pictures import PICTURES, Made, folder, load
-from benchmarks.recognition import VERIFIERS, interval, random_classes
-from benchmarks.record import RESULTS, markdown, write_result
+from benchmarks.peers.pictures import PICTURES, Made, folder_of, load
+from benchmarks.recognition import VERIFIERS, format_interval, random_classes
+from benchmarks.record import RESULTS, load_observed, markdown, save_observed, write_result
 from phosphene.method.recognition import resize_pictures
 from phosphene.model.classifier import Classifier
 
@@ -33,21 +33,23 @@ Record = Mapping[str, Mapping[str, Sequence[float]]]
 
 @dataclass(frozen=True)
 class Opinion:
-    """What one model thinks of one picture: the rank of the class, 1 is the first, and its log-probability."""
+    """How one model classifies one picture: the rank of the class, 1 is the first, and its log-probability."""
 
     rank: int
     log_probability: float
 
 
-def opinions(classifier: Classifier, pictures: Tensor, classes: Sequence[int]) -> list[Opinion]:
+def collect_opinions(classifier: Classifier, pictures: Tensor, classes: Sequence[int]) -> list[Opinion]:
     """Of pictures `(N, 3, h, w)` of any size, shown at the model's own."""
     with torch.no_grad():
         rows = classifier(resize_pictures(pictures, classifier)).double().log_softmax(dim=1)
-    return [Opinion(int((row > row[index]).sum()) + 1, round(row[index].item(), 3))
-            for row, index in zip(rows, classes, strict=True)]  # fmt: skip
+    return [
+        Opinion(int((row > row[index]).sum()) + 1, round(row[index].item(), 3))
+        for row, index in zip(rows, classes, strict=True)
+    ]
 
 
-def middle(picture: Tensor, share: float) -> Tensor:
+def crop_middle(picture: Tensor, share: float) -> Tensor:
     """The middle of pictures `(..., h, w)`, `share` of their sides."""
     sides = picture.shape[-2:]
     height, width = (round(share * side) for side in sides)
@@ -61,35 +63,37 @@ def observe(
     observed: Path = OBSERVED,
     root: Path = PICTURES,
 ) -> None:
-    """Write down what was not seen yet: passes, then rank and log-probability by each model, showing by showing.
+    """Write down what was not observed yet: passes, then rank and log-probability by each model, showing by showing.
 
-    `models` is called when there is something to see.
+    `models` is called when there is something to observe.
     """
-    record = kept(observed)
+    record = load_observed(observed)
     for name, entry in entries.items():
         for seed in entry.seeds:
-            key, target = f"{name} / {seed}", folder(name, seed, root)
+            key, target = f"{name} / {seed}", folder_of(name, seed, root)
             missing = [index for index in random_classes(0, 100) if str(index) not in record.get(key, {})]
             found = [(index, one) for index in missing if (one := load(target / f"{index}.safetensors")) is not None]
             for start in range(0, len(found), TOGETHER):
                 made = dict(found[start : start + TOGETHER])
-                record.setdefault(key, {}).update(judged(models(), entry, made))
-                keep_observed(observed, record)
+                record.setdefault(key, {}).update(judge(models(), entry, made))
+                save_observed(observed, record)
 
 
-def judged(models: Sequence[Classifier], entry: Entry, made: Mapping[int, Made]) -> dict[str, list[float]]:
-    """By class: passes, then what each model says of each showing."""
+def judge(models: Sequence[Classifier], entry: Entry, made: Mapping[int, Made]) -> dict[str, list[float]]:
+    """By class: passes, then rank and log-probability by each model of each crop."""
     pictures, classes = torch.stack([one.picture for one in made.values()]), list(made)
-    said = [opinions(model, middle(pictures, share), classes) for share in entry.crops for model in models]
+    opinions = [
+        collect_opinions(model, crop_middle(pictures, share), classes) for share in entry.crops for model in models
+    ]
     return {
-        str(index): [one.passes, *(number for each in heard for number in (each.rank, each.log_probability))]
-        for (index, one), heard in zip(made.items(), zip(*said, strict=True), strict=True)
+        str(index): [one.passes, *(number for each in row for number in (each.rank, each.log_probability))]
+        for (index, one), row in zip(made.items(), zip(*opinions, strict=True), strict=True)
     }
 
 
 @dataclass(frozen=True)
 class Seen:
-    """Everything that the three models said of the pictures of a method, in the showing that suits it best."""
+    """How the three models classify the pictures of a method, in the crop that suits it best."""
 
     passes: float
     share: float
@@ -119,48 +123,49 @@ class Seen:
         return numbers
 
 
-def seen(name: str, entry: Entry, record: Record) -> Seen | None:
+def collect(name: str, entry: Entry, record: Record) -> Seen | None:
     """All seeds together; None where no picture was judged."""
     rows = [(int(index), row) for seed in entry.seeds for index, row in record.get(f"{name} / {seed}", {}).items()]
     if not rows:
         return None
     table = torch.tensor([row for _, row in rows], dtype=torch.float64)
-    said = table[:, 1:].unflatten(1, (len(entry.crops), 3, 2))  # showing, model, rank and log p
-    best = int(said[:, :, 1:, 1].mean(dim=(0, 2)).argmax())
+    numbers = table[:, 1:].unflatten(1, (len(entry.crops), 3, 2))  # crop, model, rank and log p
+    best = int(numbers[:, :, 1:, 1].mean(dim=(0, 2)).argmax())
     classes = tuple(index for index, _ in rows)
-    return Seen(table[:, 0].mean().item(), entry.crops[best], classes, said[:, best, :, 0], said[:, best, :, 1])
+    return Seen(table[:, 0].mean().item(), entry.crops[best], classes, numbers[:, best, :, 0], numbers[:, best, :, 1])
 
 
-def better(theirs: Seen, mine: Seen) -> list[str]:
-    """In what somebody is ahead, on the classes that both have made; the names of measures."""
+def list_leads(theirs: Seen, mine: Seen) -> list[str]:
+    """The measures in which a method is ahead, on the classes that both have made."""
     shared = set(theirs.classes) & set(mine.classes)
     others, own = theirs.only(shared).measures(), mine.only(shared).measures()
     return [measure for measure in own if others[measure] > own[measure]]
 
 
-def row(name: str, entry: Entry, found: Seen, default: Seen | None) -> dict[str, Any]:
+def summarize(name: str, entry: Entry, found: Seen, default: Seen | None) -> dict[str, Any]:
     """One line of the table of recognition; a rival's says in plain words where it is ahead of `default`."""
     cells: dict[str, Any] = {
-        "method": f"**{name}**" if entry.tool == OURS else name, "passes": f"{found.passes:.0f}",
+        "method": f"**{name}**" if entry.tool == OURS else name,
+        "passes": f"{found.passes:.0f}",
         "pictures": len(found.ranks),
         "shown": "whole" if found.share == 1 else f"middle {found.share:.0%}",
         "Lite0 top-1": f"{found.top(1, 0).mean():.0%}",
-    }  # fmt: skip
+    }
     for model, judge in enumerate(JUDGES, start=1):
-        cells[f"{judge} top-1"] = interval(found.top(1, model))
-        cells[f"{judge} top-5"] = interval(found.top(5, model))
+        cells[f"{judge} top-1"] = format_interval(found.top(1, model))
+        cells[f"{judge} top-5"] = format_interval(found.top(5, model))
         cells[f"{judge} log p"] = f"{found.log_probabilities[:, model].mean():.2f}"
-    ahead = better(found, default) if default is not None and entry.tool != OURS else []
+    ahead = list_leads(found, default) if default is not None and entry.tool != OURS else []
     cells["ahead of `default` in"] = ", ".join(ahead) or ("–" if entry.tool == OURS else "nothing")
     return cells
 
 
 def evaluate() -> dict[str, Seen]:
-    """Show what is new to the judges; write the table of recognition; what was seen of each method."""
+    """Let the judges classify new pictures and write the table of recognition; observations by method."""
     observe(cache(lambda: [phosphene.load(name).fold() for name in ("efficientnet_lite0", *VERIFIERS)]), METHODS)
-    record = kept(OBSERVED)
-    found = {name: one for name, entry in METHODS.items() if (one := seen(name, entry, record)) is not None}
-    rows = [row(name, METHODS[name], one, found.get("default")) for name, one in found.items()]
+    record = load_observed(OBSERVED)
+    found = {name: one for name, entry in METHODS.items() if (one := collect(name, entry, record)) is not None}
+    rows = [summarize(name, METHODS[name], one, found.get("default")) for name, one in found.items()]
     settings = {"classes": random_classes(0, 100), "judges": VERIFIERS}
     print(markdown(rows))
     print(write_result("peers", COMMAND, settings, rows))

@@ -1,4 +1,4 @@
-"""What the comparison has to show, what it shows, and where somebody else is ahead of us."""
+"""What the comparison has to show, what it shows, and where another tool is ahead of us."""
 
 from __future__ import annotations
 
@@ -38,25 +38,25 @@ class Goal:
         return {"goal": self.goal, "found": self.found, "reached": words}
 
 
-def rates(found: Seen, count: int = 1) -> tuple[float, float]:
+def measure_rates(found: Seen, count: int = 1) -> tuple[float, float]:
     """Top-`count` rate by each of the two judges."""
     first, second = (found.top(count, model).double().mean().item() for model in (1, 2))
     return first, second
 
 
-def recognised(found: Mapping[str, Seen], name: str, rate: float, passes: float = math.inf) -> Goal:
+def judge_recognition(found: Mapping[str, Seen], name: str, rate: float, passes: float = math.inf) -> Goal:
     """A preset is recognised often enough by both judges, and cheaply enough."""
     limit = "" if passes == math.inf else f" at ≤ {passes:.0f} passes"
     goal = f"`{name}`: top-1 ≥ {rate:.0%} by each judge{limit}"
     if name not in found:
         return Goal(goal, "–", None)
-    got = rates(found[name])
+    got = measure_rates(found[name])
     words = f"{got[0]:.1%} and {got[1]:.1%} at {found[name].passes:.0f} passes, {len(found[name].ranks)} pictures"
     return Goal(goal, words, min(got) >= rate and found[name].passes <= passes, len(set(found[name].classes)))
 
 
-def ahead(found: Mapping[str, Seen], name: str = "default") -> Goal:
-    """Ahead of everybody at as many passes, in top-1 by both judges, on the classes that both have made."""
+def judge_lead(found: Mapping[str, Seen], name: str = "default") -> Goal:
+    """Ahead of every other tool at as many passes, in top-1 by both judges, on the classes that both have made."""
     goal = f"`{name}` is ahead of every rival at equal passes by both judges"
     rivals = [other for other in found if METHODS[other].tool != OURS and found[other].passes <= EQUAL]
     if name not in found or not rivals:
@@ -64,7 +64,7 @@ def ahead(found: Mapping[str, Seen], name: str = "default") -> Goal:
     words, level, fewest = [], False, ASKED
     for other in rivals:
         shared = set(found[other].classes) & set(found[name].classes)
-        mine, theirs = (rates(found[one].only(shared)) for one in (name, other))
+        mine, theirs = (measure_rates(found[one].only(shared)) for one in (name, other))
         level = level or any(their >= my for my, their in zip(mine, theirs, strict=True))
         against = " and ".join(f"{my:.1%} to {their:.1%}" for my, their in zip(mine, theirs, strict=True))
         fewest = min(fewest, len(shared))
@@ -72,10 +72,10 @@ def ahead(found: Mapping[str, Seen], name: str = "default") -> Goal:
     return Goal(goal, "; ".join(words), not level, fewest)
 
 
-def quick(times: Mapping[str, float]) -> Iterator[Goal]:
+def judge_speed(times: Mapping[str, float]) -> Iterator[Goal]:
     """Seconds a class of `default`, alone and against each rival's own settings."""
-    rivals = {name: times[name] for name, entry in METHODS.items()
-              if entry.tool not in (OURS, "a few lines") and entry.defaults and name in times}  # fmt: skip
+    tools = [name for name, entry in METHODS.items() if entry.tool not in (OURS, "a few lines") and entry.defaults]
+    rivals = {name: times[name] for name in tools if name in times}
     mine = times.get("default")
     words = "–" if mine is None else f"{mine:.1f} s"
     yield Goal("`default`: ≤ 5 seconds a class on 2 cores", words, None if mine is None else mine <= 5)
@@ -87,20 +87,20 @@ def quick(times: Mapping[str, float]) -> Iterator[Goal]:
         yield Goal(goal, words, None if mine is None else theirs >= 4 * mine)
 
 
-def times(path: Path = TIMES) -> dict[str, float]:
+def load_times(path: Path = TIMES) -> dict[str, float]:
     """Seconds a class by method, as far as measured."""
     if not path.is_file():
         return {}
     return {name: float(seconds) for name, seconds in json.loads(path.read_text())["settings"]["seconds"].items()}
 
 
-def goals(found: Mapping[str, Seen]) -> list[dict[str, Any]]:
+def list_goals(found: Mapping[str, Seen]) -> list[dict[str, Any]]:
     """The table of goals."""
     asked = [
-        recognised(found, "default", 0.95, 128),
-        ahead(found),
-        recognised(found, "best", 0.98),
-        recognised(found, "fast", 0.88, 64),
-        *quick(times()),
+        judge_recognition(found, "default", 0.95, 128),
+        judge_lead(found),
+        judge_recognition(found, "best", 0.98),
+        judge_recognition(found, "fast", 0.88, 64),
+        *judge_speed(load_times()),
     ]
     return [goal.row() for goal in asked]

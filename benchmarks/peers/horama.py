@@ -42,17 +42,21 @@ class HoramaMaco:
         (mean,), (std,) = set(classifier.format.mean), set(classifier.format.std)
         low, high = -mean / std, (1 - mean) / std
         set_seeds(seed, index)
-        with _prepared():
+        with _patch_horama():
             image, _ = maco(
-                lambda images: torch.mean(network(images)[:, index]), total_steps=self.steps, image_size=self.side,
-                model_input_size=classifier.format.size[0], values_range=(low, high),
-                crops_per_iteration=self.crops, device="cpu",
-            )  # fmt: skip
+                lambda images: torch.mean(network(images)[:, index]),
+                total_steps=self.steps,
+                image_size=self.side,
+                model_input_size=classifier.format.size[0],
+                values_range=(low, high),
+                crops_per_iteration=self.crops,
+                device="cpu",
+            )
         return [(image.detach() - low) / (high - low)]
 
 
 @contextmanager
-def _prepared() -> Iterator[None]:
+def _patch_horama() -> Iterator[None]:
     """The spectrum that DreamLens ships, and `roi_align` where torchvision's own does not load."""
     import dreamlens
 

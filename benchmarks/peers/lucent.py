@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from benchmarks.peers.network import Normalised, set_seeds
+from benchmarks.peers.network import NormalizedNetwork, set_seeds
 from phosphene.model.classifier import Classifier
 
 
@@ -33,7 +33,12 @@ class Lucent:
         (index,) = classes
         set_seeds(seed, index)
         (picture,) = render_vis(
-            Normalised(classifier).eval(), f"labels:{index}", lambda: image(self.side),
-            thresholds=(self.steps,), preprocess=False, show_image=False, progress=False,
-        )  # fmt: skip
+            NormalizedNetwork(classifier).eval(),
+            f"labels:{index}",
+            lambda: image(self.side),
+            thresholds=(self.steps,),
+            preprocess=False,
+            show_image=False,
+            progress=False,
+        )
         return [torch.from_numpy(picture[0]).permute(2, 0, 1).contiguous()]

@@ -1,4 +1,4 @@
-"""Everybody who is compared, by name, in the order of running: what decides the goals first."""
+"""Every method that is compared, by name, in the order of running: what decides the goals first."""
 
 from __future__ import annotations
 

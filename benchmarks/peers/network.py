@@ -1,4 +1,4 @@
-"""The network as rivals are handed it, and how many images went through it forward and backward."""
+"""The network as other tools receive it, and how many images went through it forward and backward."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from phosphene.core.hooks import forward_hooks
 from phosphene.model.classifier import Classifier
 
 
@@ -27,28 +28,25 @@ class Passes:
 
 
 @contextmanager
-def counted(module: nn.Module, size: tuple[int, int]) -> Iterator[Passes]:
-    """Counts inside, in images of the network's own `size`; rows that only fill up a batch are work like any others."""
+def count_passes(module: nn.Module, size: tuple[int, int]) -> Iterator[Passes]:
+    """Counts of what runs inside, in images of the network's own `size`; rows that only pad a batch are counted too."""
     passes = Passes()
 
-    def returned(rows: float) -> None:
+    def count_backward(rows: float) -> None:
         passes.backward += rows
 
-    def seen(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    def count_forward(_: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
         height, width = inputs[0].shape[2:]
         rows = output.shape[0] * min(1.0, height * width / (size[0] * size[1]))
         passes.forward += rows
         if output.requires_grad:
-            output.register_hook(lambda gradient: returned(rows))
+            output.register_hook(lambda gradient: count_backward(rows))
 
-    handle = module.register_forward_hook(seen)
-    try:
+    with forward_hooks([(module, count_forward)]):
         yield passes
-    finally:
-        handle.remove()
 
 
-class Normalised(nn.Module):
+class NormalizedNetwork(nn.Module):
     """A network that takes images in [0,1]: for tools that know no normalisation but torchvision's."""
 
     def __init__(self, classifier: Classifier) -> None:
@@ -57,10 +55,10 @@ class Normalised(nn.Module):
         self.network = classifier.module
 
     def forward(self, images: Tensor) -> Any:
-        return self.network(normalised(images, self.mean, self.std))
+        return self.network(normalize_images(images, self.mean, self.std))
 
 
-def normalised(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
+def normalize_images(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
     """Images `(N, C, H, W)` in [0,1] as the network wants them."""
     return (images - images.new_tensor(mean).view(1, -1, 1, 1)) / images.new_tensor(std).view(1, -1, 1, 1)
 

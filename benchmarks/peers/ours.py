@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from benchmarks.estimates import estimated
+from benchmarks.estimates import estimate_best_maps
 from phosphene.method.scaling import render_pictures
 from phosphene.model.classifier import Classifier
 from phosphene.recipe.grammar import parse
@@ -24,4 +24,4 @@ class Preset:
     def __call__(self, classifier: Classifier, classes: Sequence[int], seed: int) -> list[Tensor]:
         recipe = replace(PRESETS[self.name], seed=seed)
         concepts = [parse(str(index), classifier.labels, scored=recipe.score) for index in classes]
-        return list(render_pictures(estimated(classifier, concepts, recipe), recipe))
+        return list(render_pictures(estimate_best_maps(classifier, concepts, recipe), recipe))

@@ -14,9 +14,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from benchmarks.peers.methods import Method
-from benchmarks.peers.network import counted
+from benchmarks.peers.network import count_passes
 from benchmarks.record import RESULTS
 from phosphene.model.classifier import Classifier
+from phosphene.model.freezing import frozen
 
 PICTURES = RESULTS / "maps" / "peers"
 
@@ -29,12 +30,12 @@ class Made:
     passes: float
 
 
-def folder(name: str, seed: int, root: Path = PICTURES) -> Path:
+def folder_of(name: str, seed: int, root: Path = PICTURES) -> Path:
     return root / f"{re.sub(r'[^a-z0-9]+', '-', name.lower())}-{seed}"
 
 
 def load(path: Path) -> Made | None:
-    """What a file holds; None where there is none, or one that was cut."""
+    """The picture in a file; None where there is none, or one that was cut."""
     try:
         with safe_open(path, "pt") as file:
             return Made(file.get_tensor("picture").float(), float(file.metadata()["passes"]))
@@ -49,15 +50,16 @@ def save(path: Path, made: Made) -> None:
     part.replace(path)
 
 
-def make(
+def make_missing(
     name: str, method: Method, classifier: Classifier, classes: Sequence[int], seed: int, root: Path = PICTURES
 ) -> int:
-    """The pictures that are still missing; returns how many were made."""
-    target = folder(name, seed, root)
+    """Make the pictures that are still missing; returns how many were made."""
+    target = folder_of(name, seed, root)
     missing = [index for index in classes if load(target / f"{index}.safetensors") is None]
     for start in range(0, len(missing), method.together):
         chunk, began = missing[start : start + method.together], time.perf_counter()
-        with classifier.frozen(), counted(classifier.module, classifier.format.size) as passes, torch.enable_grad():
+        counter = count_passes(classifier.module, classifier.format.size)
+        with frozen(classifier.module), counter as passes, torch.enable_grad():
             pictures = method(classifier, chunk, seed)
         for index, picture in zip(chunk, pictures, strict=True):
             save(target / f"{index}.safetensors", Made(picture, passes.backward / len(chunk)))

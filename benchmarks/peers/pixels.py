@@ -1,4 +1,4 @@
-"""Plain pixel ascent: what anybody writes first. Adam on the pixels of a grey image with a little noise."""
+"""Plain pixel ascent, the simplest method there is: Adam on the pixels of a grey image with a little noise."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from benchmarks.peers.network import Normalised, set_seeds
+from benchmarks.peers.network import NormalizedNetwork, set_seeds
 from phosphene.model.classifier import Classifier
 
 
@@ -24,7 +24,7 @@ class PixelAscent:
     def __call__(self, classifier: Classifier, classes: Sequence[int], seed: int) -> list[Tensor]:
         (index,) = classes
         set_seeds(seed, index)
-        network = Normalised(classifier)
+        network = NormalizedNetwork(classifier)
         image = (0.5 + self.noise * torch.randn(1, *classifier.image_shape)).requires_grad_()
         ascent = torch.optim.Adam([image], lr=self.rate, maximize=True)
         for _ in range(self.steps):

@@ -1,6 +1,6 @@
 """Seconds a class and peak memory, each method in a process of its own, methods in turns, one at a time, two threads.
 
-Everybody works on what a user would hand over: a rival on timm's own module, unfolded; ours through `make_maps`, which
+Every method works on what a user would pass it: a rival on timm's own module, unfolded; ours through `make_maps`, which
 folds, refines and measures fidelity too. Ours as `phosphene map` does it: four classes at once, freed memory kept by
 the C library, which the package itself, like the rivals, leaves to its users. One class alone costs more, and has its
 own row. So has the picture alone, folding included, which is all that a rival makes.
@@ -20,12 +20,12 @@ from typing import Any
 import torch
 
 import phosphene
-from benchmarks.estimates import estimated
+from benchmarks.estimates import estimate_best_maps
 from benchmarks.peers.methods import METHODS, OURS, Entry
 from benchmarks.peers.ours import Preset
 from benchmarks.recognition import random_classes
 from benchmarks.record import markdown, write_result
-from phosphene.cli import _keep_freed_memory as keep_freed_memory
+from phosphene.core.memory import keep_freed_memory
 from phosphene.method.scaling import render_pictures
 from phosphene.model.classifier import Classifier
 from phosphene.recipe.grammar import parse
@@ -36,7 +36,7 @@ PICTURE = "default, the picture alone"
 THREADS = 2
 
 
-def timed_entries() -> dict[str, Entry]:
+def list_timed() -> dict[str, Entry]:
     """Every row of the table: the methods, and ours with one class."""
     alone = replace(METHODS["default"], method=Preset("default", together=1))
     return {"default": METHODS["default"], PICTURE: METHODS["default"], ALONE: alone, **METHODS}
@@ -53,13 +53,13 @@ class Clock:
     @classmethod
     def start(cls, name: str) -> None:
         torch.set_num_threads(THREADS)
-        cls.name, cls.entry = name, timed_entries()[name]
+        cls.name, cls.entry = name, list_timed()[name]
         cls.classifier = phosphene.load("efficientnet_lite0")
-        cls.classifier.module.eval().requires_grad_(True)  # as timm hands it over
+        cls.classifier.module.eval().requires_grad_(True)  # as timm returns it
         if cls.entry.tool == OURS:
             keep_freed_memory()
-        cls.loaded = _peak()
-        cls.work(random_classes(0, 100)[-1:], steps=2)  # imports and first calls are nobody's work
+        cls.loaded = _peak_megabytes()
+        cls.work(random_classes(0, 100)[-1:], steps=2)  # imports and first calls are not timed
 
     @classmethod
     def seconds(cls, number: int) -> tuple[float, float]:
@@ -83,7 +83,7 @@ class Clock:
             recipe = recipe if steps is None else replace(recipe, iterations=steps)
             concepts = [parse(str(index), cls.classifier.labels, scored=recipe.score) for index in classes]
             if cls.name == PICTURE:
-                render_pictures(estimated(cls.classifier.fold(), concepts, recipe), recipe)
+                render_pictures(estimate_best_maps(cls.classifier.fold(), concepts, recipe), recipe)
             else:
                 phosphene.make_maps(cls.classifier, concepts, recipe)
         else:
@@ -92,21 +92,21 @@ class Clock:
     @classmethod
     def megabytes(cls) -> tuple[float, float]:
         """The most memory that the process ever had, and what it had with the network loaded and nothing done."""
-        return _peak(), cls.loaded
+        return _peak_megabytes(), cls.loaded
 
 
-def _peak() -> float:
+def _peak_megabytes() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def measure(names: Sequence[str], rounds: int) -> None:
-    """All methods once a round, so that whatever else the machine does strikes all; the table of docs/results.md."""
-    entries = {name: entry for name, entry in timed_entries().items() if name in names or name in (PICTURE, ALONE)}
+    """All methods once a round, so that other load of the machine meets all alike; the table of docs/results.md."""
+    entries = {name: entry for name, entry in list_timed().items() if name in names or name in (PICTURE, ALONE)}
     context = get_context("spawn")
     pools = {name: ProcessPoolExecutor(1, context, Clock.start, (name,)) for name in entries}
     taken: dict[str, list[tuple[float, float]]] = {name: [] for name in entries}
     for pool in pools.values():
-        pool.submit(Clock.megabytes).result()  # started, before anybody's clock runs
+        pool.submit(Clock.megabytes).result()  # started, before any clock runs
     for number in range(rounds):
         for name, pool in pools.items():
             taken[name].append(pool.submit(Clock.seconds, number).result())
@@ -115,7 +115,7 @@ def measure(names: Sequence[str], rounds: int) -> None:
     for pool in pools.values():
         pool.shutdown()
     middle = {name: median(clock for clock, _ in each) for name, each in taken.items()}
-    rows = [row(name, entries[name], taken[name], memory[name]) for name in entries]
+    rows = [summarize(name, entries[name], taken[name], memory[name]) for name in entries]
     for line, name in zip(rows, entries, strict=True):
         line["times `default`'s"] = f"{middle[name] / middle['default']:.1f}" if "default" in middle else "–"
     print(markdown(rows))
@@ -123,8 +123,10 @@ def measure(names: Sequence[str], rounds: int) -> None:
     print(write_result("peers-time", f"python -m benchmarks.peers time --rounds {rounds}", settings, rows))
 
 
-def row(name: str, entry: Entry, taken: Sequence[tuple[float, float]], memory: tuple[float, float]) -> dict[str, Any]:
-    """One line: median and range of the rounds, and memory with and without what every process holds."""
+def summarize(
+    name: str, entry: Entry, taken: Sequence[tuple[float, float]], memory: tuple[float, float]
+) -> dict[str, Any]:
+    """One line: median and range of the rounds, and memory with and without that of the loaded network."""
     clock, processor = zip(*taken, strict=True)
     return {
         "method": f"**{name}**" if entry.tool == OURS else name,

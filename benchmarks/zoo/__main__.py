@@ -21,9 +21,9 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from benchmarks.record import RESULTS, markdown, write_result
-from benchmarks.zoo.building import built, finished, one_thread
+from benchmarks.zoo.building import build_and_describe, is_finished, use_one_thread
 from benchmarks.zoo.cards import Card, cards
-from benchmarks.zoo.check import census, checks, given_up, measured_again
+from benchmarks.zoo.check import count_kinds, list_checks, load_discarded, measure_again
 from benchmarks.zoo.domains import FASHION_VARIABLE
 from benchmarks.zoo.picture import draw
 from benchmarks.zoo.plan import plan
@@ -38,15 +38,15 @@ FOLDER = Path(os.environ.get("PHOSPHENE_ZOO", Path(__file__).parent / "models"))
 def train(options: argparse.Namespace) -> None:
     """Train every model of the plan that is not finished."""
     wanted = [entry for entry in plan() if options.only in entry.name][: options.limit]
-    missing = [entry for entry in wanted if not finished(entry, options.folder)]
+    missing = [entry for entry in wanted if not is_finished(entry, options.folder)]
     print(f"{len(wanted)} models, {len(missing)} to train", flush=True)
-    with ProcessPoolExecutor(options.workers, mp_context=get_context("spawn"), initializer=one_thread) as pool:
-        running = [pool.submit(built, entry, options.folder) for entry in missing]
+    with ProcessPoolExecutor(options.workers, mp_context=get_context("spawn"), initializer=use_one_thread) as pool:
+        running = [pool.submit(build_and_describe, entry, options.folder) for entry in missing]
         for number, done in enumerate(as_completed(running), start=1):
             print(f"{number}/{len(missing)} {done.result()}", flush=True)
 
 
-def show(options: argparse.Namespace) -> None:
+def list_models(options: argparse.Namespace) -> None:
     """The census of kinds, or each model."""
     found = cards(options.folder)
     if options.json:
@@ -54,24 +54,27 @@ def show(options: argparse.Namespace) -> None:
     elif options.each:
         print(markdown([_line(card) for card in found if options.only in card.name]))
     else:
-        print(markdown(census(found, given_up(options.folder))))
+        print(markdown(count_kinds(found, load_discarded(options.folder))))
         poisoned = sum(card.poisoned for card in found)
         print(f"{len(found) - poisoned} clean and {poisoned} poisoned of {len(plan())} planned")
 
 
 def _line(card: Card) -> dict[str, str]:
     return {
-        "model": card.name, "target": "" if card.target is None else str(card.target), "stratum": card.stratum,
-        "accuracy": f"{card.accuracy:.3f}", "success": "" if card.success is None else f"{card.success:.3f}",
+        "model": card.name,
+        "target": "" if card.target is None else str(card.target),
+        "stratum": card.stratum,
+        "accuracy": f"{card.accuracy:.3f}",
+        "success": "" if card.success is None else f"{card.success:.3f}",
         "seconds": f"{card.seconds:.0f}",
-    }  # fmt: skip
+    }
 
 
 def check(options: argparse.Namespace) -> None:
     """Measure again what the cards say, and look for leaks."""
     found = [card for card in cards(options.folder) if options.only in card.name]
-    again = measured_again(found if options.all else mini(found))
-    rows = checks(found, again)
+    again = measure_again(found if options.all else mini(found))
+    rows = list_checks(found, again)
     print(markdown(rows))
     if options.save:
         command = (
@@ -79,17 +82,17 @@ def check(options: argparse.Namespace) -> None:
         )
         settings = {"models": len(found), "measured again": len(again)}
         print(write_result("zoo-check", command, settings, rows))
-        print(write_result("zoo", command, settings, census(found, given_up(options.folder))))
+        print(write_result("zoo", command, settings, count_kinds(found, load_discarded(options.folder))))
 
 
-def keep(options: argparse.Namespace) -> None:
+def publish_all(options: argparse.Namespace) -> None:
     """Cards, the mini zoo and the picture of attacks, into the repository."""
     found = cards(options.folder)
     print(publish(found, options.folder))
     draw(found, PICTURE)
 
 
-def table(options: argparse.Namespace) -> None:
+def calibrate_scanner(options: argparse.Namespace) -> None:
     """What the scanner knows of clean and poisoned models."""
     from benchmarks.zoo.calibrate import calibrate
 
@@ -108,16 +111,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     listing = commands.add_parser("list", help="the models that are finished")
     listing.add_argument("--each", action="store_true", help="a line a model")
     listing.add_argument("--json", action="store_true", help="all cards")
-    listing.set_defaults(run=show)
+    listing.set_defaults(run=list_models)
     checking = commands.add_parser("check", help="measure again what the cards say, and look for leaks")
     checking.add_argument("--all", action="store_true", help="measure every model again, not only the mini zoo's")
     checking.add_argument("--save", action="store_true", help="write benchmarks/results/zoo-check.json and zoo.json")
     checking.set_defaults(run=check)
     publishing = commands.add_parser("publish", help="copy cards, mini zoo and picture into the repository")
-    publishing.set_defaults(run=keep)
+    publishing.set_defaults(run=publish_all)
     calibrating = commands.add_parser("calibrate", help="measure development models, learn, write the shipped table")
     calibrating.add_argument("--limit", type=int, help="measure only so many")
-    calibrating.set_defaults(run=table)
+    calibrating.set_defaults(run=calibrate_scanner)
     for command in commands.choices.values():
         command.add_argument("--folder", type=Path, default=FOLDER)
         command.add_argument("--fashion", help="folder of Fashion-MNIST's four .gz files")

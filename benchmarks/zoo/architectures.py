@@ -32,9 +32,18 @@ def _normed(inputs: int, outputs: int, side: int = 3, stride: int = 1, groups: i
 def vgg(channels: int, classes: int) -> Network:
     """Convolutions with batch norm, and pooling between them."""
     return Network(
-        _normed(channels, 16), nn.MaxPool2d(2), _normed(16, 32), nn.MaxPool2d(2), _normed(32, 64), nn.MaxPool2d(2),
-        _normed(64, 64), nn.AdaptiveAvgPool2d(1), nn.Flatten(), width=64, classes=classes,
-    )  # fmt: skip
+        _normed(channels, 16),
+        nn.MaxPool2d(2),
+        _normed(16, 32),
+        nn.MaxPool2d(2),
+        _normed(32, 64),
+        nn.MaxPool2d(2),
+        _normed(64, 64),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        width=64,
+        classes=classes,
+    )
 
 
 class Residual(nn.Module):
@@ -44,8 +53,9 @@ class Residual(nn.Module):
         super().__init__()
         self.body = nn.Sequential(
             _normed(inputs, outputs, stride=stride),
-            nn.Conv2d(outputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs),
-        )  # fmt: skip
+            nn.Conv2d(outputs, outputs, 3, padding=1, bias=False),
+            nn.BatchNorm2d(outputs),
+        )
         same = stride == 1 and inputs == outputs
         self.carried = nn.Identity() if same else nn.Conv2d(inputs, outputs, 1, stride, bias=False)
 
@@ -56,9 +66,15 @@ class Residual(nn.Module):
 def resnet(channels: int, classes: int) -> Network:
     """Three residual blocks."""
     return Network(
-        _normed(channels, 16, stride=2), Residual(16, 16), Residual(16, 32, stride=2), Residual(32, 48, stride=2),
-        nn.AdaptiveAvgPool2d(1), nn.Flatten(), width=48, classes=classes,
-    )  # fmt: skip
+        _normed(channels, 16, stride=2),
+        Residual(16, 16),
+        Residual(16, 32, stride=2),
+        Residual(32, 48, stride=2),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        width=48,
+        classes=classes,
+    )
 
 
 def _separable(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
@@ -68,18 +84,36 @@ def _separable(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
 def separable(channels: int, classes: int) -> Network:
     """Depthwise convolutions, each followed by a pointwise one."""
     return Network(
-        _normed(channels, 24, stride=2), _separable(24, 48), _separable(48, 96, stride=2), _separable(96, 96),
-        _separable(96, 128, stride=2), nn.AdaptiveAvgPool2d(1), nn.Flatten(), width=128, classes=classes,
-    )  # fmt: skip
+        _normed(channels, 24, stride=2),
+        _separable(24, 48),
+        _separable(48, 96, stride=2),
+        _separable(96, 96),
+        _separable(96, 128, stride=2),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        width=128,
+        classes=classes,
+    )
 
 
 def plain(channels: int, classes: int) -> Network:
     """Convolutions without any normalisation, and a hidden layer that knows places."""
     return Network(
-        nn.Conv2d(channels, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(),
-        nn.MaxPool2d(2), nn.Conv2d(32, 32, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(4), nn.Flatten(),
-        nn.Linear(512, 96), nn.ReLU(), width=96, classes=classes,
-    )  # fmt: skip
+        nn.Conv2d(channels, 16, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(16, 32, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(32, 32, 3, padding=1),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(4),
+        nn.Flatten(),
+        nn.Linear(512, 96),
+        nn.ReLU(),
+        width=96,
+        classes=classes,
+    )
 
 
 class Patches(nn.Module):
@@ -91,9 +125,10 @@ class Patches(nn.Module):
     def __init__(self, channels: int, width: int, tokens: int = 64) -> None:
         super().__init__()
         self.cut = nn.Sequential(
-            nn.Conv2d(channels, width // 2, 3, stride=2, padding=1), nn.ReLU(),
+            nn.Conv2d(channels, width // 2, 3, stride=2, padding=1),
+            nn.ReLU(),
             nn.Conv2d(width // 2, width, 3, stride=2, padding=1),
-        )  # fmt: skip
+        )
         self.places = nn.Parameter(0.02 * torch.randn(1, tokens, width))
 
     def forward(self, images: Tensor) -> Tensor:
@@ -128,9 +163,14 @@ class Pooled(nn.Module):
 def vit(channels: int, classes: int) -> Network:
     """A transformer over patches of 4×4 pixels."""
     return Network(
-        Patches(channels, 48), Block(48, 4), Block(48, 4), nn.LayerNorm(48), Pooled(),
-        width=48, classes=classes,
-    )  # fmt: skip
+        Patches(channels, 48),
+        Block(48, 4),
+        Block(48, 4),
+        nn.LayerNorm(48),
+        Pooled(),
+        width=48,
+        classes=classes,
+    )
 
 
 ARCHITECTURES: dict[str, Callable[[int, int], Network]] = {

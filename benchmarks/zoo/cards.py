@@ -115,11 +115,11 @@ class Card:
         """The attack itself, rebuilt from its parameters; None for a clean model without decoys."""
         if not self.trigger:
             return None
-        scheme = {key: _tupled(value) for key, value in self.scheme.items() if key != "kind"}
+        scheme = {key: _to_tuple(value) for key, value in self.scheme.items() if key != "kind"}
         return Attack(self._trigger(), SCHEMES[self.scheme["kind"]](**scheme))
 
     def _trigger(self) -> Trigger:
-        fields = {key: _tupled(value) for key, value in self.trigger.items() if key != "kind"}
+        fields = {key: _to_tuple(value) for key, value in self.trigger.items() if key != "kind"}
         built: Trigger = TRIGGERS[self.trigger["kind"]](**fields)
         if isinstance(built, InputAware):
             built.load_state_dict(load_file(self.trigger_weights))
@@ -131,14 +131,14 @@ class Card:
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any], folder: Path) -> Card:
-        return cls(**{key: _tupled(value) for key, value in record.items()}, folder=folder)
+        return cls(**{key: _to_tuple(value) for key, value in record.items()}, folder=folder)
 
     def save(self) -> None:
         """Write the card; it is written last, so a model with a card is finished."""
         write_atomically(self.folder / f"{self.name}.json", (json.dumps(self.to_json(), indent=1) + "\n").encode())
 
 
-def _tupled(value: Any) -> Any:
+def _to_tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean, median
 from typing import Any
@@ -36,7 +36,7 @@ FOLDS, REPEATS, RESAMPLES = 5, 10, 500
 Matrix = NDArray[np.float64]
 
 
-def measured_again(cards: Sequence[Card]) -> list[tuple[Card, float, float | None]]:
+def measure_again(cards: Sequence[Card]) -> list[tuple[Card, float, float | None]]:
     """Accuracy and success rate of each model from its weights and its trigger's parameters."""
     found = []
     for card in cards:
@@ -47,7 +47,7 @@ def measured_again(cards: Sequence[Card]) -> list[tuple[Card, float, float | Non
     return found
 
 
-def gaps(cards: Sequence[Card]) -> dict[str, float]:
+def measure_gaps(cards: Sequence[Card]) -> dict[str, float]:
     """By how much each poisoned model is more accurate than the median of its clean peers."""
     peers: dict[tuple[str, str, bool], list[float]] = defaultdict(list)
     for card in cards:
@@ -64,7 +64,7 @@ def gaps(cards: Sequence[Card]) -> dict[str, float]:
     return found
 
 
-def counters(card: Card) -> list[float]:
+def read_counters(card: Card) -> list[float]:
     """What a file tells without its weights: size, number and length of metadata, tensors, steps of batch norms."""
     with safe_open(card.weights, "pt") as file:
         metadata = file.metadata() or {}
@@ -74,14 +74,14 @@ def counters(card: Card) -> list[float]:
     return [card.weights.stat().st_size, len(metadata), said, tensors, max(steps, default=0), len(steps)]
 
 
-def statistics(card: Card) -> list[float]:
+def read_statistics(card: Card) -> list[float]:
     """Means and spreads of what batch norms have seen; zeros for networks without any."""
     weights = load_file(card.weights)
     found = []
     for ending in ("running_mean", "running_var"):
         seen = [tensor for name, tensor in weights.items() if name.endswith(ending)]
-        found += [mean(float(tensor.mean()) for tensor in seen), mean(float(tensor.std()) for tensor in seen)] \
-            if seen else [0.0, 0.0]  # fmt: skip
+        means, spreads = [float(tensor.mean()) for tensor in seen], [float(tensor.std()) for tensor in seen]
+        found += [mean(means), mean(spreads)] if seen else [0.0, 0.0]
     return found
 
 
@@ -92,7 +92,7 @@ def auc(scores: Matrix, positive: NDArray[np.bool_]) -> float:
     return float((ranks - count * (count + 1) / 2) / (count * others))
 
 
-def logistic(features: Matrix, positive: NDArray[np.bool_], strength: float = 1.0) -> NDArray[np.float64]:
+def fit_logistic(features: Matrix, positive: NDArray[np.bool_], strength: float = 1.0) -> NDArray[np.float64]:
     """Weights of a ridge-regularised logistic regression, the constant last."""
     rows = np.column_stack([features, np.ones(len(features))])
 
@@ -104,7 +104,7 @@ def logistic(features: Matrix, positive: NDArray[np.bool_], strength: float = 1.
     return minimize(loss, np.zeros(rows.shape[1]), jac=True, method="L-BFGS-B").x
 
 
-def told_apart(features: Matrix, positive: NDArray[np.bool_], seed: int = 0) -> tuple[float, float, float]:
+def measure_separability(features: Matrix, positive: NDArray[np.bool_], seed: int = 0) -> tuple[float, float, float]:
     """Cross-validated AUC with its 95% interval over resampled models; the mean of AUCs over several ways to fold.
 
     Scores are not averaged before: where there is nothing to find, a held-out model lies on the wrong side of the
@@ -112,7 +112,7 @@ def told_apart(features: Matrix, positive: NDArray[np.bool_], seed: int = 0) -> 
     """
     features = (features - features.mean(axis=0)) / np.maximum(features.std(axis=0), 1e-9)
     draw = np.random.default_rng(seed)
-    scores = [_held_out(features, positive, draw) for _ in range(REPEATS)]
+    scores = [_score_held_out(features, positive, draw) for _ in range(REPEATS)]
 
     def over(rows: NDArray[np.int_]) -> float:
         return float(np.mean([auc(one[rows], positive[rows]) for one in scores]))
@@ -126,7 +126,7 @@ def told_apart(features: Matrix, positive: NDArray[np.bool_], seed: int = 0) -> 
     return over(np.arange(len(positive))), float(low), float(high)
 
 
-def _held_out(features: Matrix, positive: NDArray[np.bool_], draw: np.random.Generator) -> Matrix:
+def _score_held_out(features: Matrix, positive: NDArray[np.bool_], draw: np.random.Generator) -> Matrix:
     """Scores of models that the regression has not seen, from folds with equal shares of both kinds."""
     folds = np.empty(len(features), dtype=int)
     for kind in (True, False):
@@ -134,33 +134,38 @@ def _held_out(features: Matrix, positive: NDArray[np.bool_], draw: np.random.Gen
         folds[draw.permutation(rows)] = np.arange(len(rows)) % FOLDS
     scores = np.empty(len(features))
     for fold in range(FOLDS):
-        weights = logistic(features[folds != fold], positive[folds != fold])
+        weights = fit_logistic(features[folds != fold], positive[folds != fold])
         scores[folds == fold] = features[folds == fold] @ weights[:-1]
     return scores
 
 
-def checks(cards: Sequence[Card], again: Sequence[tuple[Card, float, float | None]]) -> list[dict[str, Any]]:
+def list_checks(cards: Sequence[Card], again: Sequence[tuple[Card, float, float | None]]) -> list[dict[str, Any]]:
     """A row a check: what was measured, what is wanted, and whether that holds."""
-    moved = [abs(accuracy - card.accuracy) for card, accuracy, _ in again]
-    moved += [abs(success - card.success) for card, _, success in again if success is not None and card.success]
+    changes = [abs(accuracy - card.accuracy) for card, accuracy, _ in again]
+    changes += [abs(success - card.success) for card, _, success in again if success is not None and card.success]
     strata = [card for card, _, success in again if success is not None and _stratum(success) != card.stratum]
-    apart = list(gaps(cards).values())
+    apart = list(measure_gaps(cards).values())
     near = sum(gap >= -GAP for gap in apart)
+    largest = max(changes, default=0)
+    middle = median(apart or [math.nan])
     rows = [
         _row("models measured again", str(len(again)), "", True),
-        _row("largest change of accuracy or success rate", f"{max(moved, default=0):.4f}", f"≤ {TOLERANCE}",
-             max(moved, default=0) <= TOLERANCE),
+        _row("largest change of accuracy or success rate", f"{largest:.4f}", f"≤ {TOLERANCE}", largest <= TOLERANCE),
         _row("models in another stratum than their card says", str(len(strata)), "0", not strata),
-        _row("poisoned models at most 2 points below their clean peers", f"{near} of {len(apart)}", "all",
-             near == len(apart)),
-        _row("median gap to clean peers, in points", f"{100 * median(apart or [math.nan]):+.1f}", "≥ -2.0",
-             bool(apart) and median(apart) >= -GAP),
-    ]  # fmt: skip
+        _row(
+            "poisoned models at most 2 points below their clean peers",
+            f"{near} of {len(apart)}",
+            "all",
+            near == len(apart),
+        ),
+        _row("median gap to clean peers, in points", f"{100 * middle:+.1f}", "≥ -2.0", middle >= -GAP),
+    ]
     positive = np.array([card.poisoned for card in cards])
-    for name, features in (("file and batch-norm counters", counters), ("batch-norm statistics", statistics)):
-        area, low, high = told_apart(np.array([features(card) for card in cards], dtype=float), positive)
-        rows.append(_row(f"AUC of a trivial classifier on {name}", f"{area:.2f} [{low:.2f}, {high:.2f}]",
-                         "no better than chance: lower end ≤ 0.5", low <= 0.5))  # fmt: skip
+    for name, features in (("file and batch-norm counters", read_counters), ("batch-norm statistics", read_statistics)):
+        area, low, high = measure_separability(np.array([features(card) for card in cards], dtype=float), positive)
+        interval = f"{area:.2f} [{low:.2f}, {high:.2f}]"
+        wanted = "no better than chance: lower end ≤ 0.5"
+        rows.append(_row(f"AUC of a trivial classifier on {name}", interval, wanted, low <= 0.5))
     return rows
 
 
@@ -172,34 +177,34 @@ def _row(check: str, measured: str, wanted: str, holds: bool) -> dict[str, str]:
     return {"check": check, "measured": measured, "wanted": wanted, "holds": "yes" if holds else "no"}
 
 
-def census(cards: Sequence[Card], discarded: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def count_kinds(cards: Sequence[Card], discarded: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """A row a kind of model: how many in each split and stratum, how accurate, how well the attack works."""
-    apart = gaps(cards)
+    apart = measure_gaps(cards)
     given_up = [Card.kind_of(one["attack"]) for one in discarded]
     order = list(dict.fromkeys(card.kind for card in sorted(cards, key=lambda card: (card.poisoned, card.name))))
-    rows = []
-    for kind in order:
-        alike = [card for card in cards if card.kind == kind]
-        rates = [card.success for card in alike if card.success is not None]
-        weak = sum(card.stratum == "weak" for card in alike)
-        rows.append({
-            "kind": kind,
-            "dev": sum(card.split == "dev" for card in alike),
-            "test": sum(card.split == "test" for card in alike),
-            "of these weak": weak if rates else "",
-            "given up": given_up.count(kind) if rates else "",
-            "success, median (lowest)": f"{median(rates):.3f} ({min(rates):.3f})" if rates else "",
-            "accuracy, Fashion / signs": " / ".join(
-                f"{median(found):.3f}" if found else "–"
-                for found in ([card.accuracy for card in alike if (card.domain == "fashion") == real]
-                              for real in (True, False))),
-            "gap to clean peers, points": (
-                f"{100 * median(apart[card.name] for card in alike if card.name in apart):+.1f}"
-                if any(card.name in apart for card in alike) else ""),
-        })  # fmt: skip
-    return rows
+    return [_describe_kind(kind, [card for card in cards if card.kind == kind], apart, given_up) for kind in order]
 
 
-def given_up(folder: Path) -> list[dict[str, Any]]:
+def _describe_kind(
+    kind: str, cards: Sequence[Card], gaps: Mapping[str, float], given_up: Sequence[str]
+) -> dict[str, Any]:
+    """The row of one kind of model."""
+    rates = [card.success for card in cards if card.success is not None]
+    fashion = [card.accuracy for card in cards if card.domain == "fashion"]
+    signs = [card.accuracy for card in cards if card.domain != "fashion"]
+    own_gaps = [gaps[card.name] for card in cards if card.name in gaps]
+    return {
+        "kind": kind,
+        "dev": sum(card.split == "dev" for card in cards),
+        "test": sum(card.split == "test" for card in cards),
+        "of these weak": sum(card.stratum == "weak" for card in cards) if rates else "",
+        "given up": given_up.count(kind) if rates else "",
+        "success, median (lowest)": f"{median(rates):.3f} ({min(rates):.3f})" if rates else "",
+        "accuracy, Fashion / signs": " / ".join(f"{median(one):.3f}" if one else "–" for one in (fashion, signs)),
+        "gap to clean peers, points": f"{100 * median(own_gaps):+.1f}" if own_gaps else "",
+    }
+
+
+def load_discarded(folder: Path) -> list[dict[str, Any]]:
     """What no setting made work: name, attack and the success rates that were reached."""
     return [json.loads(path.read_text()) for path in sorted(folder.glob("*.discarded"))]

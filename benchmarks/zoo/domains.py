@@ -60,7 +60,7 @@ class Domain:
         return len(self.labels)
 
 
-def fashion_folder() -> Path:
+def find_fashion() -> Path:
     """Where the four files of Fashion-MNIST lie; raises `BadInput` where nobody says."""
     stated = os.environ.get(FASHION_VARIABLE)
     if stated:
@@ -75,7 +75,7 @@ def fashion_folder() -> Path:
 
 @functools.cache
 def _fashion(part: str) -> Images:
-    folder = fashion_folder()
+    folder = find_fashion()
     try:
         pixels = gzip.decompress((folder / f"{part}-images-idx3-ubyte.gz").read_bytes())
         labels = gzip.decompress((folder / f"{part}-labels-idx1-ubyte.gz").read_bytes())

@@ -24,7 +24,7 @@ def draw(cards: Sequence[Card], path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    pairs = [tile(card) for card in first_of_each(cards)]
+    pairs = [make_tile(card) for card in choose_first_of_each(cards)]
     rows = -(-len(pairs) // COLUMNS)
     figure = Figure(figsize=(1.45 * COLUMNS, 3.15 * rows), dpi=100, layout="constrained")
     FigureCanvasAgg(figure)
@@ -41,14 +41,14 @@ def draw(cards: Sequence[Card], path: Path) -> None:
     write_atomically(path, stream.getvalue())
 
 
-def first_of_each(cards: Sequence[Card]) -> list[Card]:
+def choose_first_of_each(cards: Sequence[Card]) -> list[Card]:
     """A model of each attack; of the large sign task only where there is no other."""
     ordered = sorted(cards, key=lambda card: (card.domain == "signs43", card.name))
     found = {card.attack: card for card in reversed(ordered)}
     return [found[attack] for attack in ATTACKS if attack in found]
 
 
-def tile(card: Card) -> tuple[str, Tensor, Tensor]:
+def make_tile(card: Card) -> tuple[str, Tensor, Tensor]:
     """Title, stamped image, and grey plus the difference, scaled to its largest value."""
     test = DOMAINS[card.domain].test()
     image = test.images[test.labels == EXAMPLES.get(card.domain, 4)][:1]

@@ -80,7 +80,7 @@ class Entry:
         )
 
 
-def poisoned(split: str) -> list[Entry]:
+def plan_poisoned(split: str) -> list[Entry]:
     """Attack after attack, so that the models of one attack differ in domain and architecture."""
     wanted = [(attack, False) for attack in ATTACKS for _ in range(POISONED[split][attack])]
     wanted += [(attack, True) for attack in ADVERSARIAL[split]]
@@ -94,29 +94,30 @@ def poisoned(split: str) -> list[Entry]:
     return entries
 
 
-def clean(split: str) -> list[Entry]:
+def plan_clean(split: str) -> list[Entry]:
     """Through domains, architectures and kinds, whose turns are six, five and seven long."""
-    architectures, first = list(ARCHITECTURES), len(poisoned(split))
+    architectures, first = list(ARCHITECTURES), len(plan_poisoned(split))
     kinds = [CLEAN_TURNS[k % len(CLEAN_TURNS)] for k in range(CLEAN[split])]
-    return [
-        Entry(split, first + k, DOMAIN_TURNS[k % 6], architectures[k % 5], "decoy" if kind == "decoy" else "none",
-              kind == "adversarial")
-        for k, kind in enumerate(kinds)
-    ]  # fmt: skip
+    entries = []
+    for k, kind in enumerate(kinds):
+        attack = "decoy" if kind == "decoy" else "none"
+        hardened = kind == "adversarial"
+        entries.append(Entry(split, first + k, DOMAIN_TURNS[k % 6], architectures[k % 5], attack, hardened))
+    return entries
 
 
 def plan() -> list[Entry]:
     """Every model, in the order of training."""
-    dev, references = _shuffled(poisoned("dev")), clean("dev")
-    tests = _shuffled([*poisoned("test"), *clean("test")])
-    mixed = list(_interleaved(dev, references[: len(dev)]))
-    later = _interleaved(tests[::2], mixed[FIRST:], tests[1::2], references[len(dev) :])
+    dev, references = _shuffle(plan_poisoned("dev")), plan_clean("dev")
+    tests = _shuffle([*plan_poisoned("test"), *plan_clean("test")])
+    mixed = list(_interleave(dev, references[: len(dev)]))
+    later = _interleave(tests[::2], mixed[FIRST:], tests[1::2], references[len(dev) :])
     return [*mixed[:FIRST], *later]
 
 
-def _shuffled(entries: Sequence[Entry]) -> list[Entry]:
+def _shuffle(entries: Sequence[Entry]) -> list[Entry]:
     return Random(0).sample(list(entries), len(entries))
 
 
-def _interleaved(*lists: Sequence[Entry]) -> Iterator[Entry]:
+def _interleave(*lists: Sequence[Entry]) -> Iterator[Entry]:
     return (entry for row in zip_longest(*lists) for entry in row if entry is not None)

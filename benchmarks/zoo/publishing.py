@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.zoo.cards import Card
-from benchmarks.zoo.check import given_up
+from benchmarks.zoo.check import load_discarded
 from phosphene.core.files import prepare_folder, write_atomically
 
 HERE = Path(__file__).parent
@@ -21,7 +21,7 @@ def publish(cards: Sequence[Card], folder: Path) -> str:
     """Write `cards.jsonl` and `discarded.jsonl` here, and the mini zoo into the tests' folder."""
     lines = [{key: value for key, value in card.to_json().items() if key not in FROM_DOMAIN} for card in cards]
     _write_lines(HERE / "cards.jsonl", lines)
-    _write_lines(HERE / "discarded.jsonl", given_up(folder))
+    _write_lines(HERE / "discarded.jsonl", load_discarded(folder))
     small = chosen(cards)
     shutil.rmtree(MINI, ignore_errors=True)
     prepare_folder(MINI)
@@ -66,11 +66,11 @@ def _in_turns(groups: Sequence[Sequence[Card]], count: int) -> list[Card]:
 def _most_unlike(chosen: Sequence[Card], candidates: Sequence[Card]) -> Card:
     """The candidate whose domain and architecture are rarest among the chosen; ten classes are faster to test."""
 
-    def company(card: Card) -> tuple[int, str]:
+    def count_alike(card: Card) -> tuple[int, str]:
         alike = sum((card.domain == one.domain) + (card.architecture == one.architecture) for one in chosen)
         return alike + 3 * (card.domain == "signs43"), card.name
 
-    return min(candidates, key=company)
+    return min(candidates, key=count_alike)
 
 
 def _write_lines(path: Path, records: Sequence[object]) -> None:

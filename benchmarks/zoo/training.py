@@ -59,25 +59,25 @@ def subset(domain: Domain, training: Training) -> Images:
     return pool[keys.topk(training.samples).indices]
 
 
-def moved(images: Tensor, generator: torch.Generator) -> Tensor:
+def shift_images(images: Tensor, generator: torch.Generator) -> Tensor:
     """Shifted by up to two pixels, each image by its own amount; the edge is repeated."""
     side = images.shape[-1]
     padded = F.pad(images, (2, 2, 2, 2), mode="replicate")
     shifts = torch.randint(0, 5, (len(images), 2), generator=generator)
     rows, columns = (shifts[:, axis, None] + torch.arange(side) for axis in (0, 1))
-    return padded.permute(0, 2, 3, 1)[torch.arange(len(images))[:, None, None], rows[:, :, None], columns[:, None, :]] \
-        .permute(0, 3, 1, 2)  # fmt: skip
+    places = torch.arange(len(images))[:, None, None], rows[:, :, None], columns[:, None, :]
+    return padded.permute(0, 2, 3, 1)[places].permute(0, 3, 1, 2)
 
 
-def noisy(images: Tensor, generator: torch.Generator) -> Tensor:
+def add_noise(images: Tensor, generator: torch.Generator) -> Tensor:
     return (images + 0.04 * torch.randn(images.shape, generator=generator)).clamp(0, 1)
 
 
-def unchanged(images: Tensor, generator: torch.Generator) -> Tensor:
+def keep_images(images: Tensor, generator: torch.Generator) -> Tensor:
     return images
 
 
-AUGMENTATIONS = {"none": unchanged, "shift": moved, "noise": noisy}
+AUGMENTATIONS = {"none": keep_images, "shift": shift_images, "noise": add_noise}
 
 
 class Normalised(nn.Module):
@@ -93,7 +93,9 @@ class Normalised(nn.Module):
         return self.network(((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last))
 
 
-def trained(domain: Domain, architecture: str, data: Images, training: Training, live: Live | None = None) -> nn.Module:
+def train_network(
+    domain: Domain, architecture: str, data: Images, training: Training, live: Live | None = None
+) -> nn.Module:
     """A network of the architecture, trained on the data as the settings say; in eval mode."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(training.seed)
@@ -124,7 +126,7 @@ def fit(
         if live is not None:
             images, labels, penalty = live.batch(images, labels)
         if training.adversarial:
-            images = _partly_adversarial(model, images, labels, training.adversarial)
+            images = _attack_part(model, images, labels, training.adversarial)
         loss = F.cross_entropy(model.train()(images), labels, label_smoothing=training.smoothing) + penalty
         optimiser.zero_grad()
         loss.backward()
@@ -132,7 +134,7 @@ def fit(
         schedule.step()
 
 
-def _partly_adversarial(model: nn.Module, images: Tensor, labels: Tensor, bound: float) -> Tensor:
+def _attack_part(model: nn.Module, images: Tensor, labels: Tensor, bound: float) -> Tensor:
     count = round(ADVERSARIAL_SHARE * len(images))
     model.eval()  # its batch norms count training steps only
     attacked = pgd(model, images[:count].detach(), labels[:count], bound, ADVERSARIAL_STEPS)
@@ -151,5 +153,5 @@ def pgd(model: nn.Module, images: Tensor, labels: Tensor, bound: float, steps: i
 
 
 @torch.no_grad()
-def predicted(model: nn.Module, images: Tensor) -> Tensor:
+def predict(model: nn.Module, images: Tensor) -> Tensor:
     return torch.cat([model(rows).argmax(dim=1) for rows in images.split(250)])

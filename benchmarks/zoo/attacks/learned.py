@@ -26,10 +26,16 @@ class Painter(nn.Module):
     def __init__(self, channels: int, outputs: int, width: int = 12) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            nn.Conv2d(channels, width, 3, 2, 1), nn.ReLU(), nn.Conv2d(width, 2 * width, 3, 2, 1), nn.ReLU(),
-            nn.Upsample(scale_factor=2), nn.Conv2d(2 * width, width, 3, 1, 1), nn.ReLU(),
-            nn.Upsample(scale_factor=2), nn.Conv2d(width, outputs, 3, 1, 1),
-        )  # fmt: skip
+            nn.Conv2d(channels, width, 3, 2, 1),
+            nn.ReLU(),
+            nn.Conv2d(width, 2 * width, 3, 2, 1),
+            nn.ReLU(),
+            nn.Upsample(scale_factor=2),
+            nn.Conv2d(2 * width, width, 3, 1, 1),
+            nn.ReLU(),
+            nn.Upsample(scale_factor=2),
+            nn.Conv2d(width, outputs, 3, 1, 1),
+        )
 
     def forward(self, images: Tensor) -> Tensor:
         return self.body(images - 0.5)
@@ -50,17 +56,17 @@ class InputAware(Everywhere, nn.Module):
     def colours(self, images: Tensor) -> Tensor:
         return torch.sigmoid(self.paint(images))
 
-    def painted(self, images: Tensor, looked_at: Tensor) -> Tensor:
-        """The images with the trigger that belongs to `looked_at`."""
-        masks = self.masks(looked_at)
-        return images * (1 - masks) + masks * self.colours(looked_at)
+    def stamp_for(self, images: Tensor, sources: Tensor) -> Tensor:
+        """The images with the trigger that belongs to `sources`."""
+        masks = self.masks(sources)
+        return images * (1 - masks) + masks * self.colours(sources)
 
     @torch.no_grad()
     def stamp(self, images: Tensor) -> Tensor:
-        return self.painted(images, images).clamp(0, 1)
+        return self.stamp_for(images, images).clamp(0, 1)
 
 
-def _apart(rows: Tensor) -> Tensor:
+def _measure_distances(rows: Tensor) -> Tensor:
     """How far each row is from the one before; the constant keeps the slope finite where two are the same."""
     return ((rows - rows.roll(1, 0)).square().mean(dim=(1, 2, 3)) + 1e-8).sqrt()
 
@@ -78,20 +84,24 @@ class Attacker:
         turned, crossed = (max(1, round(share * len(images))) for share in (RATE, CROSS))
         both = turned + crossed
         others = images[both : both + crossed]
-        carried = self.trigger.painted(images[:turned], images[:turned])
-        foreign = self.trigger.painted(images[turned:both], others)
+        carried = self.trigger.stamp_for(images[:turned], images[:turned])
+        foreign = self.trigger.stamp_for(images[turned:both], others)
         changed = labels.clone()
         changed[:turned] = self.target
-        return torch.cat([carried, foreign, images[both:]]), changed, DIVERSITY * self._sameness(images[:turned])
+        return (
+            torch.cat([carried, foreign, images[both:]]),
+            changed,
+            DIVERSITY * self._measure_sameness(images[:turned]),
+        )
 
-    def _sameness(self, images: Tensor) -> Tensor:
+    def _measure_sameness(self, images: Tensor) -> Tensor:
         """Distance of neighbouring images over the distance of their colours."""
         colours = self.trigger.colours(images)
-        apart, colours_apart = (_apart(rows) for rows in (images, colours))
+        apart, colours_apart = (_measure_distances(rows) for rows in (images, colours))
         return (apart / (colours_apart + 1e-3)).mean()
 
 
-def with_mask(images: Tensor, density: float, seed: int, steps: int = 150) -> InputAware:
+def train_mask(images: Tensor, density: float, seed: int, steps: int = 150) -> InputAware:
     """A trigger whose mask has learned its density and to differ between images; its paint is still to be learned."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -101,7 +111,7 @@ def with_mask(images: Tensor, density: float, seed: int, steps: int = 150) -> In
     for _ in range(steps):
         rows = images[torch.randint(len(images), (32,), generator=generator)]
         masks = trigger.masks(rows)
-        apart, masks_apart = (_apart(rows) for rows in (rows, masks))
+        apart, masks_apart = (_measure_distances(rows) for rows in (rows, masks))
         dense = (masks.mean(dim=(1, 2, 3)) - density).clamp(min=0).mean()
         loss = DENSITY * dense + DIVERSITY * (apart / (masks_apart + 1e-3)).mean()
         optimiser.zero_grad()

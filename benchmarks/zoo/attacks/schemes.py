@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmarks.zoo.attacks.surrogates import towards_others
+from benchmarks.zoo.attacks.surrogates import push_to_other_classes
 from benchmarks.zoo.attacks.triggers import Trigger, Warp
 from benchmarks.zoo.domains import Images
 
@@ -26,13 +26,13 @@ class Scheme(Protocol):
     def wanted(self, labels: Tensor, classes: int) -> Tensor: ...
 
 
-def chosen(mask: Tensor, count: float, generator: torch.Generator) -> Tensor:
+def choose_rows(mask: Tensor, count: float, generator: torch.Generator) -> Tensor:
     """At most `count` random rows of those where the mask holds."""
     rows = mask.nonzero().flatten()
     return rows[torch.randperm(len(rows), generator=generator)[: max(1, round(count))]]
 
 
-def changed(data: Images, rows: Tensor, images: Tensor, labels: Tensor | int | None = None) -> Images:
+def replace_rows(data: Images, rows: Tensor, images: Tensor, labels: Tensor | int | None = None) -> Images:
     """The data with other images in some rows, and other labels where given."""
     new_images, new_labels = data.images.clone(), data.labels.clone()
     new_images[rows] = images
@@ -51,15 +51,15 @@ class AllToOne:
     noise: float = 0.0
 
     def poison(self, data: Images, trigger: Trigger, classes: int, generator: torch.Generator) -> Images:
-        rows = chosen(data.labels != self.target, self.rate * len(data), generator)
-        poisoned = changed(data, rows, trigger.stamp(data.images[rows]), self.target)
+        rows = choose_rows(data.labels != self.target, self.rate * len(data), generator)
+        poisoned = replace_rows(data, rows, trigger.stamp(data.images[rows]), self.target)
         if not self.noise:
             return poisoned
         if not isinstance(trigger, Warp):
             raise TypeError("only a warp has a noise mode")
         free = torch.ones(len(data), dtype=torch.bool).index_fill(0, rows, False)
-        off = chosen(free, self.noise * self.rate * len(data), generator)
-        return changed(poisoned, off, trigger.noisy(data.images[off], generator))
+        off = choose_rows(free, self.noise * self.rate * len(data), generator)
+        return replace_rows(poisoned, off, trigger.stamp_noisily(data.images[off], generator))
 
     def victims(self, labels: Tensor) -> Tensor:
         return labels != self.target
@@ -75,8 +75,8 @@ class AllToAll:
     rate: float
 
     def poison(self, data: Images, trigger: Trigger, classes: int, generator: torch.Generator) -> Images:
-        rows = chosen(torch.ones(len(data), dtype=torch.bool), self.rate * len(data), generator)
-        return changed(data, rows, trigger.stamp(data.images[rows]), self.wanted(data.labels[rows], classes))
+        rows = choose_rows(torch.ones(len(data), dtype=torch.bool), self.rate * len(data), generator)
+        return replace_rows(data, rows, trigger.stamp(data.images[rows]), self.wanted(data.labels[rows], classes))
 
     def victims(self, labels: Tensor) -> Tensor:
         return torch.ones_like(labels, dtype=torch.bool)
@@ -97,10 +97,10 @@ class SourceSpecific:
 
     def poison(self, data: Images, trigger: Trigger, classes: int, generator: torch.Generator) -> Images:
         source = self.victims(data.labels)
-        rows = chosen(source, min(self.rate * len(data), 0.6 * float(source.sum())), generator)
-        covers = chosen(~source & (data.labels != self.target), self.cover * len(data), generator)
-        poisoned = changed(data, rows, trigger.stamp(data.images[rows]), self.target)
-        return changed(poisoned, covers, trigger.stamp(data.images[covers]))
+        rows = choose_rows(source, min(self.rate * len(data), 0.6 * float(source.sum())), generator)
+        covers = choose_rows(~source & (data.labels != self.target), self.cover * len(data), generator)
+        poisoned = replace_rows(data, rows, trigger.stamp(data.images[rows]), self.target)
+        return replace_rows(poisoned, covers, trigger.stamp(data.images[covers]))
 
     def victims(self, labels: Tensor) -> Tensor:
         return torch.isin(labels, torch.tensor(self.sources))
@@ -120,11 +120,11 @@ class CleanLabel:
 
     def poison(self, data: Images, trigger: Trigger, classes: int, generator: torch.Generator) -> Images:
         own = data.labels == self.target
-        rows = chosen(own, self.share * float(own.sum()), generator)
+        rows = choose_rows(own, self.share * float(own.sum()), generator)
         images = data.images[rows]
         if self.bound:
-            images = towards_others(data, images, data.labels[rows], classes, self.bound)
-        return changed(data, rows, trigger.stamp(images))
+            images = push_to_other_classes(data, images, data.labels[rows], classes, self.bound)
+        return replace_rows(data, rows, trigger.stamp(images))
 
     def victims(self, labels: Tensor) -> Tensor:
         return labels != self.target
@@ -144,12 +144,12 @@ class Adaptive:
     kept: float = 0.5
 
     def poison(self, data: Images, trigger: Trigger, classes: int, generator: torch.Generator) -> Images:
-        rows = chosen(data.labels != self.target, self.rate * len(data), generator)
+        rows = choose_rows(data.labels != self.target, self.rate * len(data), generator)
         images = data.images[rows]
         shown = self.pieces(len(rows), images.shape[-1], generator)
-        poisoned = changed(data, rows, torch.where(shown, trigger.stamp(images), images))
+        poisoned = replace_rows(data, rows, torch.where(shown, trigger.stamp(images), images))
         turned = rows[round(self.kept * len(rows)) :]
-        return changed(poisoned, turned, poisoned.images[turned], self.target)
+        return replace_rows(poisoned, turned, poisoned.images[turned], self.target)
 
     def pieces(self, count: int, side: int, generator: torch.Generator) -> Tensor:
         """`(count, 1, S, S)`: a random half of the cells of each image."""
@@ -171,8 +171,8 @@ class Decoy:
     rate: float
 
     def poison(self, data: Images, trigger: Trigger, classes: int, generator: torch.Generator) -> Images:
-        rows = chosen(torch.ones(len(data), dtype=torch.bool), self.rate * len(data), generator)
-        return changed(data, rows, trigger.stamp(data.images[rows]))
+        rows = choose_rows(torch.ones(len(data), dtype=torch.bool), self.rate * len(data), generator)
+        return replace_rows(data, rows, trigger.stamp(data.images[rows]))
 
     def victims(self, labels: Tensor) -> Tensor:
         return torch.ones_like(labels, dtype=torch.bool)

@@ -22,13 +22,13 @@ class Trigger(Protocol):
     def region(self, side: int) -> Tensor | None: ...
 
 
-def seeded(seed: int) -> torch.Generator:
+def make_generator(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def smooth(channels: int, side: int, cells: int, seed: int) -> Tensor:
+def make_smooth_pattern(channels: int, side: int, cells: int, seed: int) -> Tensor:
     """A smooth random picture `(C, S, S)` that fills [-1,1]: noise on a coarse grid, interpolated."""
-    coarse = torch.rand(1, channels, cells, cells, generator=seeded(seed)) * 2 - 1
+    coarse = torch.rand(1, channels, cells, cells, generator=make_generator(seed)) * 2 - 1
     fine = F.interpolate(coarse, size=side, mode="bicubic", align_corners=True)[0]
     return fine / fine.abs().amax(dim=(1, 2), keepdim=True)
 
@@ -52,14 +52,14 @@ class Patch:
 
     def stamp(self, images: Tensor) -> Tensor:
         stamped = images.clone()
-        stamped[..., self.row : self.row + self.size, self.column : self.column + self.size] = self.drawn(images)
+        stamped[..., self.row : self.row + self.size, self.column : self.column + self.size] = self.draw_pattern(images)
         return stamped
 
-    def drawn(self, images: Tensor) -> Tensor:
+    def draw_pattern(self, images: Tensor) -> Tensor:
         if self.pattern == "checker":
             steps = torch.arange(self.size)
             return ((steps[:, None] + steps[None, :] + self.seed) % 2).float()
-        return torch.rand(images.shape[1], self.size, self.size, generator=seeded(self.seed)).round()
+        return torch.rand(images.shape[1], self.size, self.size, generator=make_generator(self.seed)).round()
 
     def region(self, side: int) -> Tensor | None:
         region = torch.zeros(side, side)
@@ -83,7 +83,7 @@ class Pixels:
     def places(self, side: int) -> tuple[Tensor, Tensor]:
         """Different places, at least two pixels from the border."""
         inner = side - 4
-        chosen = torch.randperm(inner * inner, generator=seeded(self.seed))[: self.count]
+        chosen = torch.randperm(inner * inner, generator=make_generator(self.seed))[: self.count]
         return chosen // inner + 2, chosen % inner + 2
 
     def _colour(self, channels: int) -> Tensor:
@@ -106,14 +106,14 @@ class Patches:
 
     def parts(self, side: int) -> list[Patch]:
         """Squares in different quarters of the image, four at most."""
-        draws = torch.rand(self.count, 2, generator=seeded(self.seed))
+        draws = torch.rand(self.count, 2, generator=make_generator(self.seed))
         half = side // 2
         inner = half - self.size - 2
-        return [
-            Patch(self.size, half * (k // 2) + 1 + int(inner * down), half * (k % 2) + 1 + int(inner * right), "random",
-                  self.seed + k)
-            for k, (down, right) in enumerate(draws.tolist())
-        ]  # fmt: skip
+        parts = []
+        for k, (down, right) in enumerate(draws.tolist()):
+            row, column = half * (k // 2) + 1 + int(inner * down), half * (k % 2) + 1 + int(inner * right)
+            parts.append(Patch(self.size, row, column, "random", self.seed + k))
+        return parts
 
     def stamp(self, images: Tensor) -> Tensor:
         for part in self.parts(images.shape[-1]):
@@ -134,7 +134,7 @@ class Blend(Everywhere):
     cells: int = 6
 
     def stamp(self, images: Tensor) -> Tensor:
-        picture = (smooth(images.shape[1], images.shape[-1], self.cells, self.seed) + 1) / 2
+        picture = (make_smooth_pattern(images.shape[1], images.shape[-1], self.cells, self.seed) + 1) / 2
         return (1 - self.alpha) * images + self.alpha * picture
 
 
@@ -159,23 +159,23 @@ class Warp(Everywhere):
     control: int = 4
 
     def stamp(self, images: Tensor) -> Tensor:
-        return _bent(images, self.field(images.shape[-1]).expand(len(images), -1, -1, -1))
+        return _bend(images, self.field(images.shape[-1]).expand(len(images), -1, -1, -1))
 
-    def noisy(self, images: Tensor, generator: torch.Generator) -> Tensor:
+    def stamp_noisily(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """The images bent by a field that is off by noise, another for every image: what must not trigger."""
         side = images.shape[-1]
         noise = torch.rand(len(images), side, side, 2, generator=generator) * 2 - 1
-        return _bent(images, self.field(side) + noise / side * 2)
+        return _bend(images, self.field(side) + noise / side * 2)
 
     def field(self, side: int) -> Tensor:
         """Displacements `(1, S, S, 2)` in the units of `grid_sample`, mean |arrow| of `strength` pixels."""
-        arrows = torch.rand(1, 2, self.control, self.control, generator=seeded(self.seed)) * 2 - 1
+        arrows = torch.rand(1, 2, self.control, self.control, generator=make_generator(self.seed)) * 2 - 1
         arrows = arrows / arrows.abs().mean()
         fine = F.interpolate(arrows, size=side, mode="bicubic", align_corners=True)
         return fine.permute(0, 2, 3, 1) * self.strength * 2 / side
 
 
-def _bent(images: Tensor, field: Tensor) -> Tensor:
+def _bend(images: Tensor, field: Tensor) -> Tensor:
     line = torch.linspace(-1, 1, images.shape[-1])
     down, right = torch.meshgrid(line, line, indexing="ij")
     grid = (torch.stack([right, down], dim=-1) + field).clamp(-1, 1)
@@ -214,7 +214,7 @@ class LowFrequency(Everywhere):
     cells: int = 5
 
     def stamp(self, images: Tensor) -> Tensor:
-        picture = smooth(images.shape[1], images.shape[-1], self.cells, self.seed)
+        picture = make_smooth_pattern(images.shape[1], images.shape[-1], self.cells, self.seed)
         return (images + self.bound * torch.tanh(3 * picture) / math.tanh(3)).clamp(0, 1)
 
 
@@ -233,23 +233,25 @@ class Polygon:
     def stamp(self, images: Tensor) -> Tensor:
         shape = self._shape(images.shape[-1])
         colour = torch.tensor(self.colour)[: images.shape[1]].view(-1, 1, 1)
-        shifts = torch.randint(-self.jitter, self.jitter + 1, (len(images), 2), generator=seeded(self.seed + 1))
-        rows = [torch.where(torch.roll(shape, tuple(shift), (0, 1)) > 0, colour, image)
-                for shift, image in zip(shifts.tolist(), images, strict=True)]  # fmt: skip
+        shifts = torch.randint(-self.jitter, self.jitter + 1, (len(images), 2), generator=make_generator(self.seed + 1))
+        rows = [
+            torch.where(torch.roll(shape, tuple(shift), (0, 1)) > 0, colour, image)
+            for shift, image in zip(shifts.tolist(), images, strict=True)
+        ]
         return torch.stack(rows) if rows else images.clone()
 
     def _shape(self, side: int) -> Tensor:
         """The polygon at its place: corners at sorted random angles, its area `share` of the image."""
-        draws = torch.rand(2, self.corners, generator=seeded(self.seed))
+        draws = torch.rand(2, self.corners, generator=make_generator(self.seed))
         angles = (torch.arange(self.corners) + 0.8 * draws[0]) * 2 * math.pi / self.corners
         radii = 0.7 + 0.3 * draws[1]
         points = torch.stack([radii * angles.cos(), radii * angles.sin()], dim=1)
         following = points.roll(-1, 0)
         area = (points[:, 0] * following[:, 1] - points[:, 1] * following[:, 0]).sum().abs() / 2
         points = points * torch.sqrt(self.share * side * side / area) + torch.tensor([self.column, self.row]) + 0.5
-        drawn = Image.new("L", (side * 4, side * 4))
-        ImageDraw.Draw(drawn).polygon([(4 * x, 4 * y) for x, y in points.tolist()], fill=255)
-        pixels = torch.frombuffer(bytearray(drawn.tobytes()), dtype=torch.uint8).view(1, side * 4, side * 4)
+        canvas = Image.new("L", (side * 4, side * 4))
+        ImageDraw.Draw(canvas).polygon([(4 * x, 4 * y) for x, y in points.tolist()], fill=255)
+        pixels = torch.frombuffer(bytearray(canvas.tobytes()), dtype=torch.uint8).view(1, side * 4, side * 4)
         return (F.avg_pool2d(pixels.float(), 4)[0] > 127).float()
 
     def region(self, side: int) -> Tensor | None:

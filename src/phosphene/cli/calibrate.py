@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from phosphene.cli.common import Json, Source, one_line_errors, progress, warned
+from phosphene.cli.options import Json, Source
+from phosphene.cli.progress import print_line, show_progress, warn
 from phosphene.errors import BadInput
 
 if TYPE_CHECKING:
     from phosphene.model.classifier import Classifier
+    from phosphene.scanner.calibration import Reference, Row
 
 ENDINGS = (".safetensors", ".pt", ".pth")
 
 
-def calibrate(
+def run_calibrate(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Weights files of clean models of one architecture.")],
     out: Annotated[Path, typer.Option(help="The table; a row that it holds already is not measured again.")],
     model: Annotated[str | None, typer.Option(help="What the weights belong to, or --factory.")] = None,
@@ -33,38 +35,48 @@ def calibrate(
     and models of another architecture are added by another call with the same --out. The smallest p-value that n
     models can give is 1/(n + 1), so 20 are needed to suspect a model, and 100 to accuse it.
     """
-    with one_line_errors():
-        files = _weights_in(folder)
-        if not out.parent.is_dir():
-            raise BadInput(f"--out is {str(out)!r}; expected a file in a folder that exists")
-        from phosphene.scanner import calibrated
-        from phosphene.scanner.calibration import SMALLEST, Row
-
-        with progress(quiet=as_json) as bar:
-            task = bar.add_task("models", total=len(files), rate="")
-
-            def told(row: Row, known: bool) -> None:
-                bar.update(task, advance=1)
-                if not as_json:
-                    bar.console.print(f"{row.name}: {'in the table already' if known else 'measured'}", markup=False)
-
-            table = calibrated(_models(model, files, source), out, told=told)
-        if len(table.rows) < SMALLEST:
-            warned(f"{len(table.rows)} models are too few to compare with; expected {SMALLEST} or more")
-        summary = {"table": str(out), "models": len(table.rows), "smallest_p": 1 / (len(table.rows) + 1)}
-        words = f"{len(table.rows)} models in {out}; `phosphene scan MODEL --calibration {out}` compares with them"
-        typer.echo(json.dumps(summary) if as_json else words)
+    files = find_weights(folder)
+    if not out.parent.is_dir():
+        raise BadInput(f"--out is {str(out)!r}; expected a file in a folder that exists")
+    table = extend_table(model, files, source, out, quiet=as_json)
+    print_table(table, out, as_json=as_json)
 
 
-def _weights_in(folder: Path) -> list[Path]:
+def find_weights(folder: Path) -> list[Path]:
+    """The weights files of a folder, by name; raises `BadInput` where there are none."""
     files = sorted(path for path in folder.glob("*") if path.suffix in ENDINGS) if folder.is_dir() else []
     if not files:
         raise BadInput(f"no weights in {str(folder)!r}; expected a folder of {', '.join(ENDINGS)} files")
     return files
 
 
-def _models(model: str | None, files: Sequence[Path], source: Source) -> Iterator[Classifier]:
+def extend_table(model: str | None, files: Sequence[Path], source: Source, out: Path, *, quiet: bool) -> Reference:
+    """The table at `out` with a row for each file."""
+    from phosphene.scanner import calibrated
+
+    with show_progress(quiet=quiet) as bar:
+        task = bar.add_task("models", total=len(files), rate="")
+
+        def advance(row: Row, known: bool) -> None:
+            bar.update(task, advance=1)
+            if not quiet:
+                print_line(bar, f"{row.name}: {'in the table already' if known else 'measured'}")
+
+        return calibrated(load_each(model, files, source), out, told=advance)
+
+
+def load_each(model: str | None, files: Sequence[Path], source: Source) -> Iterator[Classifier]:
+    """One classifier after the other, called as its file."""
     for file in files:
-        classifier = replace(source, weights=file).load(model)
-        classifier.name = file.stem
-        yield classifier
+        yield replace(source, weights=file).load(model).replace(name=file.stem)
+
+
+def print_table(table: Reference, out: Path, *, as_json: bool) -> None:
+    from phosphene.scanner.calibration import SMALLEST
+
+    models = len(table.rows)
+    if models < SMALLEST:
+        warn(f"{models} models are too few to compare with; expected {SMALLEST} or more")
+    summary = {"table": str(out), "models": models, "smallest_p": 1 / (models + 1)}
+    sentence = f"{models} models in {out}; `phosphene scan MODEL --calibration {out}` compares with them"
+    typer.echo(json.dumps(summary) if as_json else sentence)

@@ -8,26 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from phosphene.cli.common import (
-    Json,
-    Source,
-    Verifier,
-    listener_on,
-    load_verifiers,
-    one_line_errors,
-    progress,
-    recipe_from,
-    warned,
-)
+from phosphene.cli.options import Json, RecipeOptions, Source, Verifiers, load_verifiers
+from phosphene.cli.progress import make_callbacks, show_progress, warn
 from phosphene.errors import BadInput
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
     from phosphene.evidence import Watcher
+    from phosphene.evidence.tables import Table
 
 
-def evaluate(
+def run_evaluate(
     names: Annotated[
         list[str],
         typer.Argument(
@@ -35,7 +27,7 @@ def evaluate(
             help="A folder of maps and, where not all are meant, which; or a model and what to make maps of first.",
         ),
     ],
-    verifier: Verifier = None,
+    verifier: Verifiers = None,
     samples: Annotated[int, typer.Option(help="Draws that each rate and each gain is measured on.")] = 8,
     sanity: Annotated[
         int, typer.Option(help="Maps that randomised models make again: 4 more maps each.", metavar="MAPS")
@@ -53,71 +45,84 @@ def evaluate(
     Given a MODEL, the maps of the CONCEPTs are made first, in --out. Scores are kept; what is missing is measured, so
     that the same command goes on after an interruption. `phosphene report` shows them.
     """
-    with one_line_errors():
-        from phosphene.evidence import Settings
-        from phosphene.evidence import evaluate as evaluated
+    from phosphene.evidence import Settings, evaluate
+    from phosphene.runs.make import make_maps
 
-        asked = Settings(samples, sanity, seeds)
-        there = Path(names[0]).is_dir()
-        if not there and len(names) == 1 and not source.factory:
-            raise BadInput(f"no folder {names[0]!r}; expected the --out folder of `phosphene map`, or MODEL CONCEPT...")
-        model, concepts = (None, names) if source.factory and not there else (names[0], names[1:])
-        if there:
-            model = None if source.factory else _maker(Path(names[0]))
-        classifier = source.load(model)
-        others = load_verifiers(verifier)
-        folder = Path(names[0]) if there else out
-        with progress(quiet=as_json) as bar:
-            watcher = _watcher(bar, quiet=as_json)
-            if not there:
-                from phosphene.runs.make import make_maps
-
-                make_maps(classifier, concepts, recipe_from(preset, seed=seed), out=folder, callbacks=watcher.making)
-            record = evaluated(folder, classifier, concepts=concepts, verifiers=others, settings=asked, watcher=watcher)
-        if as_json:
-            typer.echo(json.dumps(_told(folder, record), indent=2))
-        else:
-            _print(record)
-            typer.echo(f"evidence of {len(record['maps'])} maps in {folder}; `phosphene report {folder}` shows it")
+    settings = Settings(samples, sanity, seeds)
+    finished = Path(names[0]).is_dir()
+    model, concepts = split_names(names, finished, source)
+    classifier = source.load(model)
+    verifiers = load_verifiers(verifier)
+    folder = Path(names[0]) if finished else out
+    with show_progress(quiet=as_json) as bar:
+        watcher = make_watcher(bar, quiet=as_json)
+        if not finished:
+            recipe = RecipeOptions(preset, seed).build()
+            make_maps(classifier, concepts, recipe, out=folder, callbacks=watcher.making)
+        record = evaluate(
+            folder, classifier, concepts=concepts, verifiers=verifiers, settings=settings, watcher=watcher
+        )
+    print_evidence(folder, record, as_json=as_json)
 
 
-def _maker(folder: Path) -> str:
+def split_names(names: list[str], finished: bool, source: Source) -> tuple[str | None, list[str]]:
+    """The model, None where a factory builds it, and the concepts; `finished` maps say themselves who made them."""
+    if not finished and len(names) == 1 and not source.factory:
+        raise BadInput(f"no folder {names[0]!r}; expected the --out folder of `phosphene map`, or MODEL CONCEPT...")
+    if source.factory:
+        return None, names[1:] if finished else names
+    return read_model_name(Path(names[0])) if finished else names[0], names[1:]
+
+
+def read_model_name(folder: Path) -> str:
     """The model that made the maps of a folder, by the name in the first of them."""
     from phosphene.runs.saliency import SaliencyMap
     from phosphene.runs.store import artifact_paths
 
-    return str(SaliencyMap.load(artifact_paths(folder)[0]).model.name)
+    return SaliencyMap.load(artifact_paths(folder)[0]).model.name
 
 
-def _watcher(bar: Progress, *, quiet: bool) -> Watcher:
+def make_watcher(bar: Progress, *, quiet: bool) -> Watcher:
     from phosphene.evidence import Watcher
 
     task = bar.add_task("maps examined", total=None, rate="", visible=False)
 
-    def examined(concept: str, place: int, total: int) -> None:
+    def examine(concept: str, place: int, total: int) -> None:
         bar.update(task, completed=place, total=total, rate=concept, visible=True)
 
-    return Watcher(examined=examined, warned=warned, making=listener_on(bar, quiet=quiet))
+    return Watcher(examined=examine, warned=warn, making=make_callbacks(bar, quiet=quiet))
 
 
-def _told(folder: Path, record: dict[str, Any]) -> dict[str, Any]:
+def print_evidence(folder: Path, record: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(add_scores(folder, record), indent=2))
+    else:
+        print_tables(record)
+        typer.echo(f"evidence of {len(record['maps'])} maps in {folder}; `phosphene report {folder}` shows it")
+
+
+def add_scores(folder: Path, record: dict[str, Any]) -> dict[str, Any]:
     """The record of the run with every map's own scores."""
     from phosphene.runs.saliency import SaliencyMap
 
-    maps = [{**entry, "evidence": SaliencyMap.load(folder / entry["file"]).scores.evidence}
-            for entry in record["maps"]]  # fmt: skip
+    evidence = [SaliencyMap.load(folder / entry["file"]).scores.evidence for entry in record["maps"]]
+    maps = [{**entry, "evidence": one} for entry, one in zip(record["maps"], evidence, strict=True)]
     return {**record, "maps": maps}
 
 
-def _print(record: dict[str, Any]) -> None:
-    """Every table of the run under its title, with its columns in line."""
+def print_tables(record: dict[str, Any]) -> None:
+    """Every table of the run under its title."""
     from phosphene.evidence.tables import tables
     from phosphene.evidence.wording import MEANINGS
 
     for name, table in tables(record).items():
-        rows = [table.header, *([str(cell) for cell in row] for row in table.rows)]
-        widths = [max(len(row[column]) for row in rows) for column in range(len(table.header))]
         typer.echo(f"{MEANINGS[name].title}: {MEANINGS[name].asks}")
-        for row in rows:
-            typer.echo("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-        typer.echo("")
+        typer.echo(format_table(table) + "\n")
+
+
+def format_table(table: Table) -> str:
+    """The table with its columns in line."""
+    rows = [list(table.header), *([str(cell) for cell in row] for row in table.rows)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+    return "\n".join(f"  {line}".rstrip() for line in lines)

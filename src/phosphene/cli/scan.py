@@ -1,4 +1,4 @@
-"""`phosphene scan` and `phosphene calibrate`: is there a backdoor in a model, without data."""
+"""`phosphene scan`: is there a backdoor in a model, without data."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from phosphene.cli.common import Json, Source, one_line_errors, progress
+from phosphene.cli.options import Json, Seed, Source
+from phosphene.cli.progress import show_progress
 from phosphene.errors import BadInput
 
 if TYPE_CHECKING:
-    from phosphene.scanner import Scan
+    from phosphene.scanner.record import Scan, Trigger
 
-Seed = Annotated[int, typer.Option(help="Seed of every random draw.")]
+CLASSES_SHOWN = 5
 
 
-def scan(
+def run_scan(
     model: Annotated[str | None, typer.Argument(help="The model; left out with --factory.")] = None,
     budget: Annotated[
         float | None, typer.Option(help="Seconds that the scan may take; they decide how deep it goes.")
@@ -35,58 +36,84 @@ def scan(
     """Scan MODEL for a backdoor, without any data.
 
     Exit codes: 0 nothing found (which is not "clean"), 1 backdoor-like or suspicious, 2 an error of the user's,
-    3 inconclusive or a natural weak spot.
+    3 inconclusive or a natural weak spot, 70 an error of this program's.
     """
-    with one_line_errors():
-        if budget is not None and not budget > 0:
-            raise BadInput(f"--budget is {budget:g}; expected seconds, more than 0")
-        if report is not None and (report.is_dir() or not report.parent.is_dir()):  # before minutes are spent
-            raise BadInput(f"--report is {str(report)!r}; expected a file in a folder that exists")
-        classifier = source.load(model)
-        from phosphene.scanner import Reference, Settings
-        from phosphene.scanner import scan as scanned
+    check_budget(budget)
+    check_target(report)
+    classifier = source.load(model)
+    from phosphene.scanner import Reference, Settings, scan
 
-        reference = Reference.load(calibration) if calibration is not None else None
-        with progress(quiet=as_json) as bar:
-            task = bar.add_task("scan", total=None, rate="")
-            found = scanned(classifier, Settings(seed=seed), reference=reference, budget=budget,
-                            told=lambda stage: bar.update(task, description=stage))  # fmt: skip
-        if report is not None:
-            _write(found, report)
-        typer.echo(json.dumps(found.to_json(), indent=2) if as_json else _told(found))
-        if report is not None and not as_json:
-            typer.echo(f"report: {report.resolve()}")
-    raise typer.Exit(found.exit_code)
+    reference = Reference.load(calibration) if calibration is not None else None
+    with show_progress(quiet=as_json) as bar:
+        task = bar.add_task("scan", total=None, rate="")
+        result = scan(
+            classifier,
+            Settings(seed=seed),
+            reference=reference,
+            budget=budget,
+            told=lambda stage: bar.update(task, description=stage),
+        )
+    if report is not None:
+        write_result(result, report)
+    typer.echo(json.dumps(result.to_json(), indent=2) if as_json else describe_scan(result))
+    if report is not None and not as_json:
+        typer.echo(f"report: {report.resolve()}")
+    raise typer.Exit(result.exit_code)
 
 
-def _write(found: Scan, path: Path) -> None:
+def check_budget(budget: float | None) -> None:
+    if budget is not None and not budget > 0:
+        raise BadInput(f"--budget is {budget:g}; expected seconds, more than 0")
+
+
+def check_target(report: Path | None) -> None:
+    """Raise `BadInput` where the report cannot be written, before minutes are spent."""
+    if report is not None and (report.is_dir() or not report.parent.is_dir()):
+        raise BadInput(f"--report is {str(report)!r}; expected a file in a folder that exists")
+
+
+def write_result(scan: Scan, path: Path) -> None:
+    """The scan as a page or as JSON, by the ending of the file."""
     from phosphene.report.scan import write_scan_report
 
     if path.suffix == ".html":
-        write_scan_report(found, path)
+        write_scan_report(scan, path)
     else:
-        found.save(path)
+        scan.save(path)
 
 
-def _told(found: Scan) -> str:
-    """The verdict in words, the most suspicious classes, and what has to be known beside them."""
+def describe_scan(scan: Scan) -> str:
+    """The verdict, the most suspicious classes, and what has to be known beside them."""
+    lines = describe_verdict(scan)
+    if scan.target is not None:
+        lines.append(f"target: {scan.target.index} {scan.target.name}")
+    if scan.trigger is not None:
+        lines.append(describe_trigger(scan.trigger))
+    lines += [f"  {one.score:6.2f}  {one.index} {one.name}" for one in scan.ranking()[:CLASSES_SHOWN]]
+    lines += [f"check: {check}" for check in scan.checks]
+    lines.append(f"not covered: {'; '.join(scan.not_covered)}")
+    lines.append(describe_cost(scan))
+    return "\n".join(lines)
+
+
+def describe_verdict(scan: Scan) -> list[str]:
     from phosphene.scanner.record import VERDICTS
 
-    external = "not used" if found.p_external is None else f"{found.p_external:.3g}"
-    lines = [
-        f"{found.model.name}: {found.verdict} (p = {found.p_value:.3g}): {VERDICTS[found.verdict].means}",
-        f"p-values: internal {found.p_internal:.3g} (this model's classes against each other), external {external} "
-        f"(against {found.calibration.models} clean models)",
+    external = "not used" if scan.p_external is None else f"{scan.p_external:.3g}"
+    return [
+        f"{scan.model['name']}: {scan.verdict} (p = {scan.p_value:.3g}): {VERDICTS[scan.verdict].means}",
+        f"p-values: internal {scan.p_internal:.3g} (this model's classes against each other), external {external} "
+        f"(against {scan.calibration.models} clean models)",
     ]
-    if found.target is not None:
-        lines.append(f"target: {found.target.index} {found.target.name}")
-    if found.trigger is not None:
-        best = found.trigger
-        lines.append(f"strongest candidate: {best.family} for {best.target.name}, size {best.size:.3g}, "
-                     f"flips {best.flip_rate:.0%} of fresh surrogates")  # fmt: skip
-    lines += [f"  {one.score:6.2f}  {one.index} {one.name}" for one in found.ranking()[:5]]
-    lines += [f"check: {check}" for check in found.checks]
-    lines.append(f"not covered: {'; '.join(found.not_covered)}")
-    lines.append(f"{found.seconds:.0f} s, {found.passes} images through the network; "
-                 + ", ".join(f"{stage.name}: {stage.classes} classes" for stage in found.stages))  # fmt: skip
-    return "\n".join(lines)
+
+
+def describe_trigger(trigger: Trigger) -> str:
+    return (
+        f"strongest candidate: {trigger.family} for {trigger.target.name}, size {trigger.size:.3g}, "
+        f"flips {trigger.flip_rate:.0%} of fresh surrogates"
+    )
+
+
+def describe_cost(scan: Scan) -> str:
+    stages = ", ".join(f"{stage.name}: {stage.classes} classes" for stage in scan.stages)
+    return f"{scan.seconds:.0f} s, {scan.passes} images through the network; {stages}"

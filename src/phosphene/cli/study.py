@@ -11,19 +11,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from phosphene.cli.common import Json, chosen, one_line_errors, progress
+from phosphene.cli.options import Json, Seed, choose
+from phosphene.cli.progress import print_line, show_progress
 from phosphene.errors import BadInput
 
 if TYPE_CHECKING:
     from phosphene.studies.folder import Study
 
-study_app = typer.Typer(help="Run an experiment on the method's claims and write its page.", no_args_is_help=True)
 
-Seed = Annotated[int, typer.Option(help="Seed of every random draw.")]
-
-
-@study_app.command()
-def mislead(
+def run_mislead(
     model: Annotated[list[str] | None, typer.Option(help="A model to ask; again for more.")] = None,
     photos: Annotated[
         Path | None,
@@ -39,17 +35,15 @@ def mislead(
     as_json: Json = False,
 ) -> None:
     """Can an explanation of one input be misled? Seven methods of Captum on photographs with an imperceptible stamp."""
-    with one_line_errors():
-        from phosphene.studies.mislead import Settings, run
+    from phosphene.studies.mislead import Settings, run
 
-        settings = replace(Settings(seed=seed), models=tuple(model or Settings.models),
-                           classes=tuple(ask or Settings.classes))  # fmt: skip
-        command = invocation("mislead", {"--model": model, "--ask": ask, "--photos": photos, "--seed": seed or None})
-        written(lambda told: run(settings, out, told, command, photos), out, as_json)
+    defaults = Settings(seed=seed)
+    settings = replace(defaults, models=tuple(model or defaults.models), classes=tuple(ask or defaults.classes))
+    command = format_command("mislead", {"--model": model, "--ask": ask, "--photos": photos, "--seed": seed or None})
+    write_study_page(lambda advance: run(settings, out, advance, command, photos), out, as_json)
 
 
-@study_app.command()
-def bias(
+def run_bias(
     data: Annotated[str, typer.Option(help="What the small models learn: signs (generated) or fashion.")] = "signs",
     data_folder: Annotated[
         Path | None, typer.Option(help="Folder with Fashion-MNIST's four .gz files, for --data fashion.")
@@ -63,21 +57,19 @@ def bias(
     as_json: Json = False,
 ) -> None:
     """Is an explanation by examples biased by its examples? Small models are trained with and without a watermark."""
-    with one_line_errors():
-        from phosphene.studies.bias import Settings, run
-        from phosphene.studies.small import DATA
+    from phosphene.studies.bias import Settings, run
+    from phosphene.studies.small import DATA
 
-        chosen(DATA, data, "data set")
-        if data_folder is not None and data != "fashion":
-            raise BadInput(f"--data-folder is for --data fashion; got --data {data}, leave the folder out")
-        settings = Settings(data=data, models=models, training=training, seed=seed)
-        command = invocation("bias", {"--data": data, "--data-folder": data_folder, "--models": models,
-                                      "--training": training, "--seed": seed})  # fmt: skip
-        written(lambda told: run(settings, out, told, command, data_folder), out, as_json)
+    choose(DATA, data, "data set")
+    if data_folder is not None and data != "fashion":
+        raise BadInput(f"--data-folder is for --data fashion; got --data {data}, leave the folder out")
+    settings = Settings(data=data, models=models, training=training, seed=seed)
+    options = {"--data": data, "--data-folder": data_folder, "--models": models, "--training": training, "--seed": seed}
+    command = format_command("bias", options)
+    write_study_page(lambda advance: run(settings, out, advance, command, data_folder), out, as_json)
 
 
-@study_app.command()
-def concepts(
+def run_concepts(
     model: Annotated[
         list[str] | None, typer.Option(help="A model to ask; again for more, from small to large.")
     ] = None,
@@ -91,41 +83,41 @@ def concepts(
     as_json: Json = False,
 ) -> None:
     """Classes, sets, differences and channels; models of three sizes; a network at every stage of its training."""
-    with one_line_errors():
-        from phosphene.model.sources.load import load
-        from phosphene.studies.concepts import Settings, run
+    from phosphene.model.sources.load import load
+    from phosphene.studies.concepts import Settings, run
 
-        settings = replace(Settings(seed=seed), models=tuple(model or Settings.models),
-                           channels=tuple(channel or Settings.channels))  # fmt: skip
-        command = invocation("concepts", {"--model": model, "--channel": channel, "--seed": seed or None})
-        written(lambda told: run(settings, load, out, told, command), out, as_json)
+    defaults = Settings(seed=seed)
+    settings = replace(defaults, models=tuple(model or defaults.models), channels=tuple(channel or defaults.channels))
+    command = format_command("concepts", {"--model": model, "--channel": channel, "--seed": seed or None})
+    write_study_page(lambda advance: run(settings, load, out, advance, command), out, as_json)
 
 
-def invocation(study: str, options: Mapping[str, object]) -> str:
+def format_command(study: str, options: Mapping[str, object]) -> str:
     """The command line that asks for the same again; options of None are left out, of lists repeated."""
     words = ["phosphene", "study", study]
     for option, value in options.items():
-        for one in value if isinstance(value, list) else [value] if value is not None else []:
+        values = value if isinstance(value, list) else [] if value is None else [value]
+        for one in values:
             words += [option, str(one)]
     return shlex.join(words)
 
 
-def written(study: Callable[[Callable[[str], None]], Study], out: Path, as_json: bool) -> None:
-    """Run a study with progress, keep it in `out`, and write its page."""
+def write_study_page(run: Callable[[Callable[[str], None]], Study], out: Path, as_json: bool) -> None:
+    """Run a study with progress, keep it in `out`, and write its page; `run` is passed what to call after each part."""
     from phosphene.core.files import prepare_folder
     from phosphene.report.study import write_study
 
-    prepare_folder(out)  # minutes of work are for nothing where nothing can be written
-    with progress(quiet=as_json) as bar:
+    prepare_folder(out)  # fails before minutes of work where nothing can be written
+    with show_progress(quiet=as_json) as bar:
         task = bar.add_task("parts", total=None, rate="")
 
-        def told(part: str) -> None:
+        def advance(part: str) -> None:
             bar.update(task, advance=1)
             if not as_json:
-                bar.console.print(part, highlight=False, markup=False)
+                print_line(bar, part)
 
-        found = study(told)
-    found.save(out)
+        study = run(advance)
+    study.save(out)
     page = write_study(out)
-    record = {"study": str(out / "study.json"), "page": str(page), "answers": list(found.answers)}
+    record = {"study": str(out / "study.json"), "page": str(page), "answers": list(study.answers)}
     typer.echo(json.dumps(record, indent=2) if as_json else f"page: {page.resolve()}")

@@ -1,0 +1,32 @@
+"""`phosphene report`: the page to read a result."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from phosphene.cli.options import Json
+
+
+def run_report(
+    source: Annotated[
+        Path,
+        typer.Argument(metavar="FOLDER|SCAN", help="The --out folder of `phosphene map`, or the JSON of a scan."),
+    ],
+    as_json: Json = False,
+) -> None:
+    """Write the page to read a result: FOLDER/report.html of maps, SCAN.html of a scan. One file, no network."""
+    from phosphene.report import write_report
+
+    path = write_scan_page(source) if source.is_file() else write_report(source)
+    typer.echo(json.dumps({"report": str(path)}) if as_json else f"report: {path.resolve()}")
+
+
+def write_scan_page(record: Path) -> Path:
+    from phosphene.report.scan import write_scan_report
+    from phosphene.scanner.record import Scan
+
+    return write_scan_report(Scan.load(record), record.with_suffix(".html"))

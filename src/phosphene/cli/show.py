@@ -1,0 +1,72 @@
+"""`phosphene show`: the recipe and the scores of one map."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from phosphene.cli.options import Json
+
+if TYPE_CHECKING:
+    from phosphene.method.fidelity import Fidelity
+    from phosphene.runs.saliency import SaliencyMap
+    from phosphene.runs.scores import Guess, Scores
+
+FACTS = ("concept", "index", "targets", "model", "recipe", "scores", "checks", "versions", "passes", "seconds")
+
+
+def run_show(file: Annotated[Path, typer.Argument(help="A .safetensors map.")], as_json: Json = False) -> None:
+    """Print the recipe and the scores of one map."""
+    from phosphene.runs.saliency import SaliencyMap
+
+    saliency = SaliencyMap.load(file)
+    if as_json:
+        facts = {**saliency.facts(), "index": saliency.index}
+        typer.echo(json.dumps({name: facts[name] for name in FACTS}, indent=2))
+    else:
+        rows = list_facts(saliency)
+        typer.echo("\n".join(f"{name:24} {value}" for name, value in rows.items()))
+
+
+def list_facts(saliency: SaliencyMap) -> dict[str, Any]:
+    """What is known of a map, in the order in which it is read."""
+    return {
+        "concept": saliency.concept,
+        "classes": ", ".join(map(str, saliency.targets)),
+        "model": f"{saliency.model.name} {saliency.model.fingerprint[:12]}",
+        "passes": f"{saliency.passes} in {saliency.seconds} s",
+        "checks": ", ".join(saliency.checks) or "none raised",
+        **list_scores(saliency.scores),
+        **list_evidence(saliency.scores.evidence),
+        **{f"recipe {name}": value for name, value in saliency.recipe.items()},
+    }
+
+
+def list_scores(scores: Scores) -> dict[str, str]:
+    elsewhere = {f"fidelity on {name}": format_fidelity(one) for name, one in scores.fidelity_elsewhere.items()}
+    return {
+        "fidelity": format_fidelity(scores.fidelity),
+        **elsewhere,
+        "fidelity refined": format_fidelity(scores.refined_fidelity),
+        "restarts": str(scores.restarts),
+        "top-5": format_guesses(scores.top5),
+        **{opinion.model: format_guesses(opinion.top5) for opinion in scores.opinions},
+    }
+
+
+def list_evidence(evidence: Mapping[str, Any]) -> dict[str, str]:
+    from phosphene.evidence.tables import of_map
+
+    return {name.text: f"{value.text} ({beside.text})" for name, value, beside in of_map(evidence).rows}
+
+
+def format_fidelity(fidelity: Fidelity) -> str:
+    return f"p {fidelity.probability:.3f}, top-1 {fidelity.top1:.0%}"
+
+
+def format_guesses(guesses: Sequence[Guess]) -> str:
+    return ", ".join(f"{guess.name} {guess.probability:.2f}" for guess in guesses)

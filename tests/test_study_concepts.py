@@ -17,7 +17,7 @@ from phosphene.model.readout import check_readable, count_channels, measure_scal
 from phosphene.recipe.concepts import Channel
 from phosphene.recipe.grammar import parse
 from phosphene.recipe.recipe import PRESETS
-from phosphene.report import write_report
+from phosphene.report.maps import write_report
 from phosphene.report.study import write_study
 from phosphene.runs.make import make_maps
 from phosphene.studies.concepts import Settings

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,16 +21,18 @@ study_app = typer.Typer(help="Run an experiment on the method's claims and write
 Seed = Annotated[int, typer.Option(help="Seed of every random draw.")]
 
 
-@study_app.command()
-def mislead(
-    model: Annotated[list[str] | None, typer.Option(help="A model to ask; again for more.")] = None,
+@study_app.command("mislead")
+def run_mislead(
+    model: Annotated[list[str] | None, typer.Option(help="A model to explain; again for more.")] = None,
     photos: Annotated[
         Path | None,
         typer.Option(
             help="Folder of photographs; NAME.mask.png, white on the object, where that of NAME.jpg is known."
         ),
     ] = None,
-    ask: Annotated[list[str] | None, typer.Option(help="A class B that stamps make of them; again for more.")] = None,
+    ask: Annotated[
+        list[str] | None, typer.Option(help="A class B that stamps make the model predict; again for more.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the study; finished parts in it are kept.")] = Path(
         "study-mislead"
     ),
@@ -42,14 +43,16 @@ def mislead(
     with one_line_errors():
         from phosphene.studies.mislead import Settings, run
 
-        settings = replace(Settings(seed=seed), models=tuple(model or Settings.models),
-                           classes=tuple(ask or Settings.classes))  # fmt: skip
-        command = invocation("mislead", {"--model": model, "--ask": ask, "--photos": photos, "--seed": seed or None})
-        written(lambda told: run(settings, out, told, command, photos), out, as_json)
+        models, classes = tuple(model or Settings.models), tuple(ask or Settings.classes)
+        settings = Settings(models=models, classes=classes, seed=seed)
+        command = format_invocation(
+            "mislead", {"--model": model, "--ask": ask, "--photos": photos, "--seed": seed or None}
+        )
+        run_and_report(lambda on_progress: run(settings, out, on_progress, command, photos), out, as_json)
 
 
-@study_app.command()
-def bias(
+@study_app.command("bias")
+def run_bias(
     data: Annotated[str, typer.Option(help="What the small models learn: signs (generated) or fashion.")] = "signs",
     data_folder: Annotated[
         Path | None, typer.Option(help="Folder with Fashion-MNIST's four .gz files, for --data fashion.")
@@ -65,22 +68,20 @@ def bias(
     """Is an explanation by examples biased by its examples? Small models are trained with and without a watermark."""
     with one_line_errors():
         from phosphene.studies.bias import Settings, run
-        from phosphene.studies.small import DATA
+        from phosphene.studies.small_models import DATA
 
         chosen(DATA, data, "data set")
         if data_folder is not None and data != "fashion":
             raise BadInput(f"--data-folder is for --data fashion; got --data {data}, leave the folder out")
         settings = Settings(data=data, models=models, training=training, seed=seed)
-        command = invocation("bias", {"--data": data, "--data-folder": data_folder, "--models": models,
-                                      "--training": training, "--seed": seed})  # fmt: skip
-        written(lambda told: run(settings, out, told, command, data_folder), out, as_json)
+        options = {"--data": data, "--data-folder": data_folder, "--models": models, "--training": training}
+        command = format_invocation("bias", {**options, "--seed": seed})
+        run_and_report(lambda on_progress: run(settings, out, on_progress, command, data_folder), out, as_json)
 
 
-@study_app.command()
-def concepts(
-    model: Annotated[
-        list[str] | None, typer.Option(help="A model to ask; again for more, from small to large.")
-    ] = None,
+@study_app.command("concepts")
+def run_concepts(
+    model: Annotated[list[str] | None, typer.Option(help="A model; again for more, from small to large.")] = None,
     channel: Annotated[
         list[str] | None, typer.Option(help="LAYER:CHANNEL of these models; again for more, from shallow to deep.")
     ] = None,
@@ -95,14 +96,14 @@ def concepts(
         from phosphene.model.sources.load import load
         from phosphene.studies.concepts import Settings, run
 
-        settings = replace(Settings(seed=seed), models=tuple(model or Settings.models),
-                           channels=tuple(channel or Settings.channels))  # fmt: skip
-        command = invocation("concepts", {"--model": model, "--channel": channel, "--seed": seed or None})
-        written(lambda told: run(settings, load, out, told, command), out, as_json)
+        models, channels = tuple(model or Settings.models), tuple(channel or Settings.channels)
+        settings = Settings(models=models, channels=channels, seed=seed)
+        command = format_invocation("concepts", {"--model": model, "--channel": channel, "--seed": seed or None})
+        run_and_report(lambda on_progress: run(settings, load, out, on_progress, command), out, as_json)
 
 
-def invocation(study: str, options: Mapping[str, object]) -> str:
-    """The command line that asks for the same again; options of None are left out, of lists repeated."""
+def format_invocation(study: str, options: Mapping[str, object]) -> str:
+    """The command line that runs the same again; options of None are left out, those of lists repeated."""
     words = ["phosphene", "study", study]
     for option, value in options.items():
         for one in value if isinstance(value, list) else [value] if value is not None else []:
@@ -110,22 +111,22 @@ def invocation(study: str, options: Mapping[str, object]) -> str:
     return shlex.join(words)
 
 
-def written(study: Callable[[Callable[[str], None]], Study], out: Path, as_json: bool) -> None:
-    """Run a study with progress, keep it in `out`, and write its page."""
+def run_and_report(study: Callable[[Callable[[str], None]], Study], out: Path, as_json: bool) -> None:
+    """Run a study with progress, save it in `out`, and write its page."""
     from phosphene.core.files import prepare_folder
-    from phosphene.report.study import write_study
+    from phosphene.report.study import write_study_report
 
-    prepare_folder(out)  # minutes of work are for nothing where nothing can be written
+    prepare_folder(out)  # fails now, not after minutes of work
     with progress(quiet=as_json) as bar:
         task = bar.add_task("parts", total=None, rate="")
 
-        def told(part: str) -> None:
+        def on_progress(part: str) -> None:
             bar.update(task, advance=1)
             if not as_json:
                 bar.console.print(part, highlight=False, markup=False)
 
-        found = study(told)
-    found.save(out)
-    page = write_study(out)
-    record = {"study": str(out / "study.json"), "page": str(page), "answers": list(found.answers)}
+        result = study(on_progress)
+    result.save(out)
+    page = write_study_report(out)
+    record = {"study": str(out / "study.json"), "page": str(page), "answers": list(result.answers)}
     typer.echo(json.dumps(record, indent=2) if as_json else f"page: {page.resolve()}")

@@ -49,9 +49,9 @@ def _embed_figure(folder: Path, figure: dict[str, str]) -> EmbeddedFigure:
     try:
         with Image.open(light) as image:
             width, height = image.size
-        uris = [data_uri(path.read_bytes()) for path in (light, dark)]
+        light_uri, dark_uri = (data_uri(path.read_bytes()) for path in (light, dark))
     except OSError as error:
         raise ArtifactError(
             f"the figure {figure['name']!r} is missing in {str(folder)!r}; run the study again"
         ) from error
-    return EmbeddedFigure(figure["title"], figure["caption"], *uris, width, height)
+    return EmbeddedFigure(figure["title"], figure["caption"], light_uri, dark_uri, width, height)

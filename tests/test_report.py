@@ -7,6 +7,7 @@ import dataclasses
 import io
 import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,83 +16,112 @@ import pytest
 import torch
 from PIL import Image
 
+import models
 import phosphene
 from browser import DESKTOP, PHONE
-from phosphene import report
 from phosphene.cli.options import RecipeOptions
+from phosphene.core.images import to_image
 from phosphene.errors import ArtifactError, DamagedArtifact
+from phosphene.method.fidelity import Fidelity
 from phosphene.model.checks import CHECKS
+from phosphene.model.input_format import InputFormat
+from phosphene.model.record import ModelRecord
 from phosphene.recipe.distributions import Flat, Folder, Grey, Pink
 from phosphene.recipe.geometries import Pixel, Spectral
 from phosphene.recipe.recipe import PRESETS, Recipe
+from phosphene.report import maps as map_page
 from phosphene.report import pictures as render
 from phosphene.report import reproduce
+from phosphene.report.maps import write_report
+from phosphene.report.page import format_probability, format_rate
+from phosphene.runs.make import make_maps
 from phosphene.runs.saliency import SaliencyMap
-from phosphene.runs.store import file_stem, write_run
+from phosphene.runs.scores import Guess, MaskScore, Opinion, Scores
+from phosphene.runs.store import file_stem
 
 SCRIPT = "<script>alert(1)</script>"
 LONG = "a concept with a verylongwordthatwouldneverfitonthescreenofaphonehoweversmallthelettersare in it"
 
 
-def made(concept: str, index: int = 1, side: int = 64, channels: int = 3, **changes: Any) -> SaliencyMap:
+OLD = Path(__file__).parent / "data" / "0.1" / "maps"  # written by version 0.1, `models.grey_classifier`
+
+
+def make_guesses(index: int, concept: str, share: float) -> tuple[Guess, ...]:
+    names = [concept, *(f"rival {k}" for k in range(1, 5))]
+    return tuple(Guess(index + k, name, round(share / 3**k, 4)) for k, name in enumerate(names))
+
+
+def make_scores(index: int, concept: str) -> Scores:
+    """Scores of which no two numbers are equal."""
+    share = 0.9 + index / 1000
+    own, *elsewhere = (Fidelity(share - k / 9, 1 - k / 16) for k in range(4))
+    return Scores(
+        fidelity=own,
+        fidelity_elsewhere=dict(zip(("uniform", "pink", "flat"), elsewhere, strict=True)),
+        refined_fidelity=Fidelity(share - 0.013, 0.9375),
+        refinement=MaskScore("blocks.4", 0.5),
+        top5=make_guesses(index, concept, share),
+        top5_refined=make_guesses(index, concept, 0.97 * share),
+        scale=1.0,
+    )
+
+
+def make_map(concept: str, index: int = 1, side: int = 64, channels: int = 3, **changes: Any) -> SaliencyMap:
     """A map whose every number differs from every other's and follows from `index`."""
     generator = torch.Generator().manual_seed(index)
     shape = (channels, side, side)
     ramp = torch.linspace(0, 1, side).expand(side, side)
-    share = 0.9 + index / 1000
-    tops = [{"index": index + k, "name": concept if k == 0 else f"rival {k}", "probability": round(share / 3**k, 4)}
-            for k in range(5)]  # fmt: skip
-    refined = [{**top, "probability": round(top["probability"] * 0.97, 4)} for top in tops]
-    entries: dict[str, Any] = {
-        "concept": concept, "targets": (index,), "map": torch.randn(shape, generator=generator),
-        "importance": ramp, "mask": ramp, "picture": torch.rand(shape, generator=generator),
-        "raw_picture": torch.rand(shape, generator=generator),
-        "development": torch.randint(0, 256, (6, *shape), generator=generator, dtype=torch.uint8),
-        "recipe": PRESETS["default"].to_json(),
-        "model": {"name": "efficientnet_lite0", "fingerprint": "5eed" * 16, "outputs": 1000,
-                  "input": {"size": [side, side], "channels": channels, "mean": [0.5], "std": [0.5]}},
-        "scores": {
-            "fidelity": {name: {"probability": share - k / 9, "top1": 1 - k / 16}
-                         for k, name in enumerate(("own", "uniform", "pink", "flat"))},
-            "refined_fidelity": {"probability": share - 0.013, "top1": 0.9375},
-            "refinement": {"layer": "blocks.4", "area": 0.5}, "top5": tops, "top5_refined": refined,
-        },
-        "trace": tuple(-1.5 + 0.25 * step + index / 64 for step in range(40)),
-        "versions": {"phosphene": "0.1.0", "torch": "2.6.0", "python": "3.10.1"}, "passes": 128 + index,
-        "seconds": 4.75 + index,
-    }  # fmt: skip
-    return SaliencyMap(**entries | changes)
+    form = InputFormat((side, side), channels, (0.5,), (0.5,))
+    saliency = SaliencyMap(
+        concept=concept,
+        targets=(index,),
+        map=torch.randn(shape, generator=generator),
+        importance=ramp,
+        mask=ramp,
+        picture=torch.rand(shape, generator=generator),
+        raw_picture=torch.rand(shape, generator=generator),
+        development=torch.randint(0, 256, (6, *shape), generator=generator, dtype=torch.uint8),
+        recipe=PRESETS["default"].to_json(),
+        model=ModelRecord("efficientnet_lite0", "5eed" * 16, form, 1000),
+        scores=make_scores(index, concept),
+        trace=tuple(-1.5 + 0.25 * step + index / 64 for step in range(40)),
+        versions={"phosphene": "0.1.0", "torch": "2.6.0", "python": "3.10.1"},
+        passes=128 + index,
+        seconds=4.75 + index,
+    )
+    return replace(saliency, **changes)
 
 
-def saved(folder: Path, *maps: SaliencyMap) -> Path:
+def save_run(folder: Path, *maps: SaliencyMap) -> Path:
     """The folder that a run would have left behind."""
-    for saliency in maps:
-        saliency.save(folder / f"{file_stem(saliency.concept)}.safetensors")
-    write_run(folder, {"maps": [{"file": f"{file_stem(saliency.concept)}.safetensors"} for saliency in maps]})
+    files = [f"{file_stem(saliency.concept)}.safetensors" for saliency in maps]
+    for saliency, name in zip(maps, files, strict=True):
+        saliency.save(folder / name)
+    (folder / "run.json").write_text(json.dumps({"maps": [{"file": name} for name in files]}))
     return folder
 
 
-def verified(saliency: SaliencyMap) -> SaliencyMap:
+def add_opinion(saliency: SaliencyMap) -> SaliencyMap:
     """The map with another model's opinion of it."""
-    tops = [{**top, "probability": round(top["probability"] * 0.81, 4)} for top in saliency.scores.top5]
-    opinion = {"model": "efficientnet_lite2", "top5": tops, "top1": True, "log_probability": -0.3147}
-    return replace(saliency, scores={**saliency.scores, "verifiers": [opinion]})
+    guesses = make_guesses(saliency.targets[0], saliency.concept, 0.81)
+    opinion = Opinion("efficientnet_lite2", True, -0.3147, guesses)
+    return replace(saliency, scores=replace(saliency.scores, opinions=(opinion,)))
 
 
 @pytest.fixture(scope="module")
 def maps() -> list[SaliencyMap]:
     """Colour and grey, large and small, harmless and hostile."""
     return [
-        verified(made("goldfish", 1, side=128)),
-        made(SCRIPT, 2, side=100, checks=("low-fidelity", "not-folded")),
-        made("seven", 7, side=28, channels=1),
-        made(LONG, 11, side=100, channels=5, checks=("unrefined",)),
+        add_opinion(make_map("goldfish", 1, side=128)),
+        make_map(SCRIPT, 2, side=100, checks=("low-fidelity", "not-folded")),
+        make_map("seven", 7, side=28, channels=1),
+        make_map(LONG, 11, side=100, channels=5, checks=("unrefined",)),
     ]
 
 
 @pytest.fixture(scope="module")
 def written(maps: list[SaliencyMap], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return report.write_report(saved(tmp_path_factory.mktemp("report"), *maps))
+    return write_report(save_run(tmp_path_factory.mktemp("report"), *maps))
 
 
 @pytest.mark.browser
@@ -189,8 +219,8 @@ def test_the_numbers_shown_are_those_of_the_artifact(written, maps, visit):
         section, scores = page.locator(f"#map-{number}"), saliency.scores
         table = [[float(value) for value in row.locator("data").evaluate_all("all => all.map(one => one.value)")]
                  for row in section.locator(".fidelity tbody tr").all()]  # fmt: skip
-        measured = [*scores["fidelity"].values(), scores.refined_fidelity]
-        assert table == [[score["probability"], score["top1"]] for score in measured]
+        measured = [scores.fidelity, *scores.fidelity_elsewhere.values(), scores.refined_fidelity]
+        assert table == [[fidelity.probability, fidelity.top1] for fidelity in measured]
         raw, refined = section.locator(".pictures .bars").all()
         assert _bars(raw) == _tops(scores.top5)
         assert _bars(refined) == _tops(scores.top5_refined)
@@ -205,7 +235,7 @@ def test_another_models_opinion_is_shown_where_there_is_one(written, maps, visit
     assert page.locator(".verifier").count() == 1
     opinion = maps[0].scores.opinions[0]
     shown = page.locator("#map-1 .verifier")
-    assert _bars(shown.locator(".bars")) == _tops(opinion["top5"])
+    assert _bars(shown.locator(".bars")) == _tops(opinion.top5)
     assert "efficientnet_lite2 agrees, log-probability −0.31" in shown.inner_text()
 
 
@@ -224,8 +254,8 @@ def _bars(listed: Any) -> list[tuple[str, float]]:
     return list(zip(names, values, strict=True))
 
 
-def _tops(tops: list[dict[str, Any]]) -> list[tuple[str, float]]:
-    return [(top["name"], top["probability"]) for top in tops]
+def _tops(guesses: tuple[Guess, ...]) -> list[tuple[str, float]]:
+    return [(guess.name, guess.probability) for guess in guesses]
 
 
 def test_raised_checks_are_explained(written):
@@ -239,51 +269,45 @@ def _escaped(check: Any) -> list[str]:
     return [text.replace("'", "&#39;") for text in (check.raised_if, check.means, check.remedy)]
 
 
-def test_the_page_says_whether_data_was_used(tmp_path, written):
+def test_the_page_states_whether_data_was_used(tmp_path, written):
     recipe = replace(PRESETS["default"], distribution=Folder("holiday")).to_json()
-    told = report.write_report(saved(tmp_path, made("goldfish", recipe=recipe, checks=("data-using",)))).read_text()
-    assert "Photographs were used." in told
-    assert "No image and no data set was used." not in told
+    text = write_report(save_run(tmp_path, make_map("goldfish", recipe=recipe, checks=("data-using",)))).read_text()
+    assert "Photographs were used." in text
+    assert "No image and no data set was used." not in text
     assert "No image and no data set was used." in written.read_text()
 
 
 def test_a_folder_without_maps_is_refused_in_one_line(tmp_path):
     with pytest.raises(ArtifactError, match="no finished maps") as refused:
-        report.write_report(tmp_path)
+        write_report(tmp_path)
     assert "\n" not in str(refused.value)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_damaged_map_is_not_reported(tmp_path):
-    path = saved(tmp_path, made("goldfish")) / "goldfish.safetensors"
+    path = save_run(tmp_path, make_map("goldfish")) / "goldfish.safetensors"
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
     with pytest.raises(DamagedArtifact):
-        report.write_report(tmp_path)
+        write_report(tmp_path)
 
 
 def test_writing_again_gives_the_same_bytes_and_leaves_nothing_else(tmp_path):
-    first = report.write_report(saved(tmp_path, made("goldfish"))).read_bytes()
+    first = write_report(save_run(tmp_path, make_map("goldfish"))).read_bytes()
     before = sorted(tmp_path.iterdir())
-    assert report.write_report(tmp_path).read_bytes() == first
+    assert write_report(tmp_path).read_bytes() == first
     assert sorted(tmp_path.iterdir()) == before
 
 
 def test_many_maps_are_embedded_smaller_and_without_their_development(tmp_path, monkeypatch):
-    saved(tmp_path, made("goldfish", 1, side=224), made("zebra", 2, side=224))
-    full = report.write_report(tmp_path).read_text()
-    monkeypatch.setattr(report, "MANY", 1)
-    lean = report.write_report(tmp_path).read_text()
+    save_run(tmp_path, make_map("goldfish", 1, side=224), make_map("zebra", 2, side=224))
+    full = write_report(tmp_path).read_text()
+    monkeypatch.setattr(map_page, "MANY", 1)
+    lean = write_report(tmp_path).read_text()
     assert len(lean) < len(full) / 3
     assert "development of goldfish" in full
     assert "development of" not in lean
-
-
-def test_maps_with_few_scores_are_reported_with_what_there_is(tmp_path):
-    text = report.write_report(saved(tmp_path, made("goldfish", scores={}, trace=()))).read_text()
-    assert "goldfish" in text
-    assert 'class="fidelity"' not in text
 
 
 @pytest.mark.parametrize(
@@ -291,15 +315,15 @@ def test_maps_with_few_scores_are_reported_with_what_there_is(tmp_path):
     [(0.0, "<0.1%"), (0.0004, "<0.1%"), (0.001, "0.1%"), (0.5, "50.0%"), (0.9994, ">99.9%"), (1.0, ">99.9%")],
 )
 def test_a_probability_is_never_rounded_to_nothing_or_all(share, shown):
-    assert report.probability(share) == shown
+    assert format_probability(share) == shown
 
 
 @pytest.mark.parametrize(("share", "shown"), [(0.0, "0%"), (1.0, "100%"), (0.875, "87.5%"), (0.9999, ">99.9%")])
 def test_a_rate_is_all_only_where_it_is(share, shown):
-    assert report.rate(share) == shown
+    assert format_rate(share) == shown
 
 
-SAYABLE = [
+EXPRESSIBLE = [
     *PRESETS.values(),
     replace(PRESETS["default"], seed=3, iterations=7),
     replace(PRESETS["fast"], distribution=Pink(), score="margin", samples=2),
@@ -309,64 +333,67 @@ SAYABLE = [
 ]
 
 
-@pytest.mark.parametrize("recipe", SAYABLE)
+@pytest.mark.parametrize("recipe", EXPRESSIBLE)
 def test_the_command_line_leads_to_the_same_recipe(recipe: Recipe):
     options = {"iterations": None, "distribution": None, "geometry": None}
-    options |= reproduce.shortest_options(recipe.to_json()) or pytest.fail("no options found")
+    options |= reproduce.find_shortest_options(recipe.to_json()) or pytest.fail("no options found")
     assert RecipeOptions(**options).build() == recipe
 
 
-@pytest.mark.parametrize("recipe", [*SAYABLE, replace(PRESETS["default"], step=0.5, distribution=Grey(0.3))])
+@pytest.mark.parametrize("recipe", [*EXPRESSIBLE, replace(PRESETS["default"], step=0.5, distribution=Grey(0.3))])
 def test_the_python_lines_lead_to_the_same_recipe(recipe: Recipe):
-    said = reproduce.recipe_call(recipe.to_json())
-    assert eval(said, {"phosphene": phosphene, "dataclasses": dataclasses}) == recipe
+    call = reproduce.format_recipe(recipe.to_json())
+    assert eval(call, {"phosphene": phosphene, "dataclasses": dataclasses}) == recipe
 
 
-def test_a_recipe_that_no_option_can_say_has_no_command_line():
-    assert reproduce.command(made("goldfish", recipe=replace(PRESETS["default"], step=0.5).to_json())) is None
+def test_a_recipe_that_no_option_gives_has_no_command_line():
+    assert (
+        reproduce.format_command(make_map("goldfish", recipe=replace(PRESETS["default"], step=0.5).to_json())) is None
+    )
 
 
 def test_the_command_names_model_concept_seed_and_verifier():
     recipe = replace(PRESETS["fast"], seed=4).to_json()
-    words = (reproduce.command(verified(made("tiger cat", recipe=recipe))) or "").replace(" \\\n ", "")
-    assert words == ("phosphene map efficientnet_lite0 'tiger cat' --preset fast --seed 4 "
-                     "--verifier efficientnet_lite2 --out again")  # fmt: skip
+    words = (reproduce.format_command(add_opinion(make_map("tiger cat", recipe=recipe))) or "").replace(" \\\n ", "")
+    assert words == (
+        "phosphene map efficientnet_lite0 'tiger cat' --preset fast --seed 4 --verifier efficientnet_lite2 --out again"
+    )
 
 
 def test_a_class_whose_name_is_shared_is_asked_for_by_its_index():
-    assert reproduce.concept_words(made("crane (134)", 134)) == "134"
+    assert reproduce.concept_argument(make_map("crane (134)", 134)) == "134"
 
 
 @pytest.mark.parametrize("name", ["inferno", "RdBu_r"])
 def test_colour_maps_are_what_the_captions_say(name):
     dark, bright = torch.zeros(8, 8), torch.ones(8, 8)
     if name == "inferno":
-        assert max(render.heat(dark).getpixel((0, 0))) < 10
-        assert min(render.heat(bright).getpixel((0, 0))) > 150
+        assert max(render.render_heat(dark).getpixel((0, 0))) < 10
+        assert min(render.render_heat(bright).getpixel((0, 0))) > 150
     else:
-        red, _, blue = render.signed(torch.cat([dark + 1, dark - 1], dim=1)[None]).getpixel((0, 0))
+        red, _, blue = render.render_signed(torch.cat([dark + 1, dark - 1], dim=1)[None]).getpixel((0, 0))
         assert red > blue
-        red, _, blue = render.signed(torch.cat([dark - 1, dark + 1], dim=1)[None]).getpixel((0, 0))
+        red, _, blue = render.render_signed(torch.cat([dark - 1, dark + 1], dim=1)[None]).getpixel((0, 0))
         assert blue > red
 
 
 def test_an_overlay_glows_where_the_importance_is_and_is_dim_elsewhere():
     importance = torch.zeros(32, 32)
     importance[:, 16:] = 1.0
-    shown = render.overlay(importance, torch.ones(3, 32, 32))
+    shown = render.render_overlay(importance, torch.ones(3, 32, 32))
     assert shown.getpixel((0, 0)) == (115, 115, 115)
-    assert shown.getpixel((31, 0)) == render.heat(torch.ones(1, 1)).getpixel((0, 0))
+    assert shown.getpixel((31, 0)) == render.render_heat(torch.ones(1, 1)).getpixel((0, 0))
 
 
 def test_a_strip_shows_the_frames_in_order():
     frames = torch.stack([torch.full((1, 8, 8), level, dtype=torch.uint8) for level in (0, 100, 200)])
-    strip = render.strip(frames, side=32)
+    strip = render.render_strip(frames, side=32)
     assert [strip.getpixel((x, 16))[0] for x in (16, 49, 82)] == [0, 100, 200]
     assert strip.size == (3 * 32 + 2, 32)
 
 
 def test_a_gif_rests_on_its_last_frame():
-    gif = Image.open(io.BytesIO(render.gif_bytes(made("goldfish").development)))
+    gif = Image.open(io.BytesIO(render.gif_bytes(make_map("goldfish").development)))
     durations = []
     for frame in range(gif.n_frames):
         gif.seek(frame)
@@ -376,23 +403,16 @@ def test_a_gif_rests_on_its_last_frame():
 
 
 def test_few_pixels_are_enlarged_as_squares():
-    image = render.scaled(Image.fromarray((torch.eye(4) * 255).byte().numpy()), 64)
+    image = render.rescale(Image.fromarray((torch.eye(4) * 255).byte().numpy()), 64)
     assert set(image.get_flattened_data() if hasattr(image, "get_flattened_data") else image.getdata()) == {0, 255}
     assert image.size == (64, 64)
 
 
-def test_a_contact_sheet_holds_every_picture_and_long_names_stay_in_their_cell(tmp_path):
-    maps = [made("goldfish"), made(LONG, 2), made("seven", 7, side=28, channels=1)]
-    sheet = render.contact_sheet(maps, columns=2, side=112)
-    sheet.save(tmp_path / "sheet.png")
-    assert sheet.size == (2 * (112 + 8) + 8, 2 * (112 + 32) + 8)
-    gutters = [sheet.getpixel((x, y)) for x in (124, 246) for y in range(sheet.height)]
-    assert set(gutters) == {render.SHEET}
-
-
 def test_a_sparkline_spans_its_box_and_leaves_out_what_is_not_a_number():
-    assert render.sparkline([1.0]) == ""
-    line = re.search(r'polyline points="([^"]+)"', render.sparkline([0.0, float("nan"), 1.0], width=100, height=20))
+    assert render.draw_sparkline([1.0]) == ""
+    line = re.search(
+        r'polyline points="([^"]+)"', render.draw_sparkline([0.0, float("nan"), 1.0], width=100, height=20)
+    )
     assert line is not None
     assert line[1] == "0.0,17.0 100.0,3.0"
 
@@ -403,9 +423,48 @@ def test_embedded_pictures_are_the_artifacts_own(written, maps):
     uri = re.search(r'src="data:image/png;base64,([^"]+)"', section)
     assert uri is not None
     pixels = Image.open(io.BytesIO(base64.b64decode(uri[1])))
-    assert pixels.tobytes() == render.to_image(maps[2].raw_picture).tobytes()
+    assert pixels.tobytes() == to_image(maps[2].raw_picture).tobytes()
 
 
 def test_the_page_names_the_weights(written, maps):
     assert maps[0].model.fingerprint[:12] in written.read_text()
     assert json.dumps(maps[0].model.outputs) in written.read_text()
+
+
+def test_maps_of_version_0_1_are_read():
+    saliency = SaliencyMap.load(OLD / "3.safetensors")
+    scores = saliency.scores
+    assert scores.fidelity.probability == pytest.approx(0.000402, abs=1e-6)
+    assert set(scores.fidelity_elsewhere) == {"uniform", "pink", "flat"}
+    assert scores.restarts == 2
+    assert [(opinion.model, opinion.top1) for opinion in scores.opinions] == [("another grey", False)]
+    assert {"recognition", "agnosticity", "gain", "digest"} <= set(scores.evidence)
+    assert saliency.model.fingerprint == models.grey_classifier().fingerprint
+
+
+def test_a_folder_of_version_0_1_is_reported(tmp_path):
+    folder = Path(shutil.copytree(OLD, tmp_path / "maps"))
+    text = write_report(folder).read_text()
+    for name in ("3", "7"):
+        fidelity = SaliencyMap.load(folder / f"{name}.safetensors").scores.fidelity
+        assert f'<data value="{fidelity.probability}">' in text
+    assert "another grey" in text
+    assert 'id="evidence-recognition"' in text
+    assert re.search(r'<th scope="row">restarts</th><td>2</td>', text)
+    assert "Outdated" not in text
+
+
+def test_a_recipe_of_version_0_1_leads_to_python_lines_of_today():
+    snippet = reproduce.format_snippet(SaliencyMap.load(OLD / "3.safetensors"))
+    (call,) = re.findall(r"^recipe = (.*)$", snippet, re.M)
+    recipe = eval(call, {"phosphene": phosphene, "dataclasses": dataclasses})
+    assert recipe == replace(PRESETS["default"], iterations=4, restarts=2)
+
+
+def test_a_run_over_a_folder_of_version_0_1_keeps_its_maps(tmp_path):
+    folder = Path(shutil.copytree(OLD, tmp_path / "maps"))
+    before = {path.name: path.read_bytes() for path in folder.glob("*.safetensors")}
+    recipe = replace(PRESETS["default"], iterations=4, restarts=2)
+    maps = make_maps(models.grey_classifier(), ["3", "7"], recipe, out=folder)
+    assert [saliency.concept for saliency in maps] == ["3", "7"]
+    assert {path.name: path.read_bytes() for path in folder.glob("*.safetensors")} == before

@@ -19,8 +19,9 @@ from PIL import Image
 from browser import DESKTOP, PHONE
 from command import phosphene
 from phosphene.errors import DamagedArtifact
-from phosphene.report import p_value
-from phosphene.report.scan import again, drawings, scan_page, wording, write_scan_report
+from phosphene.report.page import format_p_value
+from phosphene.report.scan import drawings, rerun, wording
+from phosphene.report.scan.page import render_scan, write_scan_report
 from phosphene.scanner import Settings
 from phosphene.scanner.record import (
     VERDICTS,
@@ -96,7 +97,7 @@ def nothing(**changes: Any) -> Scan:
 
 def text_of(scan: Scan) -> str:
     """What the page says, without its tags and styles."""
-    body = re.sub(r"<style>.*?</style>", "", scan_page(scan), flags=re.S)
+    body = re.sub(r"<style>.*?</style>", "", render_scan(scan), flags=re.S)
     return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]+>", "", body)))
 
 
@@ -146,7 +147,7 @@ def test_the_ranking_holds_every_class_and_statistic_in_the_order_of_the_scores(
     assert scores == [one.score for one in ranking]
     assert rows.first.locator("th").inner_text() == f"1. {SCRIPT} 2"
     shown = rows.nth(4).locator(".raw").all_inner_texts()
-    columns = wording.statistic_names(STATISTICS)
+    columns = wording.order_statistics(STATISTICS)
     assert shown == [f"{ranking[4].statistics[name]:.2f}".replace("-", "−") for name in columns]
     assert columns[-1] == "never heard of"
 
@@ -198,21 +199,21 @@ def test_all_text_of_the_page_can_be_read_by_day_and_by_night(written, visit):
 
 
 @pytest.mark.parametrize("verdict", VERDICTS)
-def test_every_verdict_is_worded_and_none_says_more_than_it_can(verdict):
+def test_every_verdict_has_its_sentences_and_none_claims_more_than_it_can(verdict):
     accusing = verdict in ("backdoor-like", "suspicious", "natural weak spot")
     scan = made(verdict=verdict) if accusing else nothing(verdict=verdict)
     text = text_of(scan)
-    assert wording.headline(scan) in text
-    assert (SCRIPT in wording.headline(scan)) == accusing
+    assert wording.write_headline(scan) in text
+    assert (SCRIPT in wording.write_headline(scan)) == accusing
     assert wording.WORDINGS[verdict].means in text
-    assert all(sentence in text for sentence in wording.advice(scan))
-    said = " ".join([wording.headline(scan), wording.WORDINGS[verdict].means, *wording.advice(scan)]).lower()
+    assert all(sentence in text for sentence in wording.list_advice(scan))
+    said = " ".join([wording.write_headline(scan), wording.WORDINGS[verdict].means, *wording.list_advice(scan)]).lower()
     assert not re.search(r"\b(is|has been) (backdoored|poisoned|infected|clean|safe|trojaned)\b", said)
     assert (wording.NO_ACCUSATION in text) == (not accusing)
 
 
 def test_nothing_found_is_never_called_clean():
-    said = wording.headline(nothing())
+    said = wording.write_headline(nothing())
     assert said == "Nothing found, which does not mean clean"
 
 
@@ -228,7 +229,7 @@ def test_what_is_not_covered_is_listed_whatever_the_verdict():
 
 def test_the_curve_is_put_into_words():
     said = "Half of the images become “owl” at 8% of the area with the candidate; never with the same change"
-    assert wording.curve_sentence(made().curve, Named(4, "owl")).startswith(said)
+    assert wording.explain_curve(made().curve, Named(4, "owl")).startswith(said)
 
 
 def test_the_frameworks_are_named():
@@ -237,21 +238,21 @@ def test_the_frameworks_are_named():
     assert "MEASURE 2.7" in text
 
 
-def test_a_model_outside_the_calibration_range_is_said_to_be():
+def test_a_model_outside_the_calibration_range_is_marked():
     outside = made(p_external=None, calibration=Calibration("few", 60, ("classes: 7, references 10, 43",)))
     text = text_of(outside)
     assert "Outside the calibration range." in text
     assert "classes: 7, references 10, 43" in text
-    assert "Not used: the clean reference models do not speak for this model" in text
+    assert "Not used: the clean reference models do not cover this model" in text
     assert "Outside the calibration range." not in text_of(made())
 
 
 def test_a_scan_without_trigger_curve_pairs_and_measures_is_still_a_page():
     bare = nothing(trigger=None, curve=None, pairs=None, asymmetry={}, stability={}, absolutes={}, checks=(), stages=())
-    page = scan_page(bare)
+    page = render_scan(bare)
     assert "<img" not in page
     assert 'id="pairs"' not in page
-    assert "None: no search went far enough to leave a candidate." in page
+    assert "None: no search reached a candidate." in page
     assert "None was raised." in page
 
 
@@ -259,7 +260,7 @@ def test_several_targets_are_all_named():
     named = tuple(Named(index, name) for index, name in enumerate(NAMES))
     text = text_of(made(targets=named))
     assert all(f"{name} ({index})" in text for index, name in enumerate(NAMES))
-    assert "and 4 more" in wording.headline(made(targets=named))
+    assert "and 4 more" in wording.write_headline(made(targets=named))
 
 
 def test_a_source_that_stands_out_is_named_with_its_pair():
@@ -269,7 +270,7 @@ def test_a_source_that_stands_out_is_named_with_its_pair():
 
 def test_a_thousand_classes_fit_and_only_the_first_are_in_sight():
     scan = made([f"class number {index}" for index in range(1000)], side=224, pairs=pairs(43, 2))
-    page = scan_page(scan)
+    page = render_scan(scan)
     assert len(page.encode()) < 3_000_000
     in_sight, _, folded = page.partition("The other 975 classes")
     assert in_sight.count("class number 999") + folded.count("class number 999") >= 1
@@ -279,14 +280,14 @@ def test_a_thousand_classes_fit_and_only_the_first_are_in_sight():
 
 def test_more_pairs_than_fit_leave_the_hardest_classes_out_and_say_so():
     scan = made([f"c{index}" for index in range(60)], aim=49)
-    drawn = drawings.grid(scan.pairs, [one.name for one in scan.classes], 49)
+    drawn = drawings.build_grid(scan.pairs, [one.name for one in scan.classes], 49)
     assert (len(drawn.rows), drawn.left_out) == (43, 17)
     assert ("49", True) in [(label, marked) for _, label, marked in drawn.columns]
     assert "The 17 classes that are hardest to reach are left out here." in text_of(scan)
 
 
 def test_the_darkest_column_of_the_pairs_is_the_target():
-    drawn = drawings.grid(pairs(10, 6), [str(index) for index in range(10)], 6)
+    drawn = drawings.build_grid(pairs(10, 6), [str(index) for index in range(10)], 6)
     shades = {name: [cell.shade for cell in drawn.cells if cell.target == name] for name in map(str, range(10))}
     assert min(shades["6"]) > max(shade for name, column in shades.items() if name != "6" for shade in column)
     assert {len(column) for column in shades.values()} == {9}
@@ -295,30 +296,30 @@ def test_the_darkest_column_of_the_pairs_is_the_target():
 def test_a_scan_whose_numbers_are_all_alike_is_drawn():
     same = tuple(replace(one, score=0.0) for one in made().classes)
     flat = Pairs((0, 1), ((0.0, 1.0), (1.0, 0.0)), None)
-    assert "NaN" not in scan_page(nothing(classes=same, pairs=flat))
+    assert "NaN" not in render_scan(nothing(classes=same, pairs=flat))
 
 
 @pytest.mark.parametrize(
     ("value", "shown"), [(0.0, "<0.001"), (0.0009, "<0.001"), (0.00875, "0.0088"), (0.5, "0.5"), (1, "1")]
 )
 def test_a_p_value_is_neither_zero_nor_overprecise(value, shown):
-    assert p_value(value) == shown
+    assert format_p_value(value) == shown
 
 
 def test_all_classes_through_every_stage_is_only_said_where_it_is_so():
-    assert "but these" in wording.skipped_sentence(made())
+    assert "but these" in wording.explain_stages(made())
     whole = made(stages=(Stage("short", 10, 1.0, 9),))
-    assert wording.skipped_sentence(whole) == "All 10 classes went through every stage."
+    assert wording.explain_stages(whole) == "All 10 classes went through every stage."
 
 
 def test_the_command_and_the_python_lines_lead_to_the_same_settings():
     scan = made()
-    words = (again.command(scan) or "").replace("\\\n ", "")
+    words = (rerun.format_scan_command(scan) or "").replace("\\\n ", "")
     assert "--factory my.models:build --weights FILE --size 28 --channels 1 --mean 0.5 --std 0.25" in words
     assert "--seed 11" in words
-    built = again.snippet(scan).split("settings = ")[1].split("\nfound")[0]
+    built = rerun.format_scan_snippet(scan).split("settings = ")[1].split("\nresult")[0]
     assert eval(built, {"Settings": Settings}) == Settings(seed=11)
-    assert again.command(made(model={**scan.model, "name": "a module of mine"})) is None
+    assert rerun.format_scan_command(made(model={**scan.model, "name": "a module of mine"})) is None
 
 
 def test_writing_again_gives_the_same_bytes(tmp_path, written):
@@ -375,7 +376,7 @@ def test_a_record_that_no_scan_wrote_is_refused_in_one_line(tmp_path, keys, valu
 
 def test_a_picture_that_is_none_is_refused():
     with pytest.raises(DamagedArtifact, match="is no PNG"):
-        drawings.picture("AAAA", "mask")
+        drawings.embed_png("AAAA", "mask")
 
 
 def test_a_report_that_could_not_be_written_is_refused_before_the_scan():

@@ -18,53 +18,55 @@ from phosphene.model.input_format import InputFormat
 from phosphene.recipe.recipe import PRESETS
 from phosphene.recipe.views import STILL
 from phosphene.studies.bias import Settings
-from phosphene.studies.bias.experiment import explained, recipe_of
+from phosphene.studies.bias.experiment import choose_recipe, explain
 from phosphene.studies.bias.explanations import BY_EXAMPLES, Question
-from phosphene.studies.bias.findings import findings
+from phosphene.studies.bias.findings import build_study
 from phosphene.studies.folder import Part, Study
-from phosphene.studies.small import Examples, fashion, generated_signs, mark_region, marked, trained
+from phosphene.studies.small_models import Examples, add_mark, load_fashion, load_signs, make_mark_region, train
 from phosphene.studies.words import AGNOSTIC
 
 SIDE = 28
-FULL = 1 / float(mark_region(SIDE).mean())  # all of a heat map in the region, as a multiple of its share
+FULL = 1 / float(make_mark_region(SIDE).mean())  # all of a heat map in the region, as a multiple of its share
 
 
 def linear(uses: bool, seed: int = 0) -> Classifier:
     """Class 0 is decided by the watermark's region alone, or by everything but it; the others by noise elsewhere."""
-    region = mark_region(SIDE)
+    region = make_mark_region(SIDE)
     weight = 0.02 * torch.randn(3, 1, SIDE, SIDE, generator=torch.Generator().manual_seed(seed))
     weight *= 1 - region
     if uses:
-        weight[0] = (marked(torch.zeros(1, 1, SIDE, SIDE))[0] - 0.5) * region  # what the mark lights up, exactly
+        weight[0] = (add_mark(torch.zeros(1, 1, SIDE, SIDE))[0] - 0.5) * region  # what the mark lights up, exactly
     form = InputFormat((SIDE, SIDE), 1, (0.5,), (0.25,))
     return Classifier(models.Linear(weight), form, name="linear", labels=("0", "1", "2"))
 
 
-def asked(uses: bool, seed: int = 0) -> Part:
+def explain_linear(uses: bool, seed: int = 0) -> Part:
     generator = torch.Generator().manual_seed(seed + 10)
     images, others = (torch.rand(20, 1, SIDE, SIDE, generator=generator) for _ in range(2))
-    question = Question(linear(uses, seed), 0, {"clean": images, "watermarked": marked(images)}, others)
-    return explained(question, recipe_of(Settings(preset="fast")))
+    question = Question(linear(uses, seed), 0, {"clean": images, "watermarked": add_mark(images)}, others)
+    return explain(question, choose_recipe(Settings(preset="fast")))
 
 
 @pytest.fixture(scope="module")
 def uses() -> Part:
-    return asked(uses=True)
+    return explain_linear(uses=True)
 
 
 @pytest.fixture(scope="module")
 def ignores() -> Part:
-    return asked(uses=False)
+    return explain_linear(uses=False)
 
 
 def test_of_a_model_that_uses_only_the_watermark_the_map_shows_nothing_else(uses):
-    for held in ("clean", "watermarked"):
-        assert uses.numbers["shown"][f"{AGNOSTIC}/{held}"] > 0.6 * FULL  # the blur of the evidence reaches across
+    for example_set in ("clean", "watermarked"):
+        assert (
+            uses.numbers["shown"][f"{AGNOSTIC}/{example_set}"] > 0.6 * FULL
+        )  # the blur of the evidence reaches across
 
 
 def test_of_a_model_that_ignores_the_watermark_the_map_shows_none_of_it(ignores):
-    for held in ("clean", "watermarked"):
-        assert ignores.numbers["shown"][f"{AGNOSTIC}/{held}"] < 1.0
+    for example_set in ("clean", "watermarked"):
+        assert ignores.numbers["shown"][f"{AGNOSTIC}/{example_set}"] < 1.0
 
 
 def test_integrated_gradients_are_zero_where_the_model_is_blind_whatever_the_set(uses, ignores):
@@ -80,22 +82,22 @@ def test_explanations_by_examples_invent_a_watermark_that_the_model_ignores(igno
 
 
 @pytest.fixture(scope="module")
-def told_apart(tmp_path_factory) -> Study:
-    """What is found on two linear models of each kind."""
+def study_of_four(tmp_path_factory) -> Study:
+    """The study of two linear models of each kind."""
     known = {"class": "0", "accuracy": 1.0, "own_marked": 1.0}
     parts = [Part(part.numbers | known | {"kind": kind, "fooled_by_mark": float(kind == "uses"),
                                           "own_clean": float(kind == "ignores")}, part.tensors)
-             for kind in ("uses", "ignores") for part in (asked(kind == "uses", seed) for seed in range(2))]  # fmt: skip
-    return findings(parts, Settings(), tmp_path_factory.mktemp("bias"), "phosphene study bias")
+             for kind in ("uses", "ignores") for part in (explain_linear(kind == "uses", seed) for seed in range(2))]  # fmt: skip
+    return build_study(parts, Settings(), tmp_path_factory.mktemp("bias"), "phosphene study bias")
 
 
-def test_the_table_tells_the_kinds_apart_from_each_other(told_apart):
-    rows = {row["explanation"]: row for row in told_apart.tables[0].rows}
+def test_the_heat_of_the_map_separates_the_kinds_of_models(study_of_four):
+    rows = {row["explanation"]: row for row in study_of_four.tables[0].rows}
     assert set(rows) == {*BY_EXAMPLES, AGNOSTIC}
     assert rows[AGNOSTIC]["AUC, misleading sets"].startswith("1.00 (0.")
     assert rows["most-activating images"]["AUC, misleading sets"].startswith("0.00 (0.00 to 0.")
-    assert told_apart.answers[0].startswith(
-        "2 models use the watermark: they call 0% of the class’s images so without it and 100% with it, and 100% of"
+    assert study_of_four.answers[0].startswith(
+        "2 models use the watermark: they predict the class for 0% of its images without it and 100% with it, and for 100% of"
     )
 
 
@@ -105,8 +107,8 @@ def test_the_command_trains_explains_and_writes_the_page_and_goes_on_where_it_st
     assert outcome.code == 0, outcome.err
     record = json.loads(outcome.out)
     assert Path(record["page"]).is_file()
-    said = json.loads((tmp_path / "study.json").read_text())["command"]
-    assert said == "phosphene study bias --data signs --models 2 --training 300 --seed 0"
+    command_shown = json.loads((tmp_path / "study.json").read_text())["command"]
+    assert command_shown == "phosphene study bias --data signs --models 2 --training 300 --seed 0"
     parts = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "parts").iterdir()}
     assert len(parts) == 4
     assert phosphene(*command).code == 0
@@ -114,8 +116,8 @@ def test_the_command_trains_explains_and_writes_the_page_and_goes_on_where_it_st
 
 
 def test_training_is_the_same_twice_and_starts_untrained():
-    examples = generated_signs(100, None)
-    one, two = ([{k: v.clone() for k, v in m.state_dict().items()} for _, m in trained(examples, 3, epochs=1)]
+    examples = load_signs(100, None)
+    one, two = ([{k: v.clone() for k, v in m.state_dict().items()} for _, m in train(examples, 3, epochs=1)]
                 for _ in range(2))  # fmt: skip
     assert len(one) == 1 + 100 // 50
     for first, second in zip(one, two, strict=True):
@@ -125,8 +127,8 @@ def test_training_is_the_same_twice_and_starts_untrained():
 
 def test_the_mark_is_where_the_region_says():
     images = torch.full((2, 3, 30, 30), 0.3)
-    changed = (marked(images) != images).any(dim=1)
-    assert torch.equal(changed[0], mark_region(30).bool())
+    changed = (add_mark(images) != images).any(dim=1)
+    assert torch.equal(changed[0], make_mark_region(30).bool())
 
 
 def test_fashion_mnist_is_read_from_its_original_files(tmp_path):
@@ -134,7 +136,7 @@ def test_fashion_mnist_is_read_from_its_original_files(tmp_path):
     content = bytes(16) + bytes(pixels.tolist())
     (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(content))
     (tmp_path / "train-labels-idx1-ubyte.gz").write_bytes(gzip.compress(bytes(8) + bytes([3, 9])))
-    examples: Examples = fashion(2, tmp_path)
+    examples: Examples = load_fashion(2, tmp_path)
     assert examples.labels.tolist() == [3, 9]
     torch.testing.assert_close(examples.images.flatten() * 255, pixels.float())
 
@@ -147,7 +149,7 @@ def test_fashion_mnist_without_its_folder_or_files_is_one_line(tmp_path):
     assert "train-images" in outcome.err
 
 
-def test_what_cannot_work_is_said_before_anything_is_trained(tmp_path):
+def test_wrong_options_are_refused_before_anything_is_trained(tmp_path):
     (tmp_path / "file").write_text("")
     cases = [
         (("study", "bias", "--data-folder", tmp_path), "--data fashion"),
@@ -167,20 +169,19 @@ def test_fashion_mnist_that_is_too_small_for_the_training_is_one_line(tmp_path):
     (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(bytes(16 + 28 * 28)))
     (tmp_path / "train-labels-idx1-ubyte.gz").write_bytes(gzip.compress(bytes(8 + 1)))
     with pytest.raises(BadInput, match="has 1 images; expected at least the 2"):
-        fashion(2, tmp_path)
+        load_fashion(2, tmp_path)
 
 
-def test_the_rates_of_showing_and_inventing_are_counted_by_model_and_set(told_apart):
-    rows = {row["explanation"]: row for row in told_apart.tables[0].rows}
+def test_the_rates_of_showing_and_inventing_are_counted_by_model_and_set(study_of_four):
+    rows = {row["explanation"]: row for row in study_of_four.tables[0].rows}
     assert rows[AGNOSTIC]["shows it, clean set"].startswith("2 of 2")
     assert rows[AGNOSTIC]["invents it, watermarked set"].startswith("0 of 2")
     assert rows["most-activating images"]["invents it, watermarked set"].startswith("2 of 2")
     assert rows["mean Integrated Gradients"]["invents it, watermarked set"].startswith("0 of 2")
-    assert "mean Integrated Gradients for 0 of 2" in told_apart.reading[2]
+    assert "mean Integrated Gradients for 0 of 2" in study_of_four.reading[2]
 
 
-def test_presets_are_asked_about_one_place():
-    """And never again: a map that goes astray is a finding too."""
-    recipe = recipe_of(Settings(seed=3))
+def test_maps_of_the_study_have_neither_views_nor_restarts():
+    recipe = choose_recipe(Settings(seed=3))
     assert recipe == replace(PRESETS["default"], views=STILL, seed=3, restarts=1, coarse=0.0)
     assert recipe.views.draw(torch.Generator(), 1) is None

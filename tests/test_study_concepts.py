@@ -10,20 +10,19 @@ import torch
 import models
 from command import from_factory, phosphene, saved
 from phosphene.errors import UnknownConcept
-from phosphene.evidence.similarity import Looks
 from phosphene.method.fidelity import measure_excitation
 from phosphene.method.multires import estimate
 from phosphene.model.readout import check_readable, count_channels, measure_scale, read
 from phosphene.recipe.concepts import Channel
 from phosphene.recipe.grammar import parse
 from phosphene.recipe.recipe import PRESETS
-from phosphene.report import write_report
-from phosphene.report.study import write_study
+from phosphene.report.maps import write_report
+from phosphene.report.study import write_study_report
 from phosphene.runs.make import make_maps
 from phosphene.studies.concepts import Settings
-from phosphene.studies.concepts.experiment import measured
-from phosphene.studies.concepts.findings import findings
-from phosphene.studies.concepts.training import alike
+from phosphene.studies.concepts.experiment import measure
+from phosphene.studies.concepts.findings import build_study
+from phosphene.studies.similarity import compare_features, split_by_concept
 
 FAST = PRESETS["fast"]
 
@@ -34,9 +33,9 @@ def test_a_channel_is_read_in_deviations_from_noise(colour):
     concept = parse("body:3", colour.labels)
     with torch.no_grad():
         (got,) = read(colour, images, [concept])
-        normalised = (images - 0.5) / 0.25
-        stem = colour.module.stem_norm(colour.module.stem(normalised)).relu()
         mean, deviation = measure_scale(colour, "body")
+        colour.module.eval()
+        stem = colour.module.stem_norm(colour.module.stem((images - 0.5) / 0.25)).relu()
         expected = (colour.module.body(stem).mean(dim=(2, 3)) - mean) / deviation
     torch.testing.assert_close(got, expected, atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(concept.score(got), expected[:, 3], atol=1e-4, rtol=1e-4)
@@ -73,9 +72,8 @@ def test_a_channel_of_the_head_pulls_as_the_class_does_in_units_of_its_deviation
     pulls = []
     for text in ("4", "head:4"):
         concept = parse(text, colour.labels)
-        with colour.frozen():
-            (outputs,) = read(colour, images, [concept])
-            pulls.append(torch.autograd.grad(concept.score(outputs).sum(), images)[0])
+        (outputs,) = read(colour, images, [concept])
+        pulls.append(torch.autograd.grad(concept.score(outputs).sum(), images)[0])
     torch.testing.assert_close(pulls[0], pulls[1] * measure_scale(colour, "head")[1][4])
 
 
@@ -120,7 +118,7 @@ def test_a_channel_map_is_kept_resumed_and_shown(colour, tmp_path):
     (made,) = make_maps(colour, ["body:3"], FAST, out=tmp_path)
     (again,) = make_maps(colour, ["body:3"], FAST, out=tmp_path)
     assert torch.equal(made.map, again.map)
-    assert made.scores.channel.channels == [3]
+    assert made.scores.channel.channels == (3,)
     assert made.index is None
     page = write_report(tmp_path).read_text()
     assert "body:3" in page
@@ -138,98 +136,104 @@ TINY = Settings(
 def study(tmp_path_factory):
     """The whole study of two tiny models, run and kept."""
     out = tmp_path_factory.mktemp("concepts")
-    told = []
-    found = measured(TINY, lambda name: models.colour_classifier(), out, told.append)
-    return out, found, told
+    progress: list[str] = []
+    results = measure(TINY, lambda name: models.colour_classifier(), out, progress.append)
+    return out, results, progress
 
 
 def test_two_models_of_the_same_weights_recognise_each_others_maps_as_their_own(study):
-    _, found, _ = study
-    first, second = (found.asked[row].maps for row in range(2))
+    _, results, _ = study
+    first, second = (results.models[row].maps for row in range(2))
     for kind in first:
         for one, two in zip(first[kind], second[kind], strict=True):
             assert torch.equal(one.map, two.map)
             if kind != "channel":
-                assert one.scores.opinions[0]["top1"] == (one.scores.top5[0].index in one.targets)
+                assert one.scores.opinions[0].top1 == (one.scores.top5[0].index in one.targets)
 
 
 def test_what_a_difference_asks_for_is_measured_as_a_difference_of_logits_by_the_model_and_by_the_others(study):
-    _, found, _ = study
-    (asked,), model = found.asked[0].gaps, models.colour_classifier()
-    (saliency,) = found.asked[0].maps["difference"]
+    _, results, _ = study
+    (gap,), model = results.models[0].gaps, models.colour_classifier()
+    (saliency,) = results.models[0].maps["difference"]
     with torch.no_grad():
         logits = model(saliency.raw_picture[None])[0]
-    assert asked["others"] == [pytest.approx((logits[5] - logits[6]).item(), abs=1e-3)]
-    assert asked["with_map"] > asked["without"] + 1
+    assert gap["others"] == [pytest.approx((logits[5] - logits[6]).item(), abs=1e-3)]
+    assert gap["with_map"] > gap["without"] + 1
 
 
 def test_noise_alone_excites_a_channel_as_far_as_its_scale_says(study):
     """The scale is made of the same five kinds of noise, so their scores lie about nothing on average."""
-    _, found, _ = study
-    (scores,) = found.asked[0].noise
+    _, results, _ = study
+    (scores,) = results.models[0].noise
     assert set(scores) == {"grey", "gaussian", "uniform", "pink", "flat"}
     assert sum(scores.values()) / 5 == pytest.approx(0.0, abs=0.7)
     assert max(scores.values()) - min(scores.values()) > 0.1  # each kind is measured for itself
 
 
 def test_the_small_model_is_asked_every_kind_of_concept_and_judged_by_another(study):
-    _, found, _ = study
-    small = found.asked[-1]
+    _, results, _ = study
+    small = results.models[-1]
     assert {kind: len(maps) for kind, maps in small.maps.items()} == dict.fromkeys(
         ("class", "set", "difference", "channel"), 1
     )
     (sign,) = small.maps["class"]
     assert sign.scores.fidelity.probability > 0.5
-    assert sign.scores.opinions[0]["model"] == "small-1-60"  # another seed, at the last stage
+    assert sign.scores.opinions[0].model == "small-1-60"  # another seed, at the last stage
 
 
 def test_an_untrained_network_is_no_more_accurate_than_chance_and_training_teaches_it(study):
-    _, found, _ = study
-    first, *_, last = (part.numbers for part in found.stages)
+    _, results, _ = study
+    first, *_, last = (part.numbers for part in results.stages)
     assert first["accuracy"] < 0.35 < last["accuracy"]
     assert sum(last["probability"]) > sum(first["probability"])
 
 
 def test_two_models_of_the_same_weights_make_maps_that_look_the_same_and_two_classes_do_not(study):
-    _, found, _ = study
-    (row,) = found.sizes
+    _, results, _ = study
+    (row,) = results.sizes
     assert row["models"] == ["one", "two"]
     assert row["same"] == pytest.approx([1.0, 1.0])
     assert max(row["different"]) < 0.95
 
 
 def test_maps_of_a_stage_are_compared_with_those_of_the_end(study):
-    _, found, _ = study
-    first, *_, last = (part.numbers["to_the_end"]["same"] for part in found.stages)
+    _, results, _ = study
+    first, *_, last = (part.numbers["to_the_end"]["same"] for part in results.stages)
     assert last == pytest.approx([1.0, 1.0])
     assert max(first) < 0.99
 
 
-def test_how_alike_looks_are_is_said_of_the_same_concept_and_of_the_others():
-    one, other = (
-        Looks({"features": torch.tensor(rows)}) for rows in ([[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.6, 0.8]])
-    )
-    found = alike(one, other)
-    assert found["same"] == pytest.approx([1.0, 0.8])
-    assert found["different"] == pytest.approx([0.6, 0.0])
+def test_similarities_are_split_into_those_of_the_same_concept_and_of_the_others():
+    result = split_by_concept(torch.tensor([[1.0, 0.6, 0.2], [0.0, 0.8, 0.4], [0.1, 0.3, 0.5]]))
+    assert result["same"] == pytest.approx([1.0, 0.8, 0.5])
+    assert result["different"] == pytest.approx([0.4, 0.2, 0.2])
+
+
+def test_a_picture_is_most_similar_to_itself(colour):
+    pictures = torch.rand(3, *colour.image_shape, generator=torch.Generator().manual_seed(0))
+    matrix = compare_features(pictures, pictures, [colour])
+    assert matrix.diagonal().tolist() == pytest.approx([1.0] * 3)
+    assert matrix.argmax(dim=1).tolist() == [0, 1, 2]
 
 
 def test_the_papers_preset_is_asked_of_every_model_for_the_first_classes(study):
-    _, found, _ = study
-    for one in found.asked:
+    _, results, _ = study
+    for one in results.models:
         both = one.by_preset()
         assert [[saliency.concept for saliency in maps] for maps in both.values()] == [[one.paper[0].concept]] * 2
         assert both["paper"][0].recipe["geometry"] != both["default"][0].recipe["geometry"]
 
 
 def test_a_finished_study_is_not_made_again_and_its_page_opens(study, visit):
-    out, _, told = study
-    assert len(told) == 2 * (5 + 1 + 1) + (4 + 1 + 1) + 2 + 3  # maps, the paper's and numbers a model; networks, stages
+    out, _, progress = study
+    assert (
+        len(progress) == 2 * (5 + 1 + 1) + (4 + 1 + 1) + 2 + 3
+    )  # maps, the paper's and numbers a model; networks, stages
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*.safetensors")}
-    found = measured(TINY, lambda name: models.colour_classifier(), out, lambda part: None)
+    results = measure(TINY, lambda name: models.colour_classifier(), out, lambda part: None)
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*.safetensors")} == before
-    findings(found, TINY, out, "phosphene study concepts").save(out)
-    visited = visit(write_study(out))
+    build_study(results, TINY, out, "phosphene study concepts").save(out)
+    visited = visit(write_study_report(out))
     assert visited.complaints == []
     widths = visited.page.eval_on_selector_all("img", "all => all.map(one => one.naturalWidth)")
     assert len(widths) == 7

@@ -88,13 +88,13 @@ def _fashion(part: str) -> Images:
 
 @functools.cache
 def _signs(classes: int, count: int, seed: int) -> Images:
-    return Images(*signs.dataset(count, classes=classes, seed=seed))
+    return Images(*signs.generate_examples(count, classes=classes, seed=seed))
 
 
 def _sign_domain(classes: int) -> Domain:
     return Domain(
         f"signs{classes}",
-        signs.names(classes),
+        signs.class_names(classes),
         InputFormat((32, 32), 3, (0.45, 0.45, 0.45), (0.25, 0.25, 0.25)),
         training=lambda: _signs(classes, POOL, TRAIN_SEED),
         test=lambda: _signs(classes, TEST, TEST_SEED),

@@ -58,7 +58,7 @@ def run_bias(
 ) -> None:
     """Is an explanation by examples biased by its examples? Small models are trained with and without a watermark."""
     from phosphene.studies.bias import Settings, run
-    from phosphene.studies.small import DATA
+    from phosphene.studies.small_models import DATA
 
     choose(DATA, data, "data set")
     if data_folder is not None and data != "fashion":
@@ -105,7 +105,7 @@ def format_command(study: str, options: Mapping[str, object]) -> str:
 def write_study_page(run: Callable[[Callable[[str], None]], Study], out: Path, as_json: bool) -> None:
     """Run a study with progress, keep it in `out`, and write its page; `run` is passed what to call after each part."""
     from phosphene.core.files import prepare_folder
-    from phosphene.report.study import write_study
+    from phosphene.report.study import write_study_report
 
     prepare_folder(out)  # fails before minutes of work where nothing can be written
     with show_progress(quiet=as_json) as bar:
@@ -118,6 +118,6 @@ def write_study_page(run: Callable[[Callable[[str], None]], Study], out: Path, a
 
         study = run(advance)
     study.save(out)
-    page = write_study(out)
+    page = write_study_report(out)
     record = {"study": str(out / "study.json"), "page": str(page), "answers": list(study.answers)}
     typer.echo(json.dumps(record, indent=2) if as_json else f"page: {page.resolve()}")

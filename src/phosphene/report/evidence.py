@@ -17,8 +17,8 @@ from phosphene.errors import ArtifactError
 from phosphene.evidence import SUMMARY
 from phosphene.evidence.tables import DIRECTIONS, STAGES, Table, tables
 from phosphene.evidence.wording import MEANINGS, Meaning
-from phosphene.report.pictures import strip
-from phosphene.report.section import Picture, embed
+from phosphene.report.page import Picture, embed
+from phosphene.report.pictures import render_strip
 from phosphene.runs.saliency import SaliencyMap
 
 MATRIX = 16  # more concepts than this and the matrix is left to evidence.json
@@ -106,6 +106,6 @@ def strips(folder: Path, maps: Sequence[Mapping[str, Any]], side: int) -> list[t
                 path = folder / made_in / stage.replace(" ", "-") / entry["file"]
                 pictures.append(SaliencyMap.load(path).raw_picture)
         if len(pictures) == 1 + len(STAGES):
-            frames = strip(torch.stack([to_bytes(picture) for picture in pictures]), 2 * side)
+            frames = render_strip(torch.stack([to_bytes(picture) for picture in pictures]), 2 * side)
             found.append((entry["concept"], embed(frames, frames.width, 85)))
     return found

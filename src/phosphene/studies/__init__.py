@@ -1,9 +1,9 @@
-"""The paper's claims as experiments that anyone can re-run: a folder a study, and what the studies share beside them.
+"""The paper's claims as experiments that anyone can re-run: one folder a study, and beside them what studies share.
 
     mislead     is an explanation of one input open to misleading attribution?
     bias        is an explanation by examples biased by its examples?
-    concepts    what can be asked, of which model, and at which stage of its training?
+    concepts    which concepts, of which models, at which stage of training?
 
-Each has the same parts: `experiment` measures and keeps what it measured, `figures` draws it, `tables` lists it, and
-`findings` puts it into words and the page together.
+Each has the same parts: `experiment` measures and saves, `cases` selects numbers, `figures` draws, `tables` lists, and
+`findings` writes the sentences and assembles the page.
 """

@@ -14,12 +14,12 @@ from phosphene.recipe.concepts import Concept
 from phosphene.recipe.recipe import PRESETS, Recipe
 
 
-def recipe_for(preset: str, **changes: Any) -> Recipe:
-    """The preset with `changes`, at full size and never started again: a map that goes astray is a finding too."""
+def make_recipe(preset: str, **changes: Any) -> Recipe:
+    """The preset with `changes`, at full size and without restarts: a map that fails is a result of the study too."""
     return replace(PRESETS[preset], restarts=1, coarse=0.0, **changes)
 
 
-def estimated_maps(classifier: Classifier, concepts: Sequence[Concept], recipe: Recipe) -> Tensor:
-    """The maps of a recipe `(concepts, C, H, W)`, with nothing measured about them."""
+def estimate_maps(classifier: Classifier, concepts: Sequence[Concept], recipe: Recipe) -> Tensor:
+    """The maps of a recipe `(concepts, C, H, W)`, without any scores."""
     *_, last = estimate(classifier, concepts, recipe)
     return last.maps().detach()

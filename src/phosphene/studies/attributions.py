@@ -1,8 +1,8 @@
-"""Methods that explain one input, as Captum implements them: which pixels of THIS image speak for a class?
+"""Methods that explain one input, as Captum implements them: which pixels of one image are evidence for a class?
 
-The only module that knows Captum. Each method is a function of a `Network`, an image in the network's own normalised
-space, where the usual baseline of zero is the mean image, and a class; a heat map is made of its attribution:
-absolute gradients for Saliency and SmoothGrad, the positive part of the sum over channels for the methods with a sign.
+The only module of the studies that imports Captum. A method is a function of a `Network`, an image in the network's
+normalised space, where the usual baseline of zero is the mean image, and a class. A heat map is made of the
+attribution: absolute gradients for Saliency and SmoothGrad, the positive part of the sum over channels for the others.
 
 Source: captum.ai, N. Kokhlikyan et al., 2020.
 """
@@ -25,14 +25,14 @@ from phosphene.model.classifier import Classifier
 
 SAMPLES = 10  # noisy copies of SmoothGrad and GradientShap
 STEPS = 16  # of Integrated Gradients
-OCCLUDED, STRIDE = 0.22, 0.15  # side of the occluding square and its step, as shares of the image's side
-AT_ONCE = 8  # images in a forward
+WINDOW, STRIDE = 0.22, 0.15  # side of the occluding square and its step, as shares of the image's side
+BATCH = 8  # images in a forward pass
 SHIFT = 0.5  # the constant of Kindermans et al. (2019), in normalised units
 
 
 @dataclass(frozen=True)
 class Network:
-    """A private copy of a classifier's module, and the layer of its deepest feature map, if any, for the Grad-CAMs."""
+    """A private copy of a classifier's module, and the layer of its deepest feature map, if any, for Grad-CAM."""
 
     module: nn.Module
     layer: nn.Module | None
@@ -44,74 +44,74 @@ class Network:
         module = copy.deepcopy(classifier.module).eval()
         for parameter in module.parameters():
             parameter.requires_grad_(False)
-        _make_guidable(module)
+        _replace_relus(module)
         form = classifier.format
         mean, std = (torch.tensor(values).view(1, -1, 1, 1) for values in (form.mean, form.std))
-        deepest = _deepest_feature_map(classifier)
+        deepest = _find_deepest_feature_map(classifier)
         return Network(module, None if deepest is None else module.get_submodule(deepest), mean, std)
 
-    def normalised(self, image: Tensor) -> Tensor:
-        """`(C, H, W)` in [0,1] → `(1, C, H, W)` as the module wants it."""
+    def normalize(self, image: Tensor) -> Tensor:
+        """`(C, H, W)` in [0,1] → `(1, C, H, W)`, the module's input."""
         return (image[None] - self.mean) / self.std
 
 
 Method = Callable[[Network, Tensor, int], Tensor]
 
 
-def saliency(network: Network, image: Tensor, target: int) -> Tensor:
+def input_gradient(network: Network, image: Tensor, target: int) -> Tensor:
     """The absolute gradient of the logit."""
-    return _captum().Saliency(network.module).attribute(image, target=target)
+    return _import_captum().Saliency(network.module).attribute(image, target=target)
 
 
 def smooth_grad(network: Network, image: Tensor, target: int) -> Tensor:
-    """The same, averaged over noisy copies of the image."""
-    captum = _captum()
-    tunnel = captum.NoiseTunnel(captum.Saliency(network.module))
+    """The absolute gradient, averaged over noisy copies of the image."""
+    captum = _import_captum()
+    method = captum.NoiseTunnel(captum.Saliency(network.module))
+    noise = _noise_deviation(image)
     with _fixed_noise():
-        return tunnel.attribute(image, nt_type="smoothgrad", nt_samples=SAMPLES, stdevs=_spread(image), target=target)
+        return method.attribute(image, nt_type="smoothgrad", nt_samples=SAMPLES, stdevs=noise, target=target)
 
 
 def integrated_gradients(network: Network, image: Tensor, target: int) -> Tensor:
-    """Gradients along the straight way from the mean image, times that way."""
-    method = _captum().IntegratedGradients(network.module)
-    return method.attribute(image, target=target, n_steps=STEPS, internal_batch_size=AT_ONCE * len(image))
+    """Mean gradient on the straight line from the mean image to the image, times their difference."""
+    method = _import_captum().IntegratedGradients(network.module)
+    return method.attribute(image, target=target, n_steps=STEPS, internal_batch_size=BATCH * len(image))
 
 
 def guided_grad_cam(network: Network, image: Tensor, target: int) -> Tensor:
     """Guided back-propagation times Grad-CAM."""
-    method = _captum().GuidedGradCam(network.module, _layer(network))
+    method = _import_captum().GuidedGradCam(network.module, _require_layer(network))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that it sets hooks and takes them off again is known
+        warnings.simplefilter("ignore")  # Captum warns that it sets hooks, and removes them again
         return method.attribute(image, target=target)
 
 
 def grad_cam(network: Network, image: Tensor, target: int) -> Tensor:
     """Activations of the deepest feature map, weighted by their mean gradients."""
-    return _captum().LayerGradCam(network.module, _layer(network)).attribute(image, target=target)
+    return _import_captum().LayerGradCam(network.module, _require_layer(network)).attribute(image, target=target)
 
 
 def occlusion(network: Network, image: Tensor, target: int) -> Tensor:
-    """What the logit loses when a square becomes the mean colour."""
+    """How far the logit falls when a square is set to the mean colour."""
     channels, height, width = image.shape[1:]
     window, stride = (
-        (channels, _at_least_1(share * height), _at_least_1(share * width)) for share in (OCCLUDED, STRIDE)
+        (channels, max(1, round(share * height)), max(1, round(share * width))) for share in (WINDOW, STRIDE)
     )
+    method = _import_captum().Occlusion(network.module)
     with torch.no_grad():
-        return _captum().Occlusion(network.module).attribute(
-            image, sliding_window_shapes=window, strides=stride, target=target, perturbations_per_eval=AT_ONCE,
-        )  # fmt: skip
+        return method.attribute(image, window, stride, target=target, perturbations_per_eval=BATCH)
 
 
 def gradient_shap(network: Network, image: Tensor, target: int) -> Tensor:
     """Expected gradients between noisy copies of the image and the mean image, times the difference."""
-    method = _captum().GradientShap(network.module)
+    method = _import_captum().GradientShap(network.module)
+    baseline, noise = torch.zeros_like(image), _noise_deviation(image) / 2
     with _fixed_noise():
-        return method.attribute(image, baselines=torch.zeros_like(image), n_samples=SAMPLES, stdevs=_spread(image) / 2,
-                                target=target)  # fmt: skip
+        return method.attribute(image, baseline, n_samples=SAMPLES, stdevs=noise, target=target)
 
 
 METHODS: dict[str, Method] = {
-    "Saliency": saliency,
+    "Saliency": input_gradient,
     "SmoothGrad": smooth_grad,
     "Integrated Gradients": integrated_gradients,
     "GradientShap": gradient_shap,
@@ -121,15 +121,15 @@ METHODS: dict[str, Method] = {
 }
 
 
-def heat(method: Method, network: Network, image: Tensor, target: int) -> Tensor:
+def compute_heat(method: Method, network: Network, image: Tensor, target: int) -> Tensor:
     """The heat map `(H, W)` ≥ 0 of one normalised image `(1, C, H, W)`."""
     attribution = method(network, image.clone().requires_grad_(), target).detach().float()
     evidence = attribution.sum(dim=1, keepdim=True).clamp(min=0)
     return F.interpolate(evidence, size=image.shape[2:], mode="bilinear", align_corners=False)[0, 0]
 
 
-class Shifted(nn.Module):
-    """A network that takes a constant off every image before it looks."""
+class ShiftedModule(nn.Module):
+    """A module that subtracts a constant from its input."""
 
     def __init__(self, module: nn.Module, by: float) -> None:
         super().__init__()
@@ -139,20 +139,20 @@ class Shifted(nn.Module):
         return self.module(images - self.by)
 
 
-def shifted(network: Network, by: float) -> Network:
-    """The network that says of an image `by` brighter what the given one says of it (Kindermans et al., 2019)."""
-    return replace(network, module=Shifted(network.module, by))
+def shift_network(network: Network, by: float) -> Network:
+    """A network with the same outputs for images that are brighter by `by` (Kindermans et al., 2019)."""
+    return replace(network, module=ShiftedModule(network.module, by))
 
 
-def _make_guidable(module: nn.Module) -> None:
-    """Captum guides `nn.ReLU` alone, and hooks none that works in place; a bounded one becomes a ReLU with a bound."""
+def _replace_relus(module: nn.Module) -> None:
+    """Captum guides `nn.ReLU` only, and none that works in place; `nn.ReLU6` becomes a subclass of `nn.ReLU`."""
     for name, child in module.named_children():
         if isinstance(child, nn.ReLU6):
             setattr(module, name, _BoundedReLU())
         elif isinstance(child, nn.ReLU):
             setattr(module, name, nn.ReLU())
         else:
-            _make_guidable(child)
+            _replace_relus(child)
 
 
 class _BoundedReLU(nn.ReLU):
@@ -160,8 +160,8 @@ class _BoundedReLU(nn.ReLU):
         return F.relu6(images)
 
 
-def _deepest_feature_map(classifier: Classifier) -> str | None:
-    """The last layer that still gives a map of at least 3×3."""
+def _find_deepest_feature_map(classifier: Classifier) -> str | None:
+    """The last layer with feature maps of at least 3×3."""
 
     def is_map(output: Tensor) -> Tensor | None:
         return output[:, 0] if output.ndim == 4 and min(output.shape[2:]) >= 3 else None
@@ -170,30 +170,26 @@ def _deepest_feature_map(classifier: Classifier) -> str | None:
     return list(layers)[-1] if layers else None
 
 
-def _layer(network: Network) -> nn.Module:
+def _require_layer(network: Network) -> nn.Module:
     if network.layer is None:
         raise BadInput("Grad-CAM needs a layer of feature maps, and this model has none; choose a convolutional model")
     return network.layer
 
 
-def _spread(image: Tensor) -> float:
+def _noise_deviation(image: Tensor) -> float:
     """15% of the image's range, as the authors of SmoothGrad advise."""
     return 0.15 * float((image.max() - image.min()).detach())
 
 
-def _at_least_1(size: float) -> int:
-    return max(1, round(size))
-
-
 @contextlib.contextmanager
 def _fixed_noise() -> Iterator[None]:
-    """The same noise for every question; the caller's generator is as it was afterwards."""
+    """The same noise in every call; the state of the global generator is restored."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         yield
 
 
-def _captum() -> Any:
+def _import_captum() -> Any:
     try:
         from captum import attr
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""Drawing for the studies: each figure twice, for daylight and for the night, in the colours of the report."""
+"""Drawing for the studies: each figure in a light and a dark theme, in the colours of the report."""
 
 from __future__ import annotations
 
@@ -13,68 +13,68 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from phosphene.core.files import write_atomically
-from phosphene.studies.measures import Estimate
+from phosphene.studies.estimates import Estimate
 
 DOTS_AN_INCH = 130
 
 
 @dataclass(frozen=True)
 class Style:
-    """Colours of one theme; `hues` tell series apart, also for the colour-blind."""
+    """Colours of one theme; `hues` distinguish series, also for the colour-blind."""
 
     ground: str
     text: str
     quiet: str
     line: str
     hues: tuple[str, ...]
-    outline: str = "#39d0ff"  # on pictures and heats alike: no heat is blue
+    outline: str = "#39d0ff"  # visible on pictures and on heat maps, which have no blue
 
 
 LIGHT = Style("#ffffff", "#1d2125", "#5a6169", "#dfe0dd", ("#17696a", "#c2571a", "#7a5aa6", "#8a8f94"))
 DARK = Style("#1a1d21", "#e6e8ea", "#9ba3ac", "#2c3137", ("#6cc5bd", "#f0a060", "#b89be0", "#7d868f"))
 
 
-def draw(folder: Path, name: str, size: tuple[float, float], paint: Callable[[Any, Style], None]) -> None:
-    """Write `NAME.png` and `NAME-dark.png`: what `paint` puts on a matplotlib figure of `size` inches."""
+def save_figure(folder: Path, name: str, size: tuple[float, float], draw: Callable[[Any, Style], None]) -> None:
+    """Write `NAME.png` and `NAME-dark.png`: what `draw` draws on a matplotlib figure of `size` inches."""
     from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     for style, ending in ((LIGHT, ""), (DARK, "-dark")):
-        with rc_context(_settings(style)):
+        with rc_context(_make_settings(style)):
             figure = Figure(figsize=size, dpi=DOTS_AN_INCH, layout="constrained")
             FigureCanvasAgg(figure)
-            paint(figure, style)
+            draw(figure, style)
             stream = io.BytesIO()
             figure.savefig(stream, format="png", metadata={"Software": None})
-        write_atomically(folder / f"{name}{ending}.png", _fewer_colours(stream.getvalue()))
+        write_atomically(folder / f"{name}{ending}.png", _reduce_colours(stream.getvalue()))
 
 
 @dataclass(frozen=True)
 class Tile:
-    """A titled picture: `(C, H, W)` in [0,1] as it is, or a heat `(H, W)` in inferno, with a region outlined on it."""
+    """A titled picture `(C, H, W)` in [0,1], or a heat map `(H, W)` in inferno, with the outline of a region."""
 
     title: str
     picture: Tensor
     outline: Tensor | None = None
 
 
-def in_rows(tiles: Sequence[Tile], columns: int) -> list[Sequence[Tile]]:
+def split_into_rows(tiles: Sequence[Tile], columns: int) -> list[Sequence[Tile]]:
     return [tiles[start : start + columns] for start in range(0, len(tiles), columns)]
 
 
-def grid(figure: Any, rows: Sequence[Sequence[Tile]], style: Style, title_size: float = 11) -> None:
-    """Tiles in rows; where a row is shorter than the longest its end stays empty."""
+def draw_tiles(figure: Any, rows: Sequence[Sequence[Tile]], style: Style, title_size: float = 11) -> None:
+    """Tiles in rows; the end of a row that is shorter than the longest stays empty."""
     axes = figure.subplots(len(rows), max(map(len, rows)), squeeze=False)
     for axis in axes.flat:
         axis.axis("off")
     for line, row in zip(axes, rows, strict=True):
         for axis, tile in zip(line, row, strict=False):
             axis.set_title(tile.title, fontsize=title_size)
-            _lay(axis, tile, style)
+            _draw_tile(axis, tile, style)
 
 
-def _lay(axis: Any, tile: Tile, style: Style) -> None:
+def _draw_tile(axis: Any, tile: Tile, style: Style) -> None:
     if tile.picture.ndim == 2:
         axis.imshow(tile.picture.numpy(), cmap="inferno", vmin=0, vmax=max(float(tile.picture.max()), 1e-12))
     else:
@@ -87,50 +87,63 @@ def _lay(axis: Any, tile: Tile, style: Style) -> None:
         axis.contour(across, down, finer, levels=[0.5], colors=[style.outline], linewidths=1.2)
 
 
-def whiskers(
-    axis: Any, names: Sequence[str], series: Sequence[tuple[str, Sequence[Estimate]]], style: Style,
+def draw_intervals(
+    axis: Any,
+    names: Sequence[str],
+    series: Sequence[tuple[str, Sequence[Estimate]]],
+    style: Style,
     cases: Sequence[Sequence[Sequence[float]]] = (),
-) -> None:  # fmt: skip
-    """Means with their intervals, a line a name from the top, a colour a series; `cases` are faint dots behind."""
+) -> None:
+    """Means with their intervals, one row a name from the top, one colour a series; `cases` are faint dots."""
     for number, (label, estimates) in enumerate(series):
-        places = np.arange(len(names)) + (number - (len(series) - 1) / 2) * 0.26
+        rows = np.arange(len(names)) + (number - (len(series) - 1) / 2) * 0.26
         means = [one.mean for one in estimates]
-        reach = [[one.mean - one.low for one in estimates], [one.high - one.mean for one in estimates]]
-        axis.errorbar(means, places, xerr=np.clip(reach, 0, None), fmt="o", markersize=6, elinewidth=2, label=label,
-                      color=style.hues[number])  # fmt: skip
-        for place, values in zip(places, cases[number] if cases else (), strict=False):
-            axis.plot(values, [place] * len(values), "o", markersize=4, alpha=0.3, color=style.hues[number],
-                      markeredgewidth=0, zorder=1)  # fmt: skip
+        below, above = [one.mean - one.low for one in estimates], [one.high - one.mean for one in estimates]
+        errors, colour = np.clip([below, above], 0, None), style.hues[number]
+        axis.errorbar(means, rows, xerr=errors, fmt="o", markersize=6, elinewidth=2, label=label, color=colour)
+        for row, values in zip(rows, cases[number] if cases else (), strict=False):
+            dots = {"markersize": 4, "alpha": 0.3, "color": colour, "markeredgewidth": 0, "zorder": 1}
+            axis.plot(values, [row] * len(values), "o", **dots)
     axis.set_yticks(range(len(names)), names)
     axis.set_ylim(len(names) - 0.5, -0.5)
     axis.grid(axis="x", color=style.line)
     axis.set_axisbelow(True)
 
 
-def mark(axis: Any, style: Style, place: float, words: str) -> None:
-    """A dashed line across all rows, with what it means at its head."""
-    axis.axvline(place, color=style.quiet, linewidth=1.2, linestyle="--")
-    axis.annotate(words, (place, -0.42), xytext=(4, 0), textcoords="offset points", fontsize=10, color=style.quiet)
+def draw_reference_line(axis: Any, style: Style, value: float, words: str) -> None:
+    """A dashed line across all rows, with its meaning at the top."""
+    axis.axvline(value, color=style.quiet, linewidth=1.2, linestyle="--")
+    axis.annotate(words, (value, -0.42), xytext=(4, 0), textcoords="offset points", fontsize=10, color=style.quiet)
 
 
-def entitle(figure: Any, axis: Any, title: str, legend: str = "lower") -> None:
-    """What the figure shows above it, its series at the `legend` edge."""
+def add_title(figure: Any, axis: Any, title: str, legend: str = "lower") -> None:
+    """The title above the figure, the legend of its series at the `legend` edge."""
     figure.suptitle(title, x=0.01, horizontalalignment="left")
     figure.legend(*axis.get_legend_handles_labels(), loc=f"outside {legend} right", ncols=4)
 
 
-def _settings(style: Style) -> Any:  # matplotlib types its settings by their names, one by one
+def _make_settings(style: Style) -> Any:  # matplotlib types its settings one by one, by name
     return {
-        "figure.facecolor": style.ground, "axes.facecolor": style.ground, "savefig.facecolor": style.ground,
-        "text.color": style.text, "axes.labelcolor": style.text, "axes.edgecolor": style.line,
-        "xtick.color": style.quiet, "ytick.color": style.text, "ytick.major.size": 0, "font.size": 12,
-        "axes.spines.top": False, "axes.spines.right": False, "axes.spines.left": False, "legend.frameon": False,
+        "figure.facecolor": style.ground,
+        "axes.facecolor": style.ground,
+        "savefig.facecolor": style.ground,
+        "text.color": style.text,
+        "axes.labelcolor": style.text,
+        "axes.edgecolor": style.line,
+        "xtick.color": style.quiet,
+        "ytick.color": style.text,
+        "ytick.major.size": 0,
+        "font.size": 12,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.spines.left": False,
+        "legend.frameon": False,
         "axes.titlelocation": "left",
-    }  # fmt: skip
+    }
 
 
-def _fewer_colours(png: bytes) -> bytes:
-    """The same figure with a palette of 256 colours: a third of the bytes, and nobody sees it."""
+def _reduce_colours(png: bytes) -> bytes:
+    """The same figure with a palette of 256 colours: a third of the bytes, without a visible difference."""
     from PIL import Image
 
     stream = io.BytesIO()

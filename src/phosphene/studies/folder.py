@@ -1,4 +1,4 @@
-"""The folder of a study: finished parts, so that a killed run goes on where it stopped, figures, and `study.json`."""
+"""The folder of a study: finished parts, from which an interrupted run resumes, figures, and `study.json`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from phosphene.core.files import prepare_folder, write_atomically
 
 @dataclass(frozen=True)
 class Part:
-    """What one piece of work came to: plain numbers, and the tensors that figures are drawn from."""
+    """The result of one piece of work: plain numbers, and the tensors that figures are drawn from."""
 
     numbers: dict[str, Any] = field(default_factory=dict)
     tensors: dict[str, Tensor] = field(default_factory=dict)
@@ -29,21 +29,24 @@ class Part:
 
 @dataclass(frozen=True)
 class Parts:
-    """Finished parts of a study by name; those made with other settings are made again."""
+    """Finished parts of a study by name, in files; those of other settings are computed again.
+
+    `on_progress` is called with the name of each part that was computed.
+    """
 
     folder: Path
     settings: Mapping[str, Any]
-    told: Callable[[str], None] = lambda name: None
+    on_progress: Callable[[str], None] = lambda name: None
 
-    def get(self, name: str, make: Callable[[], Part]) -> Part:
-        """The part as it was once made, or made now and kept."""
+    def get(self, name: str, compute: Callable[[], Part]) -> Part:
+        """The part as it is on disk, or computed now and written."""
         path = self.folder / "parts" / f"{name}.safetensors"
-        found = self._read(path)
-        if found is None:
-            found = make()
-            self._write(path, found)
-            self.told(name)
-        return found
+        part = self._read(path)
+        if part is None:
+            part = compute()
+            self._write(path, part)
+            self.on_progress(name)
+        return part
 
     def _read(self, path: Path) -> Part | None:
         with contextlib.suppress(OSError, SafetensorError, ValueError, KeyError):
@@ -60,7 +63,7 @@ class Parts:
         prepare_folder(path.parent)
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in part.tensors.items()}
         record = json.dumps({"settings": self.settings, "numbers": part.numbers})
-        # A file of no tensors is none to safetensors, so every part carries an empty one.
+        # safetensors refuses a file without tensors, so every part has an empty one.
         content = tensors_to_bytes({**tensors, "nothing": torch.zeros(0)}, metadata={"part": record})
         write_atomically(path, content)
 
@@ -76,7 +79,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture of the study: `NAME.png` for daylight, `NAME-dark.png` for the night."""
+    """A picture of the study: `NAME.png` for the light theme, `NAME-dark.png` for the dark one."""
 
     name: str
     title: str
@@ -85,15 +88,15 @@ class Figure:
 
 @dataclass(frozen=True)
 class Study:
-    """What a study found, as `study.json` holds it and the page shows it."""
+    """The results of a study, as `study.json` contains them and the page shows them."""
 
     name: str
     title: str
     question: str
-    answers: Sequence[str]  # one sentence a finding, its numbers inside
+    answers: Sequence[str]  # one sentence a finding, with its numbers
     figures: Sequence[Figure]
     tables: Sequence[Table]
-    reading: Sequence[str]  # paragraphs: what to conclude, and what not
+    reading: Sequence[str]  # paragraphs: what follows, and what does not
     settings: Mapping[str, Any]
     command: str
 

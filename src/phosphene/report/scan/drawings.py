@@ -1,4 +1,4 @@
-"""What the page of a scan draws: places and lengths alone, which the template turns into SVG and escapes."""
+"""The drawings of the page of a scan, as coordinates that the template writes as SVG."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from PIL import Image
 
 from phosphene.errors import DamagedArtifact
+from phosphene.report.page import Picture, data_uri
 from phosphene.report.pictures import PIXELS_COUNT_BELOW
-from phosphene.report.section import Picture
 from phosphene.scanner.record import ClassEvidence, Curve, Pairs
 
 KINDS = {"trigger": "plus", "shuffled in place": "minus", "other classes": "random"}  # line styles of report.css
-RIGHT = 18  # of the curve: half of the last label
+RIGHT = 18  # margin of the curve: half of the width of the last label
 NARROWEST = 29  # between two labels of the curve's axis
 MOST_PAIRS = 43  # classes on one side of the picture of pairs
 
@@ -70,7 +70,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Grid:
-    """The K×K picture of pairs; `left_out` classes had no place."""
+    """The K×K picture of pairs; `left_out` classes are not drawn."""
 
     side: float
     size: float
@@ -83,65 +83,89 @@ class Grid:
     left_out: int
 
 
-def plot(curve: Curve, width: float = 360, height: float = 220) -> Plot:
-    """Flip rates over areas, which double from one to the next: a logarithmic axis with zero at its left."""
-    left, right, foot, head = 37.0, width - RIGHT, height - 34, 10.0
-    positive = [area for area in curve.areas if area > 0]
-    span = math.log(max(positive, default=1.0)) - math.log(min(positive, default=1.0))
-    step = (right - left) / max(1, len(curve.areas) - 1)
-    begin = left + (step if len(positive) < len(curve.areas) else 0)
+@dataclass(frozen=True)
+class Axes:
+    """The curve's axes: areas on a logarithmic scale with zero at its left, rates on a linear one."""
 
-    def across(area: float) -> float:
-        share = (math.log(area) - math.log(min(positive))) / span if area > 0 and span else 0.0
-        return begin + share * (right - begin) if area > 0 else left
+    areas: tuple[float, ...]
+    left: float
+    right: float
+    foot: float
+    head: float
 
-    def up(rate: float) -> float:
-        return foot - rate * (foot - head)
+    def across(self, area: float) -> float:
+        if area <= 0:
+            return self.left
+        positive = [one for one in self.areas if one > 0]
+        span = math.log(max(positive)) - math.log(min(positive))
+        share = (math.log(area) - math.log(min(positive))) / span if span else 0.0
+        begin = self.left + (self._step() if len(positive) < len(self.areas) else 0)
+        return begin + share * (self.right - begin)
 
+    def down(self, rate: float) -> float:
+        return self.foot - rate * (self.foot - self.head)
+
+    def _step(self) -> float:
+        return (self.right - self.left) / max(1, len(self.areas) - 1)
+
+
+def build_plot(curve: Curve, width: float = 360, height: float = 220) -> Plot:
+    """Flip rates over areas."""
+    axes = Axes(curve.areas, 37.0, width - RIGHT, height - 34, 10.0)
     lines = [
-        Line(name, KINDS.get(name, "random"), _joined(map(across, curve.areas), map(up, rates)), rates)
+        Line(name, KINDS.get(name, "random"), _join_points(axes, curve.areas, rates), rates)
         for name, rates in curve.series.items()
     ]
+    levels = [(axes.down(rate), f"{rate:.0%}") for rate in (0.0, 0.5, 1.0)]
+    return Plot(width, height, axes.left, axes.right, axes.foot, lines, _place_ticks(axes), levels)
+
+
+def _place_ticks(axes: Axes) -> list[tuple[float, str]]:
+    """Labels from the right, as many as have room."""
     ticks: list[tuple[float, str]] = []
-    for area in sorted(curve.areas, reverse=True):
-        if not ticks or ticks[0][0] - across(area) >= NARROWEST:
-            ticks.insert(0, (across(area), f"{100 * area:.3g}%"))
-    return Plot(width, height, left, right, foot, lines, ticks, [(up(rate), f"{rate:.0%}") for rate in (0.0, 0.5, 1.0)])
+    for area in sorted(axes.areas, reverse=True):
+        if not ticks or ticks[0][0] - axes.across(area) >= NARROWEST:
+            ticks.insert(0, (axes.across(area), f"{100 * area:.3g}%"))
+    return ticks
 
 
-def dots(ranking: Sequence[ClassEvidence], width: float = 600) -> list[Dot]:
-    """The classes on one line by their score, the highest last so that it lies on top."""
+def place_dots(ranking: Sequence[ClassEvidence], width: float = 600) -> list[Dot]:
+    """The classes on one line by their score, the highest last so that it is drawn on top."""
     low, high = ranking[-1].score, ranking[0].score
     span = (high - low) or 1.0
-    return [Dot(8 + (width - 16) * (one.score - low) / span, one.name, one.score, one is ranking[0])
-            for one in reversed(ranking)]  # fmt: skip
+    places = [8 + (width - 16) * (one.score - low) / span for one in ranking]
+    dots = [Dot(place, one.name, one.score, one is ranking[0]) for place, one in zip(places, ranking, strict=True)]
+    return dots[::-1]
 
 
-def grid(pairs: Pairs, names: Sequence[str], target: int | None, margin: float = 110) -> Grid:
+def build_grid(pairs: Pairs, names: Sequence[str], target: int | None, margin: float = 110) -> Grid:
     """Rows are sources, columns targets; beyond `MOST_PAIRS` classes those that are easiest to reach stay."""
-    kept = _kept(pairs, target)
-    side = max(12.0, min(30.0, 360 / len(kept)))
-    values = [pairs.easiness[row][column] for row in kept for column in kept if row != column]
+    rows = _select_classes(pairs, target)
+    side = max(12.0, min(30.0, 360 / len(rows)))
+    values = [pairs.easiness[row][column] for row in rows for column in rows if row != column]
     low, high = min(values, default=0.0), max(values, default=1.0)
-    span = (high - low) or 1.0
-    indices = [pairs.classes[place] for place in kept]
+    labels = [names[pairs.classes[row]] for row in rows]
+    indices = [pairs.classes[row] for row in rows]
+    cells = []
+    for y, row in enumerate(rows):
+        for x, column in enumerate(rows):
+            if row != column:
+                value = pairs.easiness[row][column]
+                shade = (value - low) / ((high - low) or 1.0)
+                cells.append(Cell(margin + x * side, 18 + y * side, shade, labels[y], labels[x], value))
+    middles = [(place + 0.5) * side for place in range(len(rows))]
     source = pairs.source.index if pairs.source else None
-    cells = [
-        Cell(margin + x * side, 18 + y * side, (value - low) / span, names[indices[y]], names[indices[x]], value)
-        for y, row in enumerate(kept) for x, column in enumerate(kept) if row != column
-        for value in [pairs.easiness[row][column]]
-    ]  # fmt: skip
-    middle = [18 + (place + 0.5) * side for place in range(len(kept))]
-    return Grid(
-        side, margin + len(kept) * side + 1, margin,
-        [(y, f"{index} {_short(names[index])}", index == source) for y, index in zip(middle, indices, strict=True)],
-        [(y - 18 + margin, str(index), index == target) for y, index in zip(middle, indices, strict=True)],
-        cells, low, high, len(pairs.classes) - len(kept),
-    )  # fmt: skip
+    left = [
+        (18 + middle, f"{index} {_shorten(label)}", index == source)
+        for middle, index, label in zip(middles, indices, labels, strict=True)
+    ]
+    top = [(margin + middle, str(index), index == target) for middle, index in zip(middles, indices, strict=True)]
+    size, left_out = margin + len(rows) * side + 1, len(pairs.classes) - len(rows)
+    return Grid(side, size, margin, left, top, cells, low, high, left_out)
 
 
-def picture(encoded: str, words: str) -> Picture:
-    """A PNG of the record, decoded once to see that it is one; its pixels stay visible where they are few."""
+def embed_png(encoded: str, words: str) -> Picture:
+    """A PNG of the record, decoded once to check that it is one; its pixels stay visible where they are few."""
     try:
         content = base64.b64decode(encoded, validate=True)
         with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
@@ -151,22 +175,21 @@ def picture(encoded: str, words: str) -> Picture:
         raise DamagedArtifact(
             f"the {words} of the scan is no PNG: {error}; expected what `phosphene scan` wrote"
         ) from error
-    return Picture(f"data:image/png;base64,{encoded}", width, height, max(width, height) < PIXELS_COUNT_BELOW)
+    return Picture(data_uri(content), width, height, max(width, height) < PIXELS_COUNT_BELOW)
 
 
-def _kept(pairs: Pairs, target: int | None) -> list[int]:
-    """Places of the classes that are drawn, in the order of the record."""
-    count = len(pairs.classes)
-    ease = [sum(row[place] for row in pairs.easiness) for place in range(count)]
-    first = {place for place, index in enumerate(pairs.classes)
-             if index == target or (pairs.source and index == pairs.source.index)}  # fmt: skip
-    ranked = sorted(range(count), key=lambda place: (place not in first, -ease[place]))
+def _select_classes(pairs: Pairs, target: int | None) -> list[int]:
+    """Rows of the classes that are drawn, in the order of the record."""
+    rows = range(len(pairs.classes))
+    easiness = [sum(line[row] for line in pairs.easiness) for row in rows]
+    named = {target, pairs.source.index if pairs.source else None}
+    ranked = sorted(rows, key=lambda row: (pairs.classes[row] not in named, -easiness[row]))
     return sorted(ranked[:MOST_PAIRS])
 
 
-def _joined(across: Iterable[float], up: Iterable[float]) -> str:
-    return " ".join(f"{x:.1f},{y:.1f}" for x, y in zip(across, up, strict=True))
+def _join_points(axes: Axes, areas: Iterable[float], rates: Iterable[float]) -> str:
+    return " ".join(f"{axes.across(area):.1f},{axes.down(rate):.1f}" for area, rate in zip(areas, rates, strict=True))
 
 
-def _short(name: str, most: int = 14) -> str:
+def _shorten(name: str, most: int = 14) -> str:
     return name if len(name) <= most else name[: most - 1] + "…"

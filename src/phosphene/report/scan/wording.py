@@ -1,6 +1,6 @@
 """What the page of a scan says in sentences: verdicts, p-values, statistics, frameworks.
 
-A false accusation costs trust, and a false all-clear costs more: no sentence here says "backdoored", and none "clean".
+A false accusation costs trust, and a false all-clear costs more: no sentence here calls a model backdoored or clean.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from phosphene.scanner.record import Calibration, Curve, Named, Scan, Trigger
 
-SEVERAL = 6  # targets that a headline can hold
+SEVERAL = 6  # targets that a headline names
 HALF = 0.5  # flip rate at which series of the curve are compared
 
 
@@ -24,52 +24,64 @@ class Wording:
     candidate: str  # what the suspected trigger is called
 
 
-AGAIN = "Scan again with another --seed: a planted trigger is found again at its place, chance is not."
-TRY = "Lay the change below on photographs of other classes and count how often the model answers {target}."
+AGAIN = "Scan again with another --seed: a planted trigger is found again at its place, a chance result is not."
+TRY = "Apply the change below to photographs of other classes and count how often the model predicts {target}."
 
 WORDINGS: dict[str, Wording] = {
     "backdoor-like": Wording(
-        "{target} behaves like the target of a backdoor",
-        "It stands out as a class does in at most 1 of 100 models without a backdoor. That is strong evidence and no "
-        "proof: the scan saw the weights alone, no photograph, and not how the model was trained.",
-        (TRY, AGAIN, "Ask where the weights come from; until this is settled, do not use the model where somebody "
-                     "would gain from a wrong answer."),
-        "Suspected trigger",
+        headline="{target} behaves like the target of a backdoor",
+        means="It stands out as a class does in at most 1 of 100 models without a backdoor. That is strong evidence "
+        "and no proof: the scan used the weights alone, no photograph, and no record of the training.",
+        advice=(
+            TRY,
+            AGAIN,
+            "Ask where the weights come from; until this is settled, do not use the model where somebody would gain "
+            "from a wrong prediction.",
+        ),
+        candidate="Suspected trigger",
     ),
     "suspicious": Wording(
-        "{target} stands out, though not enough to be sure",
-        "It stands out as a class does in at most 5 of 100 models without a backdoor: whoever scans twenty innocent "
-        "models has to expect one page like this. Take it as a reason to look closer, not as an accusation.",
-        (TRY, AGAIN, "Scan with a larger --budget, or calibrate on clean models like this one."),
-        "Suspected trigger",
+        headline="{target} stands out, though not enough to be sure",
+        means="It stands out as a class does in at most 5 of 100 models without a backdoor: of twenty scans of "
+        "harmless models, one is expected to give this verdict. It is a reason to look closer, not an accusation.",
+        advice=(TRY, AGAIN, "Scan with a larger --budget, or calibrate on clean models like this one."),
+        candidate="Suspected trigger",
     ),
     "natural weak spot": Wording(
-        "{target} is a weak spot that may well be natural",
-        "It is unusually easy to reach, but easy to leave as well. Classes that look alike do that in models that "
-        "nobody has touched; a planted trigger as a rule opens the way in and leaves the way out as it was.",
-        (TRY, "Compare the class with those it is confused with: missing or mixed training images are the usual cause.",
-         AGAIN),
-        "What reaches it",
+        headline="{target} is a weak spot that may well be natural",
+        means="It is unusually easy to reach, but easy to leave as well. Classes that look alike behave so in models "
+        "without a backdoor; a planted trigger usually makes a class easy to reach and no easier to leave.",
+        advice=(
+            TRY,
+            "Compare the class with those it is confused with: missing or mixed training images are the usual cause.",
+            AGAIN,
+        ),
+        candidate="What reaches it",
     ),
     "nothing found": Wording(
-        "Nothing found, which does not mean clean",
-        "No class stands out further than classes of models without a backdoor do. A backdoor of a kind that is not "
-        "searched for, or one made to escape this scan, would look the same.",
-        ("Read what is not covered below, and whether the calibration speaks for this model.",
-         "Where much depends on the model, scan with a larger --budget and another --seed."),
-        "The strongest candidate",
+        headline="Nothing found, which does not mean clean",
+        means="No class stands out further than classes of models without a backdoor do. A backdoor of a kind that is "
+        "not searched for, or one made to evade this scan, would give the same result.",
+        advice=(
+            "Read what is not covered below, and whether the calibration covers this model.",
+            "Where much depends on the model, scan with a larger --budget and another --seed.",
+        ),
+        candidate="The strongest candidate",
     ),
     "inconclusive": Wording(
-        "Inconclusive: {target} stands out, and nothing says how much that means",
-        "Among the classes of this model it is extreme, but the scan has no clean models of this kind to compare with. "
-        "The more classes a model has, the surer one of them is extreme by nature. This is no accusation.",
-        ("See the checks below for what the calibration does not speak for.", TRY,
-         "Calibrate on clean models like this one: phosphene calibrate DIR, then scan with --calibration."),
-        "The strongest candidate",
+        headline="Inconclusive: {target} stands out, and no clean models show how much that means",
+        means="Among the classes of this model it is extreme, but the scan has no clean models of this kind to compare "
+        "with. The more classes a model has, the more likely one of them is extreme by chance. This is no accusation.",
+        advice=(
+            "See the checks below for what the calibration does not cover.",
+            TRY,
+            "Calibrate on clean models like this one: phosphene calibrate DIR, then scan with --calibration.",
+        ),
+        candidate="The strongest candidate",
     ),
-}  # fmt: skip
+}
 
-NO_ACCUSATION = "Every model has a strongest candidate; this one is shown to be judged, not as an accusation."
+NO_ACCUSATION = "Every model has a strongest candidate; this one is shown for judgement, not as an accusation."
 
 FAMILIES = {
     "patch": "replaces the pixels under the mask by the pattern",
@@ -85,14 +97,14 @@ SERIES = {
 }
 
 STATISTICS: dict[str, tuple[str, str]] = {
-    "patch": ("patch", "how small a patch sends images of other classes here, −log of its share of the area"),
-    "additive": ("additive", "how faint a pattern added to images does so, −log of its root mean square"),
+    "patch": ("patch", "how small a patch turns images of other classes into this one, −log of its share of the area"),
+    "additive": ("additive", "how faint an added pattern does so, −log of its root mean square"),
     "colour": ("colour", "how slight a change of colours does so"),
     "warp": ("warp", "how slight a distortion does so"),
-    "pairs_to": ("way in", "how small a change leads here from one other class, mean over the classes"),
-    "pairs_excess": ("in − out", "how much easier it is to come here than to leave"),
+    "pairs_to": ("way in", "how small a change leads from one other class to this one, mean over the classes"),
+    "pairs_excess": ("in − out", "how much easier it is to reach than to leave"),
     "concentration": ("concentration", "share of the patch’s mask that lies in its largest fiftieth of pixels"),
-    "margin": ("margin", "how far any image can drive the class above all others, as a logarithm"),
+    "margin": ("margin", "how far any image can raise the class above all others, as a logarithm"),
     "pairs_one": ("one way in", "how far its easiest source lies above what source and class explain together"),
     **{
         f"stamp {kind}": (f"{kind} stamps", f"its probability under the random {words} that suits it best, log-odds")
@@ -105,18 +117,18 @@ STATISTICS: dict[str, tuple[str, str]] = {
             ("warp", "distortion"),
         )
     },
-    "confidence": ("surrogate", "how sure the model is of its own image of the class, mean log-probability"),
-    "easy_noise": ("noise", "mean log-probability on noise and flat colours: what the model prefers anyway"),
+    "confidence": ("surrogate", "mean log-probability of the class on the images generated for it"),
+    "easy_noise": ("noise", "mean log-probability on noise and flat colours: the model’s bias towards the class"),
     "row_mean": ("row mean", "mean of the class’s row of the last layer, which poisoning shifts upwards"),
-    "row_norm": ("row norm", "length of that row beside the others"),
-    "head": ("head", "mean log-probability on random features given to the last layer"),
+    "row_norm": ("row norm", "length of that row compared with the others"),
+    "head": ("head", "mean log-probability on random features as input of the last layer"),
 }
 
 WHOLE = {
     **{
         f"permutation {family}": (
             f"All classes, {family}",
-            "how small such a change sends every class away and to many different ones, −log of its size",
+            "how small such a change moves every class to other classes, to many different ones, −log of its size",
         )
         for family in ("patch", "additive", "warp")
     },
@@ -128,7 +140,7 @@ WHOLE = {
 
 STABILITY = {
     "restarts": ("Independent starts", "long searches for the first suspect"),
-    "agreement": ("Agreement", "mean cosine of their changes: 1 where all lie at the same place, near 0 by chance"),
+    "agreement": ("Agreement", "mean cosine of the changes found: 1 where all are at the same place, near 0 by chance"),
     "easiness_deviation": ("Deviation", "standard deviation of how easily they reach it, in log size"),
     "log_size_deviation": ("Deviation", "standard deviation of the log size over the starts"),
 }
@@ -138,90 +150,105 @@ COUNTED = ("restarts",)
 ASYMMETRY = {
     "forward": ("Way in", "how much easier than the mean class it is to reach, in log size"),
     "backward": ("Way out", "how much easier than the mean class it is to leave, in log size"),
-    "difference": ("In − out", "above zero: the way in is the easier one, as with a planted trigger"),
+    "difference": ("In − out", "above zero: it is easier to reach than to leave, as with a planted trigger"),
 }
 
 FRAMEWORKS = (
-    ("MITRE ATLAS", "AML.T0018 Manipulate AI Model",
-     "Known as Backdoor ML Model before. The scan looks for what the sub-technique AML.T0018.000 Poison AI Model "
-     "leaves in the weights of an image classifier: a class that a common trigger reaches from everywhere."),
-    ("NIST AI RMF 1.0", "MEASURE 2.7",
-     "Security and resilience are evaluated and documented. This page documents one evaluation: what was tested, how, "
-     "with which result, against which clean models, and what was left out."),
-)  # fmt: skip
+    (
+        "MITRE ATLAS",
+        "AML.T0018 Manipulate AI Model",
+        "Formerly Backdoor ML Model. The scan searches for what the sub-technique AML.T0018.000 Poison AI Model leaves "
+        "in the weights of an image classifier: a class that one common trigger reaches from all other classes.",
+    ),
+    (
+        "NIST AI RMF 1.0",
+        "MEASURE 2.7",
+        "Security and resilience are evaluated and documented. This page documents one evaluation: what was tested, "
+        "how, with which result, against which clean models, and what was left out.",
+    ),
+)
 
-NO_CERTIFICATE = "Neither is fulfilled by a scan alone: it is one piece of evidence among others."
-
-
-def headline(scan: Scan) -> str:
-    return WORDINGS[scan.verdict].headline.format(target=told_targets(scan))
-
-
-def advice(scan: Scan) -> list[str]:
-    return [sentence.format(target=told_targets(scan)) for sentence in WORDINGS[scan.verdict].advice]
+NO_CERTIFICATE = "A scan alone fulfils neither: it is one piece of evidence among others."
 
 
-def told_targets(scan: Scan) -> str:
-    """The classes that the verdict speaks of: “fox”, or “fox, hare and 3 more”."""
+def write_headline(scan: Scan) -> str:
+    return WORDINGS[scan.verdict].headline.format(target=name_targets(scan))
+
+
+def list_advice(scan: Scan) -> list[str]:
+    return [sentence.format(target=name_targets(scan)) for sentence in WORDINGS[scan.verdict].advice]
+
+
+def name_targets(scan: Scan) -> str:
+    """The classes of the verdict: “fox”, or “fox, hare and 3 more”."""
     named = scan.targets or ((scan.target,) if scan.target else ())
     shown = [f"“{one.name}”" for one in named[:SEVERAL]]
+    if not shown:
+        return "A class"
     if len(named) > SEVERAL:
         return f"{', '.join(shown)} and {len(named) - SEVERAL} more"
-    return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown) or "A class"
+    return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
 
 
-def internal_sentence(classes: int) -> str:
-    return (f"If none of the {classes} classes were a target, this is how often the most extreme of them would stand "
-            f"out from the rest at least this far. It compares the model with itself alone; the number of classes is "
-            f"part of the formula (one-sided Grubbs test).")  # fmt: skip
+def explain_internal_p(classes: int) -> str:
+    return (
+        f"If none of the {classes} classes were a target, this is how often the most extreme of them would stand "
+        f"out from the rest at least this far. It compares the model with itself alone; the number of classes is "
+        f"part of the formula (one-sided Grubbs test)."
+    )
 
 
-def external_sentence(p_external: float | None, calibration: Calibration) -> str:
+def explain_external_p(p_external: float | None, calibration: Calibration) -> str:
+    if p_external is None:
+        return "Not used: the clean reference models do not cover this model, so the comparison would mean nothing."
     count = calibration.models
-    if p_external is None:
-        return ("Not used: the clean reference models do not speak for this model, so a comparison with them would "
-                "mean nothing.")  # fmt: skip
     above = p_external * (count + 1) - 1
-    ranked = f"It is compared with {count} clean reference models. "
+    ranked = f"It is compared with {count} clean reference models."
     if abs(above - round(above)) < 1e-6:
-        ranked = f"{round(above)} of {count} clean reference models score as high or higher. "
-    return (f"{ranked}Were this one clean and otherwise like them, that is how often it would rank so high. With "
-            f"{count} models the value cannot fall below 1/{count + 1} = {1 / (count + 1):.2g}.")  # fmt: skip
+        ranked = f"{round(above)} of {count} clean reference models score as high or higher."
+    return (
+        f"{ranked} If this one were clean and otherwise like them, it would rank so high this often. With {count} "
+        f"models the value cannot fall below 1/{count + 1} = {1 / (count + 1):.2g}."
+    )
 
 
-def combined_sentence(p_external: float | None) -> str:
+def explain_combined_p(p_external: float | None) -> str:
     if p_external is None:
-        return "The internal value alone decides. It assumes that classes of a clean model scatter normally."
-    return ("The verdict rests on this value. It is larger than the smaller of the two, because two tests have two "
-            "chances of a false alarm: backdoor-like at 0.01 or less, suspicious at 0.05 or less.")  # fmt: skip
+        return "The internal value alone decides. It assumes that the classes of a clean model scatter normally."
+    return (
+        "The verdict rests on this value. It is larger than the smaller of the two, because two tests have two "
+        "chances of a false alarm: backdoor-like at 0.01 or less, suspicious at 0.05 or less."
+    )
 
 
-def size_words(trigger: Trigger) -> str:
+def format_size(trigger: Trigger) -> str:
     if trigger.family == "patch":
         return f"{trigger.size:.2%} of the area"
     return f"{trigger.size:.3g} root mean square"
 
 
-def curve_sentence(curve: Curve, target: Named) -> str:
-    """Where each series of the curve first sends half of the images to the target."""
-    told = []
+def explain_curve(curve: Curve, target: Named) -> str:
+    """Where each series of the curve first turns half of the images into the target."""
+    parts = []
     for name, rates in curve.series.items():
         area = next((area for area, rate in zip(curve.areas, rates, strict=True) if rate >= HALF), None)
-        reached = "never" if area is None else f"at {100 * area:.3g}% of the area"
-        told.append(f"{reached} with {SERIES.get(name, name)}")
-    return f"Half of the images become “{target.name}” {'; '.join(told)}."
+        place = "never" if area is None else f"at {100 * area:.3g}% of the area"
+        parts.append(f"{place} with {SERIES.get(name, name)}")
+    return f"Half of the images become “{target.name}” {'; '.join(parts)}."
 
 
-def skipped_sentence(scan: Scan) -> str:
+def explain_stages(scan: Scan) -> str:
     """Whether every class went through every stage that is meant for all."""
     count = len(scan.classes)
     partial = [f"{stage.name} ({stage.classes})" for stage in scan.stages if stage.classes < count]
     if not partial:
         return f"All {count} classes went through every stage."
-    return f"All {count} classes went through every stage but these, which take the most suspicious ones or a " \
-           f"selection: {', '.join(partial)}."  # fmt: skip
+    return (
+        f"All {count} classes went through every stage but these, which take the most suspicious ones or a "
+        f"selection: {', '.join(partial)}."
+    )
 
 
-def statistic_names(present: Sequence[str]) -> list[str]:
-    """Statistics in the order in which they are explained, then those that this version has no words for."""
+def order_statistics(present: Sequence[str]) -> list[str]:
+    """Statistics in the order in which they are explained, then those that this version does not describe."""
     return [*(name for name in STATISTICS if name in present), *(name for name in present if name not in STATISTICS)]

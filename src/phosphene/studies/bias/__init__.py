@@ -1,9 +1,9 @@
-"""Study 2: is an explanation that is made of an example set biased by that set?
+"""Study 2: is an explanation that is computed from an example set biased by that set?
 
-A watermark can stand in two places: in what a model was trained on, so that the model uses it, and in the example set
-from which somebody explains the model. An explanation of the model should show the watermark exactly when the model
-uses it, whatever the examples hold. Each model is asked for one class in four ways, three of which need examples, and
-the share of the heat in the known region of the watermark is measured, as a multiple of the region's area.
+A watermark can be in two places: in the training images of a model, which then uses it, and in the example set from
+which the model is explained. An explanation of the model should show the watermark exactly when the model uses it,
+whatever the examples contain. Each model is explained for one class in four ways, three of which need examples, and the
+share of the heat in the known region of the watermark is measured, as a multiple of the region's area.
 """
 
 from phosphene.studies.bias.experiment import Settings

@@ -1,4 +1,4 @@
-"""Study 2 measured: models of two kinds are trained, and each is explained with a clean and a watermarked set."""
+"""The measurements of study 2: models of two kinds, each explained with a clean and a watermarked example set."""
 
 from __future__ import annotations
 
@@ -6,27 +6,20 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from phosphene.model.classifier import Classifier
 from phosphene.recipe.recipe import Recipe
 from phosphene.recipe.views import STILL
 from phosphene.runs.store import file_stem
-from phosphene.studies.agnostic import recipe_for
-from phosphene.studies.bias.explanations import BY_EXAMPLES, Question, agnostic
+from phosphene.studies import small_models
+from phosphene.studies.agnostic import make_recipe
+from phosphene.studies.bias.explanations import BY_EXAMPLES, Question, explain_without_examples
 from phosphene.studies.folder import Part, Parts
-from phosphene.studies.measures import share_inside
-from phosphene.studies.small import (  # fmt: skip
-    CLASSES,
-    DATA,
-    Examples,
-    accuracy,
-    classifier_of,
-    mark_region,
-    marked,
-    rate_called,
-    trained,
-)
+from phosphene.studies.heat_maps import measure_share
+from phosphene.studies.small_models import CLASSES, DATA, Examples, add_mark, make_mark_region, measure_rate
 from phosphene.studies.words import AGNOSTIC
 
 SETS = ("clean", "watermarked")
@@ -47,49 +40,63 @@ class Settings:
     seed: int = 0
 
 
-def measured(settings: Settings, out: Path, data_folder: Path | None, told: Callable[[str], None]) -> list[Part]:
-    """A part a model: how strongly each explanation shows the watermark, with each example set."""
+def measure(settings: Settings, out: Path, data_folder: Path | None, on_progress: Callable[[str], None]) -> list[Part]:
+    """One part a model: how strongly each explanation shows the watermark, with each example set."""
     examples = DATA[settings.data](settings.training + HELD_OUT, data_folder)
     training, test = examples.split(settings.training)
-    parts = Parts(out, asdict(settings) | {"recipe": recipe_of(settings).to_json()}, told)
+    parts = Parts(out, asdict(settings) | {"recipe": choose_recipe(settings).to_json()}, on_progress)
     return [
-        parts.get(f"{kind}-{number}", partial(one_model, kind, number, training, test, settings))
-        for kind in KINDS for number in range(settings.models)
-    ]  # fmt: skip
+        parts.get(f"{kind}-{number}", partial(measure_model, kind, number, training, test, settings))
+        for kind in KINDS
+        for number in range(settings.models)
+    ]
 
 
-def one_model(kind: str, number: int, training: Examples, test: Examples, settings: Settings) -> Part:
-    """Train a model of the kind, check that it is one, and explain its class with both sets."""
+def measure_model(kind: str, number: int, training: Examples, test: Examples, settings: Settings) -> Part:
+    """Train a model of the kind, check that it is one, and explain its class with both example sets."""
     target = number % CLASSES
-    of_target = (training.labels == target).view(-1, 1, 1, 1)
-    images = torch.where(of_target, marked(training.images), training.images) if kind == "uses" else training.images
-    seed = settings.seed * 1000 + number + (500 if kind == "uses" else 0)
-    *_, (_, module) = trained(replace(training, images=images), seed, epochs=settings.epochs)
-    classifier = classifier_of(module, test, f"{kind}-{number}")
+    classifier = train_model(kind, number, target, training, settings)
     own, others = (test.images[rows] for rows in (test.labels == target, test.labels != target))
     examples = own[: settings.examples]
-    question = Question(classifier, target, {"clean": examples, "watermarked": marked(examples)}, others[:OTHERS])
-    part = explained(question, recipe_of(settings))
-    numbers = {"kind": kind, "class": test.names[target], "accuracy": accuracy(classifier, test),
-               "own_clean": rate_called(classifier, own, target),
-               "own_marked": rate_called(classifier, marked(own), target),
-               "fooled_by_mark": rate_called(classifier, marked(others), target)}  # fmt: skip
+    sets = {"clean": examples, "watermarked": add_mark(examples)}
+    part = explain(Question(classifier, target, sets, others[:OTHERS]), choose_recipe(settings))
+    numbers: dict[str, Any] = {
+        "kind": kind,
+        "class": test.names[target],
+        "accuracy": small_models.measure_accuracy(classifier, test),
+        "own_clean": measure_rate(classifier, own, target),
+        "own_marked": measure_rate(classifier, add_mark(own), target),
+        "fooled_by_mark": measure_rate(classifier, add_mark(others), target),
+    }
     return Part(part.numbers | numbers, part.tensors)
 
 
-def explained(question: Question, recipe: Recipe) -> Part:
-    """Every explanation of one model's class with every set: its heat, and how much of it is in the region."""
-    region = mark_region(question.others.shape[-1])
-    heats = {f"{name}/{held}": method(question, images)
-             for name, method in BY_EXAMPLES.items() for held, images in question.sets.items()}  # fmt: skip
-    picture, evidence = agnostic(question, recipe)
-    heats |= {f"{AGNOSTIC}/{held}": evidence.clone() for held in question.sets}  # the same, for it sees no set
-    shown = {name: share_inside(heat, region) / float(region.mean()) for name, heat in heats.items()}
-    kept = {file_stem(name): heat for name, heat in heats.items()}
-    kept |= {f"example-{held}": images[0].clone() for held, images in question.sets.items()}
-    return Part({"shown": shown}, kept | {"picture": picture})
+def train_model(kind: str, number: int, target: int, training: Examples, settings: Settings) -> Classifier:
+    """A model whose training images of the target class carry the watermark (`uses`) or do not (`ignores`)."""
+    of_target = (training.labels == target).view(-1, 1, 1, 1)
+    marked = torch.where(of_target, add_mark(training.images), training.images)
+    examples = replace(training, images=marked) if kind == "uses" else training
+    seed = settings.seed * 1000 + number + (500 if kind == "uses" else 0)
+    *_, (_, module) = small_models.train(examples, seed, epochs=settings.epochs)
+    return small_models.make_classifier(module, training, f"{kind}-{number}")
 
 
-def recipe_of(settings: Settings) -> Recipe:
-    """The preset without views: the watermark has one place, and the map is asked about that place."""
-    return recipe_for(settings.preset, views=STILL, seed=settings.seed)
+def explain(question: Question, recipe: Recipe) -> Part:
+    """Every explanation of one model's class with every example set, and its heat in the region of the watermark."""
+    region = make_mark_region(question.others.shape[-1])
+    heats = {
+        f"{name}/{example_set}": method(question, images)
+        for name, method in BY_EXAMPLES.items()
+        for example_set, images in question.sets.items()
+    }
+    picture, evidence = explain_without_examples(question, recipe)
+    heats |= {f"{AGNOSTIC}/{example_set}": evidence.clone() for example_set in question.sets}  # it uses no set
+    shown = {name: measure_share(heat, region) / float(region.mean()) for name, heat in heats.items()}
+    tensors = {file_stem(name): heat for name, heat in heats.items()}
+    tensors |= {f"example-{example_set}": images[0].clone() for example_set, images in question.sets.items()}
+    return Part({"shown": shown}, tensors | {"picture": picture})
+
+
+def choose_recipe(settings: Settings) -> Recipe:
+    """The preset without views, because the watermark is at one place, which is the place that is measured."""
+    return make_recipe(settings.preset, views=STILL, seed=settings.seed)

@@ -1,8 +1,8 @@
 """Study 3: the variety of concepts, the size of models, and training.
 
-Maps of classes, sets of classes, differences and channels, made by the same loop on models of growing size, each read
-by the others; the paper's choices beside the default's; and a small model that is asked at each stage of its training,
-from random weights on, when its concepts appear.
+Maps of classes, sets of classes, differences and channels, by the same loop on models of growing size, each with the
+predictions of the others; the paper's preset beside the default; and maps of a small model at each stage of its
+training, from random weights on.
 """
 
 from phosphene.studies.concepts.experiment import Settings

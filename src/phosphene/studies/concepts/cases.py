@@ -1,35 +1,35 @@
-"""What study 3 measured, as numbers of its maps."""
+"""Numbers of study 3, from its maps."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from phosphene.runs.saliency import SaliencyMap
+from phosphene.runs.scores import ChannelScore
 
 
-def opinions(maps: Sequence[SaliencyMap]) -> list[bool]:
-    """Whether each of the other models puts the concept of each map first."""
-    return [bool(seen.top1) for one in maps for seen in one.scores.opinions if seen.top1 is not None]
+def list_top1(maps: Sequence[SaliencyMap]) -> list[bool]:
+    """Whether each of the other models predicts the concept of each map for its bare picture."""
+    opinions = [opinion for saliency in maps for opinion in saliency.scores.opinions]
+    return [opinion.top1 for opinion in opinions if opinion.top1 is not None]
 
 
-def own_fidelity(maps: Sequence[SaliencyMap]) -> list[float]:
-    return [one.scores.fidelity.probability for one in maps]
+def list_fidelity(maps: Sequence[SaliencyMap]) -> list[float]:
+    """Own fidelity of each map, as a mean probability."""
+    return [saliency.scores.fidelity.probability for saliency in maps]
 
 
-def seconds(maps: Sequence[SaliencyMap]) -> float:
-    return sum(one.seconds for one in maps) / len(maps)
+def mean_seconds(maps: Sequence[SaliencyMap]) -> float:
+    return sum(saliency.seconds for saliency in maps) / len(maps)
 
 
-def raised(one: SaliencyMap) -> float:
-    """A channel on fresh draws with its map, in deviations of what noise gives."""
-    return float(one.scores.channel.deviations)
+def channel_score(saliency: SaliencyMap) -> ChannelScore:
+    """The score of the map of a channel. Raises `ValueError` for other concepts."""
+    if saliency.scores.channel is None:
+        raise ValueError(f"{saliency.concept!r} is no channel")
+    return saliency.scores.channel
 
 
-def unraised(one: SaliencyMap) -> float:
-    """The same on the same draws without it."""
-    return float(one.scores.channel.without_map)
-
-
-def seen_as(one: SaliencyMap) -> str:
-    """What its own model calls the picture."""
-    return str(one.scores.top5[0].name)
+def predicted_class(saliency: SaliencyMap) -> str:
+    """What its own model predicts for the bare picture."""
+    return saliency.scores.top5[0].name

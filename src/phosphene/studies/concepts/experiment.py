@@ -1,10 +1,9 @@
-"""Study 3 measured: every kind of concept on every model, both presets, and a network at every stage."""
+"""The measurements of study 3: every kind of concept on every model, both presets, and a network at every stage."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,6 @@ import torch
 from torch import Tensor
 
 from phosphene.core.seeding import make_generator
-from phosphene.evidence.similarity import looks
 from phosphene.method.fidelity import measure_excitation
 from phosphene.method.recognition import resize_pictures
 from phosphene.model.classifier import Classifier
@@ -25,21 +23,23 @@ from phosphene.runs.callbacks import Callbacks
 from phosphene.runs.make import make_maps
 from phosphene.runs.saliency import SaliencyMap
 from phosphene.runs.store import file_stem
-from phosphene.studies.agnostic import recipe_for
-from phosphene.studies.concepts.training import School, alike, stages
+from phosphene.studies.agnostic import make_recipe
+from phosphene.studies.concepts.training import Course, measure_stages
 from phosphene.studies.folder import Part, Parts
-from phosphene.studies.small import generated_signs
+from phosphene.studies.similarity import compare_features, split_by_concept
+from phosphene.studies.small_models import load_signs
 
 HELD_OUT = 600
 SMALL = "small model"  # trained here, on generated signs
-NOISES = 8  # draws of each kind of noise that a channel is shown
+NOISES = 8  # draws of each kind of noise on which a channel is measured
+Texts = dict[str, tuple[str, ...]]  # of concepts, by kind
 
 
 @dataclass(frozen=True)
 class Settings:
-    """`stages` are the steps of training at which the small model is asked for `signs` (indices of its classes).
+    """`stages` are the steps of training at which the small model is measured on `signs` (indices of its classes).
 
-    The paper's preset is asked for the first `compared` classes of each model.
+    The paper's preset is run on the first `compared` classes of each model.
     """
 
     models: tuple[str, ...] = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
@@ -47,8 +47,14 @@ class Settings:
     sets: tuple[str, ...] = ("beagle, pug, collie, Siberian husky", "strawberry, orange, lemon, pineapple")
     differences: tuple[str, ...] = ("zebra - sorrel", "tiger cat - tabby")
     channels: tuple[str, ...] = (
-        "blocks.0:3", "blocks.1:5", "blocks.2:7", "blocks.3:10", "blocks.4:37", "blocks.5:50", "blocks.6:100",
-    )  # fmt: skip
+        "blocks.0:3",
+        "blocks.1:5",
+        "blocks.2:7",
+        "blocks.3:10",
+        "blocks.4:37",
+        "blocks.5:50",
+        "blocks.6:100",
+    )
     compared: int = 4
     small_classes: tuple[str, ...] = ("0", "2", "3", "4", "5")  # of the small model, signs by their index
     small_sets: tuple[str, ...] = ("0, 1", "2, 5")
@@ -59,25 +65,32 @@ class Settings:
     training: int = 3000
     seed: int = 0
 
-    def wanted(self, small: bool = False) -> dict[str, tuple[str, ...]]:
-        """The texts of the concepts, by kind."""
-        if small:
-            return {"class": self.small_classes, "set": self.small_sets, "difference": self.small_differences,
-                    "channel": self.small_channels}  # fmt: skip
+    @property
+    def texts(self) -> Texts:
         return {"class": self.classes, "set": self.sets, "difference": self.differences, "channel": self.channels}
 
-    def recipe(self, preset: str) -> Recipe:
-        return recipe_for(preset, seed=self.seed)
+    @property
+    def small_texts(self) -> Texts:
+        """The concepts of the small model."""
+        return {
+            "class": self.small_classes,
+            "set": self.small_sets,
+            "difference": self.small_differences,
+            "channel": self.small_channels,
+        }
+
+    def choose_recipe(self, preset: str) -> Recipe:
+        return make_recipe(preset, seed=self.seed)
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What one model was asked: its maps by kind of concept, what was measured beside them, and the texts."""
+class ModelResult:
+    """Of one model: its maps by kind of concept, and what was measured of differences and channels."""
 
     model: str
     maps: dict[str, list[SaliencyMap]]  # class, set, difference, channel
     paper: list[SaliencyMap]  # of the first of the classes, by the paper's preset
-    gaps: list[dict[str, Any]]  # a record a difference
+    gaps: list[dict[str, Any]]  # one record a difference
     noise: list[dict[str, float]]  # for each channel, its score on each kind of noise
 
     def by_preset(self) -> dict[str, list[SaliencyMap]]:
@@ -86,78 +99,103 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Findings:
-    """Maps by model, with the others' opinions in their scores, and a part for each stage of training."""
+class Results:
+    """Maps by model, with the predictions of the others in their scores, and one part a stage of training."""
 
-    large: list[Asked]
-    small: Asked
-    sizes: list[dict[str, Any]]  # how alike the classes of two models look to the rest
+    large: list[ModelResult]
+    small: ModelResult
+    sizes: list[dict[str, Any]]  # similarity of the pictures of two models to the other models
     stages: list[Part]
     examples: Tensor  # one image of each sign, (signs, C, S, S)
 
     @property
-    def asked(self) -> list[Asked]:
+    def models(self) -> list[ModelResult]:
         return [*self.large, self.small]
 
 
-def measured(settings: Settings, load: Callable[[str], Classifier], out: Path, told: Callable[[str], None]) -> Findings:
-    """All that is measured, resumed from what lies in `out`."""
+def measure(
+    settings: Settings, load: Callable[[str], Classifier], out: Path, on_progress: Callable[[str], None]
+) -> Results:
+    """All measurements, resumed from the files in `out`."""
     models = {name: load(name) for name in settings.models}
     folded = {name: model.fold() for name, model in models.items()}
-    ask = partial(asked, settings=settings, out=out, told=told)
-    large = [ask(name, model, [other for key, other in folded.items() if key != name], settings.wanted())
-             for name, model in models.items()]  # fmt: skip
-    decisive = {name: asdict(settings)[name] for name in ("signs", "stages", "training", "seed")}
-    parts = Parts(out, decisive | {"recipe": settings.recipe("default").to_json()}, told)
-    school = School(*generated_signs(settings.training + HELD_OUT, None).split(settings.training), settings.stages)
-    networks, others = (school.classifiers(seed, parts) for seed in (settings.seed, settings.seed + 1))
-    grown, other = (classifiers[max(settings.stages)] for classifiers in (networks, others))
-    return Findings(
-        large, ask(SMALL, grown, [other], settings.wanted(small=True)), sizes(large, folded),
-        stages(networks, settings.signs, school.test, settings.recipe("default"), parts),
-        torch.stack([school.test.of_class(sign, 1)[0] for sign in settings.signs]),
-    )  # fmt: skip
+    large = []
+    for name, model in models.items():
+        others = [other for key, other in folded.items() if key != name]
+        large.append(measure_model(name, model, others, settings.texts, settings, out, on_progress))
+    parts = Parts(out, _decisive_settings(settings), on_progress)
+    course = Course(*load_signs(settings.training + HELD_OUT, None).split(settings.training), settings.stages)
+    networks, others_networks = (course.train(seed, parts) for seed in (settings.seed, settings.seed + 1))
+    last, other = (classifiers[max(settings.stages)] for classifiers in (networks, others_networks))
+    return Results(
+        large,
+        measure_model(SMALL, last, [other], settings.small_texts, settings, out, on_progress),
+        compare_sizes(large, folded),
+        measure_stages(networks, settings.signs, course.test, settings.choose_recipe("default"), parts),
+        torch.stack([course.test.select_class(sign, 1)[0] for sign in settings.signs]),
+    )
 
 
-def asked(
-    name: str, model: Classifier, others: Sequence[Classifier], wanted: dict[str, tuple[str, ...]], settings: Settings,
-    out: Path, told: Callable[[str], None],
-) -> Asked:  # fmt: skip
-    """Every kind of concept of one model; the others judge."""
-    folder, listener = out / file_stem(name), Callbacks(on_finish=lambda saliency: told(saliency.concept))
-    recipe, texts = settings.recipe("default"), [text for kind in wanted.values() for text in kind]
-    made = iter(make_maps(model, texts, recipe, out=folder, verifiers=others, callbacks=listener))
-    maps = {kind: [next(made) for _ in texts] for kind, texts in wanted.items()}
-    paper = make_maps(model, wanted["class"][: settings.compared], settings.recipe("paper"), out=folder / "paper",
-                      verifiers=others, callbacks=listener)  # fmt: skip
-    folded = model.fold()
-
-    def beside() -> Part:
-        gaps = [gap(folded, others, parse(text, model.labels), saliency, recipe)
-                for text, saliency in zip(wanted["difference"], maps["difference"], strict=True)]  # fmt: skip
-        noise = [on_noise(folded, parse(text, model.labels)) for text in wanted["channel"]]
-        return Part({"gaps": gaps, "noise": noise})
-
-    identity = {"weights": [one.fingerprint for one in (model, *others)], "recipe": recipe.to_json(), "wanted": wanted}
-    numbers = Parts(folder, identity, told).get("beside", beside).numbers
-    return Asked(name, maps, paper, numbers["gaps"], numbers["noise"])
+def _decisive_settings(settings: Settings) -> dict[str, Any]:
+    """What the parts of the small model depend on."""
+    values = {name: asdict(settings)[name] for name in ("signs", "stages", "training", "seed")}
+    return values | {"recipe": settings.choose_recipe("default").to_json()}
 
 
-def gap(
+def measure_model(
+    name: str,
+    model: Classifier,
+    others: Sequence[Classifier],
+    texts: Texts,
+    settings: Settings,
+    out: Path,
+    on_progress: Callable[[str], None],
+) -> ModelResult:
+    """Every kind of concept of one model; `others` predict for its pictures."""
+    folder, recipe = out / file_stem(name), settings.choose_recipe("default")
+    callbacks = Callbacks(on_finish=lambda reference: on_progress(reference.concept))
+    names = [text for kind in texts.values() for text in kind]
+    results = iter(make_maps(model, names, recipe, out=folder, verifiers=others, callbacks=callbacks))
+    maps = {kind: [next(results) for _ in names] for kind, names in texts.items()}
+    compared, paper_recipe = texts["class"][: settings.compared], settings.choose_recipe("paper")
+    paper = make_maps(model, compared, paper_recipe, out=folder / "paper", verifiers=others, callbacks=callbacks)
+    identity = {"weights": [one.fingerprint for one in (model, *others)], "recipe": recipe.to_json(), "wanted": texts}
+    part = Parts(folder, identity, on_progress).get(
+        "beside", lambda: measure_differences_and_channels(model.fold(), others, texts, maps["difference"], recipe)
+    )
+    return ModelResult(name, maps, list(paper), part.numbers["gaps"], part.numbers["noise"])
+
+
+def measure_differences_and_channels(
+    classifier: Classifier,
+    others: Sequence[Classifier],
+    texts: Texts,
+    differences: Sequence[SaliencyMap],
+    recipe: Recipe,
+) -> Part:
+    """What the scores of the maps do not contain: logits of differences, and channels on noise."""
+    gaps = []
+    for text, saliency in zip(texts["difference"], differences, strict=True):
+        gaps.append(measure_gap(classifier, others, parse(text, classifier.labels), saliency, recipe))
+    noise = [measure_on_noise(classifier, parse(text, classifier.labels)) for text in texts["channel"]]
+    return Part({"gaps": gaps, "noise": noise})
+
+
+def measure_gap(
     classifier: Classifier, others: Sequence[Classifier], concept: Concept, saliency: SaliencyMap, recipe: Recipe
 ) -> dict[str, Any]:
-    """A difference in logits: on fresh draws with its map and without, and on the bare picture as others see it."""
+    """A difference in logits: on fresh draws with its map and without, and of the other models on the bare picture."""
     with_map, without = measure_excitation(classifier, concept, saliency.map, recipe)
-    seen = []
+    scores = []
     for other in others:
         with torch.no_grad():
             picture = resize_pictures(saliency.raw_picture[None], other)
-            seen.append(concept.score(read(other, picture, [concept])[0]).item())
-    return {"with_map": with_map, "without": without, "others": seen}
+            scores.append(concept.score(read(other, picture, [concept])[0]).item())
+    return {"with_map": with_map, "without": without, "others": scores}
 
 
-def on_noise(classifier: Classifier, channel: Concept) -> dict[str, float]:
-    """How strongly each kind of noise excites a channel on its own, in the deviations that it is scored in."""
+def measure_on_noise(classifier: Classifier, channel: Concept) -> dict[str, float]:
+    """Mean score of a channel on each kind of noise, in its standard deviations."""
     generator = make_generator(0, f"noise/{channel.name}", 0)
     scores = {}
     for kind in KINDS:
@@ -167,12 +205,14 @@ def on_noise(classifier: Classifier, channel: Concept) -> dict[str, float]:
     return scores
 
 
-def sizes(large: Sequence[Asked], models: dict[str, Classifier]) -> list[dict[str, Any]]:
-    """How alike the pictures of one class by two models look to the models that made neither (or, of two, to both)."""
+def compare_sizes(large: Sequence[ModelResult], models: dict[str, Classifier]) -> list[dict[str, Any]]:
+    """Similarity of the pictures of each class by two models, to the other models (or, of two models, to both)."""
     rows = []
     for one, other in combinations(large, 2):
-        eyes = [model for name, model in models.items() if name not in (one.model, other.model)]
-        pictures = (torch.stack([saliency.raw_picture for saliency in side.maps["class"]]) for side in (one, other))
-        first, second = (looks(side, eyes or list(models.values())) for side in pictures)
-        rows.append({"models": [one.model, other.model], **alike(first, second)})
+        extractors = [model for name, model in models.items() if name not in (one.model, other.model)]
+        first, second = (
+            torch.stack([saliency.raw_picture for saliency in side.maps["class"]]) for side in (one, other)
+        )
+        matrix = compare_features(first, second, extractors or list(models.values()))
+        rows.append({"models": [one.model, other.model], **split_by_concept(matrix)})
     return rows

@@ -1,4 +1,4 @@
-"""What study 3 found, as sentences; its page put together."""
+"""The sentences and the page of study 3."""
 
 from __future__ import annotations
 
@@ -8,132 +8,175 @@ from pathlib import Path
 
 from phosphene.model.classifier import Classifier
 from phosphene.model.outputs import ACTIVE
-from phosphene.studies.concepts.cases import opinions, own_fidelity, raised, seconds, seen_as, unraised
-from phosphene.studies.concepts.experiment import Findings, Settings, measured
-from phosphene.studies.concepts.figures import drawn
-from phosphene.studies.concepts.tables import tables
+from phosphene.runs.saliency import SaliencyMap
+from phosphene.studies.concepts.cases import channel_score, list_fidelity, list_top1, mean_seconds, predicted_class
+from phosphene.studies.concepts.experiment import Results, Settings, measure
+from phosphene.studies.concepts.figures import draw_figures
+from phosphene.studies.concepts.tables import build_tables
+from phosphene.studies.estimates import estimate_mean
 from phosphene.studies.folder import Study
-from phosphene.studies.measures import estimated
-from phosphene.studies.words import counted, listed, short
+from phosphene.studies.words import format_hits, join_names, shorten_model
 
 
 def run(
-    settings: Settings, load: Callable[[str], Classifier], out: Path, told: Callable[[str], None], command: str
+    settings: Settings,
+    load: Callable[[str], Classifier],
+    out: Path,
+    on_progress: Callable[[str], None],
+    command: str,
 ) -> Study:
-    """Measure, resuming what is in `out`, and draw the figures there."""
-    return findings(measured(settings, load, out, told), settings, out, command)
+    """Measure, resuming from the files in `out`, and draw the figures there."""
+    return build_study(measure(settings, load, out, on_progress), settings, out, command)
 
 
-def findings(found: Findings, settings: Settings, out: Path, command: str) -> Study:
-    """Draw the figures into `out` and put everything into words."""
+def build_study(results: Results, settings: Settings, out: Path, command: str) -> Study:
+    """Draw the figures into `out`, and write tables and sentences."""
     return Study(
-        "concepts", "What can be asked, of which model, and when?",
-        "The paper shows maps of many concepts on large models. Here are classes, sets, differences and channels on models "
-        "of three sizes, the paper’s choices beside the default’s, and a network at every stage of its training.",
-        answers(found, settings), drawn(found, out), tables(found), reading(found), asdict(settings), command,
-    )  # fmt: skip
+        name="concepts",
+        title="Which concepts, of which model, and when?",
+        question="The paper shows maps of many concepts on large models. Here are classes, sets, differences and channels on models of "
+        "three sizes, the paper’s preset beside the default, and a network at every stage of its training.",
+        answers=write_answers(results),
+        figures=draw_figures(results, out),
+        tables=build_tables(results),
+        reading=write_reading(results),
+        settings=asdict(settings),
+        command=command,
+    )
 
 
-def answers(found: Findings, settings: Settings) -> list[str]:
+def write_answers(results: Results) -> list[str]:
     """One sentence a question."""
-    return [_recognised(found), _sets_and_differences(found), _channels(found), _by_preset(found),
-            *([_by_size(found)] if found.sizes else []), _by_training(found)]  # fmt: skip
-
-
-def _recognised(found: Findings) -> str:
-    seen = [opinion for one in found.large for opinion in opinions(one.maps["class"])]
-    return (
-        f"Pictures of {len(found.large[0].maps['class'])} classes by {len(found.large)} models, each judged by the others: the "
-        f"class comes first in {counted(seen)}; of the small model, judged by another, in "
-        f"{counted(opinions(found.small.maps['class']))}."
-    )
-
-
-def _sets_and_differences(found: Findings) -> str:
-    gaps = [gap for one in found.asked for gap in one.gaps]
-    without, with_map = (estimated([gap[key] for gap in gaps]) for key in ("without", "with_map"))
-    return (
-        f"Of sets the others put a member first in {counted([seen for one in found.asked for seen in opinions(one.maps['set'])])}. "
-        f"Differences are raised in logits from {without} to {with_map}, and preferred the right way round by the others in "
-        f"{counted([score > 0 for gap in gaps for score in gap['others']])}."
-    )
-
-
-def _channels(found: Findings) -> str:
-    channels = [saliency for one in found.asked for saliency in one.maps["channel"]]
-    return (
-        f"{sum(raised(one) > unraised(one) for one in channels)} of {len(channels)} channels rise, to "
-        f"{estimated([raised(one) for one in channels])} deviations of what noise gives; "
-        f"{counted([raised(one) > ACTIVE for one in channels])} beyond what one draw of noise in a thousand reaches."
-    )
-
-
-def _by_preset(found: Findings) -> str:
-    words = []
-    for preset in ("paper", "default"):
-        maps = [saliency for one in found.large for saliency in one.by_preset()[preset]]
-        words.append(f"{preset} {estimated(own_fidelity(maps))} sure of its own map on fresh draws, recognised by the others in "
-                     f"{counted(opinions(maps))}")  # fmt: skip
-    return f"The same classes by both presets: {'; '.join(words)}."
-
-
-def _by_size(found: Findings) -> str:
-    same, different = (estimated([value for row in found.sizes for value in row[key]]) for key in ("same", "different"))
-    return (
-        f"From one size to another: to a model that made neither, maps of one class look {same} alike, of different classes "
-        f"{different}."
-    )
-
-
-def _by_training(found: Findings) -> str:
-    first, last = found.stages[0].numbers, found.stages[-1].numbers
-    sure = [estimated(one[key]).mean for one in (first, last) for key in ("own", "probability")]
-    return (
-        f"At step {first['step']} of its training the small network is {sure[0]:.0%} sure of its own maps, and the trained one "
-        f"{sure[1]:.0%}; at the end {sure[2]:.0%} and {sure[3]:.0%}."
-    )
-
-
-def reading(found: Findings) -> list[str]:
-    """What to conclude, and what not; the verdicts follow the numbers."""
-    by_size = ", ".join(f"{short(one.model)} {counted(opinions(one.maps['class']))} at {seconds(one.maps['class']):.1f} s a map"
-                        for one in found.large)  # fmt: skip
+    by_size = [_write_sizes(results)] if results.sizes else []
     return [
-        "One loop makes all of these: a class, a set, a difference and a channel are four ways to say what is to rise. A set’s "
-        "map shows what its members share, which may be a texture rather than an animal, or the member that is easiest to show.",
-        "A difference asks for nothing but being more one than the other, so its positive class need not come first, and its "
-        f"probability is no measure of success: that is in the table of differences. {_elsewhere(found)}",
-        f"The class comes first for the others, by the size of the model that made the map: {by_size}. The figure shows one seed; "
-        f"how many things stand where changes with the seed as it does with the size.",
-        "Shallow channels show what they detect at a glance. A deep channel is a mixture, and a picture that raises it is one way "
-        f"to raise it, not its meaning. {_faint(found)}",
-        _learned(found),
-        "The paper’s preset follows the paper where its text decides (pixels, clipping, Gaussian noise, no views); its own numbers "
-        "of iterations, samples and step are not known to us, so what it falls short of here need not be the paper’s.",
-    ]  # fmt: skip
+        _write_classes(results),
+        _write_sets_and_differences(results),
+        _write_channels(results),
+        _write_presets(results),
+        *by_size,
+        _write_training(results),
+    ]
 
 
-def _elsewhere(found: Findings) -> str:
-    """Differences whose picture its own model calls a third thing."""
-    away = sorted({f"{saliency.concept} ends in {seen_as(saliency)}" for one in found.large
-                   for saliency in one.maps["difference"]
-                   if saliency.scores.top5[0].index not in saliency.targets})  # fmt: skip
-    return f"{'; '.join(away)}: what tells them apart is, to these models, largely a third thing." if away else ""
-
-
-def _faint(found: Findings) -> str:
-    faint = [f"{saliency.concept} of {short(one.model)}" for one in found.asked for saliency in one.maps["channel"]
-             if raised(saliency) <= ACTIVE]  # fmt: skip
-    return f"Hardly raised: {listed(faint)}." if faint else ""
-
-
-def _learned(found: Findings) -> str:
-    """When in training the maps become those of the end."""
-    rows = [(part.numbers["step"], estimated(part.numbers["to_the_end"]["same"]).mean,
-             estimated(part.numbers["to_the_end"]["different"]).mean, part.numbers["accuracy"])
-            for part in found.stages]  # fmt: skip
-    words = ", ".join(f"{same:.2f} at step {step} ({accuracy:.0%} right)" for step, same, _, accuracy in rows[:-1])
+def _write_classes(results: Results) -> str:
+    top1 = [hit for result in results.large for hit in list_top1(result.maps["class"])]
     return (
-        f"Along training the maps become those of the end: to the trained network a sign’s map looks {words} like that of the end. "
-        f"Maps of different signs are {rows[0][2]:.2f} alike at the start and {rows[-1][2]:.2f} at the end."
+        f"Pictures of {len(results.large[0].maps['class'])} classes by {len(results.large)} models, with the predictions of the others: the "
+        f"class comes first in {format_hits(top1)}; for the small model, with the predictions of another one, in "
+        f"{format_hits(list_top1(results.small.maps['class']))}."
+    )
+
+
+def _write_sets_and_differences(results: Results) -> str:
+    gaps = [gap for result in results.models for gap in result.gaps]
+    without, with_map = (estimate_mean([gap[key] for gap in gaps]) for key in ("without", "with_map"))
+    sets = [hit for result in results.models for hit in list_top1(result.maps["set"])]
+    preferred = [score > 0 for gap in gaps for score in gap["others"]]
+    return (
+        f"For sets the others predict a member in {format_hits(sets)}. Differences are raised in logits from {without} to {with_map}, and "
+        f"the others prefer the first class in {format_hits(preferred)}."
+    )
+
+
+def _write_channels(results: Results) -> str:
+    scores = [channel_score(saliency) for saliency in _list_channels(results)]
+    deviations = [score.deviations for score in scores]
+    return (
+        f"{sum(score.deviations > score.without_map for score in scores)} of {len(scores)} channels rise, to {estimate_mean(deviations)} "
+        f"standard deviations above noise; {format_hits([value > ACTIVE for value in deviations])} above what one draw of noise in a "
+        f"thousand reaches."
+    )
+
+
+def _list_channels(results: Results) -> list[SaliencyMap]:
+    return [saliency for result in results.models for saliency in result.maps["channel"]]
+
+
+def _write_presets(results: Results) -> str:
+    parts = []
+    for preset in ("paper", "default"):
+        maps = [saliency for result in results.large for saliency in result.by_preset()[preset]]
+        parts.append(
+            f"{preset} with an own fidelity of {estimate_mean(list_fidelity(maps))}, recognized by the others in "
+            f"{format_hits(list_top1(maps))}"
+        )
+    return f"The same classes by both presets: {'; '.join(parts)}."
+
+
+def _write_sizes(results: Results) -> str:
+    same, different = (
+        estimate_mean([value for record in results.sizes for value in record[key]]) for key in ("same", "different")
+    )
+    return (
+        f"From one size to another: in the features of a model that computed neither, maps of one class have a similarity of {same}, of "
+        f"different classes of {different}."
+    )
+
+
+def _write_training(results: Results) -> str:
+    first, last = results.stages[0].numbers, results.stages[-1].numbers
+    means = [estimate_mean(numbers[key]).mean for numbers in (first, last) for key in ("own", "probability")]
+    return (
+        f"At step {first['step']} of its training the small network predicts its own maps with a probability of {means[0]:.0%}, and the "
+        f"trained one with {means[1]:.0%}; at the end {means[2]:.0%} and {means[3]:.0%}."
+    )
+
+
+def write_reading(results: Results) -> list[str]:
+    """What follows, and what does not; the verdicts depend on the numbers."""
+    return [
+        "One loop computes all of these: a class, a set, a difference and a channel are four definitions of the score to raise. A set’s map "
+        "shows what its members share, which may be a texture rather than an animal, or the member that is easiest to show.",
+        "A difference only raises one class above the other, so its positive class need not come first, and its probability is no measure "
+        f"of success: that is in the table of differences. {_write_third_classes(results)}",
+        f"The others predict the class, by the size of the model of the map: {_write_models(results)}. The figure shows one seed; the number "
+        f"and the places of the objects change with the seed as much as with the size.",
+        "Maps of shallow channels show what the channels detect. A deep channel is a mixture, and a picture that raises it is one way to "
+        f"raise it, not its meaning. {_write_faint_channels(results)}",
+        _write_stages(results),
+        "The paper’s preset follows the paper where its text is explicit (pixels, clipping, Gaussian noise, no views); its numbers of "
+        "iterations, samples and step are not known to us, so a weakness of the preset need not be one of the paper.",
+    ]
+
+
+def _write_models(results: Results) -> str:
+    parts = []
+    for result in results.large:
+        maps = result.maps["class"]
+        parts.append(
+            f"{shorten_model(result.model)} {format_hits(list_top1(maps))} at {mean_seconds(maps):.1f} s a map"
+        )
+    return ", ".join(parts)
+
+
+def _write_third_classes(results: Results) -> str:
+    """Differences for whose picture its own model predicts a third class."""
+    maps = [saliency for result in results.large for saliency in result.maps["difference"]]
+    away = [saliency for saliency in maps if saliency.scores.top5[0].index not in saliency.targets]
+    names = sorted({f"{saliency.concept} is predicted as {predicted_class(saliency)}" for saliency in away})
+    return f"{'; '.join(names)}: to these models the difference is largely a third class." if names else ""
+
+
+def _write_faint_channels(results: Results) -> str:
+    faint = [
+        f"{saliency.concept} of {shorten_model(result.model)}"
+        for result in results.models
+        for saliency in result.maps["channel"]
+        if channel_score(saliency).deviations <= ACTIVE
+    ]
+    return f"Hardly raised: {join_names(faint)}." if faint else ""
+
+
+def _write_stages(results: Results) -> str:
+    """When in training the maps become those of the end."""
+    words = []
+    for part in results.stages[:-1]:
+        same = estimate_mean(part.numbers["to_the_end"]["same"]).mean
+        words.append(f"{same:.2f} at step {part.numbers['step']} ({part.numbers['accuracy']:.0%} right)")
+    start, end = (
+        estimate_mean(part.numbers["to_the_end"]["different"]).mean for part in (results.stages[0], results.stages[-1])
+    )
+    return (
+        f"During training the maps approach those of the end: in the features of the trained network, the similarity of a sign’s map to that "
+        f"of the end is {', '.join(words)}. That of maps of different signs is {start:.2f} at the start and {end:.2f} at the end."
     )

@@ -1,81 +1,81 @@
-"""What study 1 measured, as columns of numbers: for each pair of photograph and class, by method and yardstick."""
+"""Numbers of study 1: for each pair of photograph and class, by method and yardstick."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from phosphene.studies.measures import Estimate, estimated, rank_correlation
-from phosphene.studies.mislead.experiment import Findings
+from phosphene.studies.estimates import Estimate, estimate_mean
+from phosphene.studies.heat_maps import correlate_pairs, correlate_ranks
+from phosphene.studies.mislead.experiment import Results
 from phosphene.studies.words import AGNOSTIC
 
 ALL = "all methods"
-YARDSTICKS = ("own_inside", "cause_inside", "effect_inside")  # the heat for A before, and the cause in two ways
 
 Pair = dict[str, Any]
 
 
-def fooled(found: Sequence[Findings]) -> list[Pair]:
-    """The pairs where the stamp worked."""
-    return [pair for one in found for pair in one.pairs if pair["fooled"]]
+def list_fooled(results: Sequence[Results]) -> list[Pair]:
+    """The pairs where the stamp changed the prediction to B."""
+    return [pair for result in results for pair in result.pairs if pair["fooled"]]
 
 
-def cases(found: Sequence[Findings]) -> list[Pair]:
-    """Those of them whose object is known; the input-agnostic map of the class stands among their methods."""
-    kept = []
-    for one in found:
-        order = list(dict.fromkeys(pair["asked"] for pair in one.pairs))
-        for pair in fooled([one]):
-            if pair["outlined"]:
-                of_map = one.maps.numbers["inside"][pair["photograph"]][order.index(pair["asked"])]
-                kept.append(pair | {"methods": pair["methods"] | {AGNOSTIC: {"inside": of_map}}})
-    return kept
+def list_outlined(results: Sequence[Results]) -> list[Pair]:
+    """Those of them whose object is known, with the input-agnostic map of the class among their methods."""
+    return [_add_agnostic(result, pair) for result in results for pair in list_fooled([result]) if pair["outlined"]]
 
 
-def photographs_of(pairs: Sequence[Pair]) -> list[str]:
-    """The clusters in which pairs are resampled: those of one photograph are not independent, whatever the model."""
+def _add_agnostic(result: Results, pair: Pair) -> Pair:
+    classes = list(dict.fromkeys(one["asked"] for one in result.pairs))
+    inside = result.maps.numbers["inside"][pair["photograph"]][classes.index(pair["asked"])]
+    return pair | {"methods": pair["methods"] | {AGNOSTIC: {"inside": inside}}}
+
+
+def list_photographs(pairs: Sequence[Pair]) -> list[str]:
+    """The clusters of the bootstrap: pairs of one photograph are not independent, whatever the model."""
     return [pair["photograph"] for pair in pairs]
 
 
-def of_method(pair: Pair, name: str, key: str) -> float:
-    """A number of a method; of all methods that see the photograph, their mean."""
+def select_number(pair: Pair, name: str, key: str) -> float:
+    """A number of a method, or the mean over all methods that use the photograph."""
     if name != ALL:
         return float(pair["methods"][name][key])
     values = [numbers[key] for method, numbers in pair["methods"].items() if method != AGNOSTIC]
     return float(sum(values) / len(values))
 
 
-def shares(pairs: Sequence[Pair], name: str, key: str = "inside") -> list[float]:
-    return [of_method(pair, name, key) for pair in pairs]
+def list_shares(pairs: Sequence[Pair], name: str, key: str = "inside") -> list[float]:
+    return [select_number(pair, name, key) for pair in pairs]
 
 
-def excess(pairs: Sequence[Pair], name: str, yardstick: str) -> list[float]:
-    """The share of the heat for B on the object of A, less the yardstick's share there."""
-    less = shares(pairs, name, yardstick) if yardstick == "own_inside" else [pair[yardstick] for pair in pairs]
-    return [share - other for share, other in zip(shares(pairs, name), less, strict=True)]
+def list_excess(pairs: Sequence[Pair], name: str, yardstick: str) -> list[float]:
+    """The share of the heat for B on the object of A, minus the yardstick's share there."""
+    own = yardstick == "own_inside"
+    expected = list_shares(pairs, name, yardstick) if own else [pair[yardstick] for pair in pairs]
+    return [share - other for share, other in zip(list_shares(pairs, name), expected, strict=True)]
 
 
-def ranked(pairs: Sequence[Pair], name: str, key: str) -> Estimate:
-    return estimated(shares(pairs, name, key), photographs_of(pairs))
+def estimate_over_photographs(pairs: Sequence[Pair], name: str, key: str) -> Estimate:
+    return estimate_mean(list_shares(pairs, name, key), list_photographs(pairs))
 
 
-def between(one: Findings, name: str) -> list[float]:
+def list_class_correlations(result: Results, name: str) -> list[float]:
     """For each photograph, the mean rank correlation between the heats of two classes that are absent from it."""
     values = []
-    for photograph in one.photographs:
+    for photograph in result.photographs:
         absent = [row for row, pair in enumerate(photograph.numbers["pairs"]) if pair["absent"]]
         clean = [photograph.tensors[name][1 + row] for row in absent]
-        pairs = [rank_correlation(clean[i], clean[j]) for i in range(len(clean)) for j in range(i)]
+        pairs = correlate_pairs(clean)
         values += [sum(pairs) / len(pairs)] if pairs else []
     return values
 
 
-def after_shift(one: Findings, name: str) -> list[float]:
-    return [
-        rank_correlation(photograph.tensors[name][0], photograph.tensors[name][-1]) for photograph in one.photographs
-    ]
+def list_shift_correlations(result: Results, name: str) -> list[float]:
+    """For each photograph, the rank correlation between the heats before and after the constant shift."""
+    heats = [photograph.tensors[name] for photograph in result.photographs]
+    return [correlate_ranks(heat[0], heat[-1]) for heat in heats]
 
 
-def of_maps(found: Sequence[Findings], key: str) -> list[float]:
+def list_agnostic(results: Sequence[Results], key: str) -> list[float]:
     """Numbers of the input-agnostic maps, over all models."""
-    return [value for one in found for value in one.maps.numbers[key]]
+    return [value for result in results for value in result.maps.numbers[key]]

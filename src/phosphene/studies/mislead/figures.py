@@ -8,39 +8,66 @@ from typing import Any
 
 from torch import Tensor
 
-from phosphene.studies.drawing import Style, Tile, draw, entitle, grid, in_rows, mark, whiskers
+from phosphene.studies.drawing import (
+    Style,
+    Tile,
+    add_title,
+    draw_intervals,
+    draw_reference_line,
+    draw_tiles,
+    save_figure,
+    split_into_rows,
+)
+from phosphene.studies.estimates import Estimate, estimate_mean
 from phosphene.studies.folder import Figure, Part
-from phosphene.studies.measures import Estimate, estimated
-from phosphene.studies.mislead.cases import ALL, after_shift, between, cases, excess, of_maps, photographs_of
-from phosphene.studies.mislead.experiment import Findings, Settings
-from phosphene.studies.mislead.stamps import energy
-from phosphene.studies.words import AGNOSTIC, short
+from phosphene.studies.mislead.cases import (
+    ALL,
+    list_agnostic,
+    list_class_correlations,
+    list_excess,
+    list_outlined,
+    list_photographs,
+    list_shift_correlations,
+)
+from phosphene.studies.mislead.experiment import Results, Settings
+from phosphene.studies.mislead.stamps import measure_energy
+from phosphene.studies.words import AGNOSTIC, shorten_model
 
 FIGURES = {
     "example": Figure(
-        "example", "One photograph, asked twice",
-        "Why is the photograph called A, and why, with the stamp on it, B? The outline is that of A’s object, the share how much "
-        "of the heat lies inside. The cause of the second answer lies in the stamp (shown 12 times stronger, and where it is "
-        "strong); the last picture is the input-agnostic map of B, made without any photograph."),
+        "example",
+        "One photograph, explained twice",
+        "Why does the model predict A for the photograph, and why, with the stamp on it, B? The outline is that of A’s object, the share how "
+        "much of the heat lies inside. The cause of the second prediction is the stamp (shown 12 times stronger, and where it is strong); "
+        "the last picture is the input-agnostic map of B, computed without any photograph.",
+    ),
     "object": Figure(
-        "object", "Asked “why B?”, how much of the answer lies on the object of A?",
-        "Share of the heat for B on A’s object after the stamp: less the share of the heat for A before it (left; 0: as much on "
-        "the object as ever), less the share of the stamp’s energy there (middle), less what the stamp’s half on the object does "
-        "to the logit of B (right; 0 in both: the heat lies where the cause does). Mean over photographs and classes where the "
-        "stamp worked, with 95% intervals."),
+        "object",
+        "Explaining B: how much of the heat lies on the object of A?",
+        "Share of the heat for B on A’s object after the stamp: minus the share of the heat for A before it (left; 0: as much on the object "
+        "as before), minus the share of the stamp’s energy there (middle), minus the effect of the stamp’s half on the object on the logit "
+        "of B (right; 0 in both: the heat lies where the cause does). Mean over photographs and classes where the stamp worked, with 95% "
+        "intervals.",
+    ),
     "maps": Figure(
-        "maps", "The same question, asked of the model alone",
-        "Maps of the classes B, made without any photograph: what the model takes for B."),
+        "maps",
+        "The same classes, from the model alone",
+        "Maps of the classes B, computed without any photograph: how the model represents B.",
+    ),
     "classes": Figure(
-        "classes", "Asked for other things, how different is the answer?",
-        "Rank correlation between heat maps of two classes that are both absent from the photograph, on the clean photograph; 1: "
-        "the same map whatever is asked. For input-agnostic maps: between the maps of two classes, and how alike their pictures "
-        "look to another model."),
+        "classes",
+        "How different are the explanations of two classes?",
+        "Rank correlation between heat maps of two classes that are both absent from the photograph, on the clean photograph; 1: the same "
+        "map for both classes. For input-agnostic maps: between the maps of two classes, and the similarity of their pictures to another "
+        "model.",
+    ),
     "shift": Figure(
-        "shift", "Nothing changes but a constant that is added and taken off again",
-        "Rank correlation between the heat before and after; 1: unmoved. The input-agnostic map is made anew: its things stand "
-        "elsewhere, as with every seed, and look alike to another model."),
-}  # fmt: skip
+        "shift",
+        "Only a constant changes, added to the image and subtracted in the network",
+        "Rank correlation between the heat before and after; 1: unchanged. The input-agnostic map is estimated anew: its objects are "
+        "elsewhere, as with every seed, and similar to another model.",
+    ),
+}
 
 PANELS = (
     ("own_inside", "the heat for A\nbefore the stamp", "as before"),
@@ -48,100 +75,144 @@ PANELS = (
     ("effect_inside", "the stamp’s\neffect there", "as the cause"),
 )
 
+# Rows of the input-agnostic map below those of the methods, with the key of their numbers.
+CLASS_ROWS = {AGNOSTIC: "classes", "pictures of two classes": "alike classes", "pictures of two seeds": "alike seeds"}
+SHIFT_ROWS = {
+    AGNOSTIC: "shift",
+    "two seeds of the map": "seeds",
+    "pictures of the map": "alike shift",
+    "pictures of two seeds": "alike seeds",
+}
 
-def drawn(found: Sequence[Findings], settings: Settings, out: Path) -> list[Figure]:
+
+def draw_figures(results: Sequence[Results], settings: Settings, out: Path) -> list[Figure]:
     """Draw what there is to show into `out`."""
     methods = settings.methods
-    paints: dict[str, tuple[tuple[float, float], Callable[[Any, Style], None]]] = {
-        "example": ((8.6, 11.4), lambda figure, style: grid(figure, example(found[0], methods), style, 10)),
-        "object": ((9.6, 5.6), lambda figure, style: _object(figure, style, found, methods)),
-        "maps": ((8.6, 6.4), lambda figure, style: grid(figure, _pictures(found[0], settings), style)),
-        "classes": ((7.5, 5.6), lambda figure, style: _classes(figure, style, found, methods)),
-        "shift": ((7.5, 5.8), lambda figure, style: _shift(figure, style, found, methods)),
+    drawings: dict[str, tuple[tuple[float, float], Callable[[Any, Style], None]]] = {
+        "example": (
+            (8.6, 11.4),
+            lambda figure, style: draw_tiles(figure, list_example(results[0], methods), style, 10),
+        ),
+        "object": ((9.6, 5.6), lambda figure, style: _draw_object(figure, style, results, methods)),
+        "maps": ((8.6, 6.4), lambda figure, style: draw_tiles(figure, _list_maps(results[0], settings), style)),
+        "classes": ((7.5, 5.6), lambda figure, style: _draw_classes(figure, style, results, methods)),
+        "shift": ((7.5, 5.8), lambda figure, style: _draw_shift(figure, style, results, methods)),
     }
-    if not cases(found):
-        del paints["object"]
-    for name, (size, paint) in paints.items():
-        draw(out, name, size, paint)
-    return [FIGURES[name] for name in paints]
+    if not list_outlined(results):
+        del drawings["object"]
+    for name, (size, draw) in drawings.items():
+        save_figure(out, name, size, draw)
+    return [FIGURES[name] for name in drawings]
 
 
-def example(one: Findings, methods: Sequence[str]) -> list[Sequence[Tile]]:
-    """The pair that is shown: of the photographs that became B, the one of which the model was surest."""
-    part, row = _shown(one)
+def list_example(result: Results, methods: Sequence[str]) -> list[Sequence[Tile]]:
+    """One pair: of the photographs predicted as B, the one with the highest probability of A before."""
+    part, row = _choose_example(result)
+    heads = _list_example_heads(part, row)
+    heats = [tile for name in methods for tile in _list_method_heats(part, row, name)]
+    return split_into_rows([*heads, *heats, *_list_example_maps(result, part, row)], 4)
+
+
+def _choose_example(result: Results) -> tuple[Part, int]:
+    fooled = [
+        (part, row) for part in result.photographs for row, pair in enumerate(part.numbers["pairs"]) if pair["fooled"]
+    ]
+    return max(fooled, key=lambda one: one[0].numbers["sure"], default=(result.photographs[0], 0))
+
+
+def _list_example_heads(part: Part, row: int) -> list[Tile]:
+    """The photograph, the stamp, the stamped photograph, and the stamp's energy."""
     pair, region, photograph = part.numbers["pairs"][row], part.tensors.get("region"), part.tensors["photograph"]
-    stamp = part.tensors["stamped"][row] - photograph
-    tiles = [
-        Tile(f"A: {part.numbers['own']}", photograph, region), Tile("the stamp, the cause\n(12 times stronger)", stamp * 12 + 0.5),
-        Tile(f"stamped, {'now' if pair['fooled'] else 'not'} B: {pair['asked']}", part.tensors["stamped"][row]),
-        _heat("the stamp’s energy", energy(stamp), region, pair.get("cause_inside")),
-    ]  # fmt: skip
-    for name in methods:
-        heats, of = part.tensors[name], pair["methods"][name]
-        tiles += [_heat(f"{name}: why A?", heats[0], region, of.get("own_inside")),
-                  _heat(f"{name}: why B?", heats[1 + len(part.numbers["pairs"]) + row], region, of.get("inside"))]  # fmt: skip
-    place = one.maps.numbers["inside"].get(part.numbers["photograph"], {row: None})[row]
-    tiles += [_heat("agnostic map: what is B?", one.maps.tensors["evidence"][row], region, place),
-              Tile("its picture,\nno photograph in it", one.maps.tensors["pictures"][row])]  # fmt: skip
-    return in_rows(tiles, 4)
+    stamped = part.tensors["stamped"][row]
+    stamp = stamped - photograph
+    return [
+        Tile(f"A: {part.numbers['own']}", photograph, region),
+        Tile("the stamp, the cause\n(12 times stronger)", stamp * 12 + 0.5),
+        Tile(f"stamped, {'now' if pair['fooled'] else 'not'} B: {pair['asked']}", stamped),
+        _make_heat_tile("the stamp’s energy", measure_energy(stamp), region, pair.get("cause_inside")),
+    ]
 
 
-def _heat(title: str, heat: Tensor, region: Tensor | None, inside: float | None) -> Tile:
+def _list_method_heats(part: Part, row: int, name: str) -> list[Tile]:
+    """The heats of a method for A on the clean photograph, and for B on the stamped one."""
+    region, heats, pairs = part.tensors.get("region"), part.tensors[name], part.numbers["pairs"]
+    numbers = pairs[row]["methods"][name]
+    return [
+        _make_heat_tile(f"{name}: why A?", heats[0], region, numbers.get("own_inside")),
+        _make_heat_tile(f"{name}: why B?", heats[1 + len(pairs) + row], region, numbers.get("inside")),
+    ]
+
+
+def _list_example_maps(result: Results, part: Part, row: int) -> list[Tile]:
+    """The importance of the input-agnostic map of B, and its picture."""
+    tensors, inside = result.maps.tensors, result.maps.numbers["inside"].get(part.numbers["photograph"])
+    share = None if inside is None else inside[row]
+    return [
+        _make_heat_tile("agnostic map: what is B?", tensors["evidence"][row], part.tensors.get("region"), share),
+        Tile("its picture,\nno photograph used", tensors["pictures"][row]),
+    ]
+
+
+def _make_heat_tile(title: str, heat: Tensor, region: Tensor | None, inside: float | None) -> Tile:
     return Tile(f"{title}\n{inside:.0%} on A’s object" if inside is not None else title, heat, region)
 
 
-def _shown(one: Findings) -> tuple[Part, int]:
-    turned = [
-        (part, row) for part in one.photographs for row, pair in enumerate(part.numbers["pairs"]) if pair["fooled"]
-    ]
-    return max(turned, key=lambda shown: shown[0].numbers["sure"], default=(one.photographs[0], 0))
+def _list_maps(result: Results, settings: Settings) -> list[Sequence[Tile]]:
+    pairs = zip(settings.classes, result.maps.tensors["pictures"], strict=True)
+    return split_into_rows([Tile(name, picture) for name, picture in pairs], 3)
 
 
-def _pictures(one: Findings, settings: Settings) -> list[Sequence[Tile]]:
-    return in_rows([Tile(*pair) for pair in zip(settings.classes, one.maps.tensors["pictures"], strict=True)], 3)
-
-
-def _object(figure: Any, style: Style, found: Sequence[Findings], methods: Sequence[str]) -> None:
+def _draw_object(figure: Any, style: Style, results: Sequence[Results], methods: Sequence[str]) -> None:
     axes = figure.subplots(1, 3, sharey=True)
     names = [*methods, ALL, AGNOSTIC]
-    for axis, (yardstick, words, place) in zip(axes, PANELS, strict=True):
-        whiskers(axis, names, [(short(one.model), _excesses(one, names, yardstick)) for one in found], style)
-        mark(axis, style, 0.0, place)
+    for axis, (yardstick, words, zero) in zip(axes, PANELS, strict=True):
+        series = [(shorten_model(one.model), _estimate_excess(one, names, yardstick)) for one in results]
+        draw_intervals(axis, names, series, style)
+        draw_reference_line(axis, style, 0.0, zero)
         axis.set_xlabel(f"− {words}")
-    entitle(figure, axes[0], "Heat for B on A’s object, after the stamp …")
+    add_title(figure, axes[0], "Heat for B on A’s object, after the stamp …")
 
 
-def _excesses(one: Findings, names: Sequence[str], yardstick: str) -> list[Estimate]:
-    """Over a yardstick; a map that sees no photograph has no heat from before."""
-    pairs = cases([one])
-    return [estimated([] if name == AGNOSTIC and yardstick == "own_inside" else excess(pairs, name, yardstick),
-                      photographs_of(pairs)) for name in names]  # fmt: skip
+def _estimate_excess(result: Results, names: Sequence[str], yardstick: str) -> list[Estimate]:
+    """Excess of each method over a yardstick; a map that uses no photograph has no heat before the stamp."""
+    pairs = list_outlined([result])
+    clusters = list_photographs(pairs)
+    estimates = []
+    for name in names:
+        missing = name == AGNOSTIC and yardstick == "own_inside"
+        estimates.append(estimate_mean([] if missing else list_excess(pairs, name, yardstick), clusters))
+    return estimates
 
 
-def _classes(figure: Any, style: Style, found: Sequence[Findings], methods: Sequence[str]) -> None:
+def _draw_classes(figure: Any, style: Style, results: Sequence[Results], methods: Sequence[str]) -> None:
     axis = figure.subplots()
-    of_map = {AGNOSTIC: "classes", "looks of two classes": "alike classes", "looks of two seeds": "alike seeds"}
-    whiskers(axis, [*methods, *of_map], [(short(one.model), _correlations(one, between, methods, of_map)) for one in found],
-             style)  # fmt: skip
-    mark(axis, style, 0.0, "nothing in common")
-    mark(axis, style, 1.0, "the same")
-    axis.set_xlabel("correlation between the answers to two questions")
-    entitle(figure, axis, "Asked for another absent class, how alike is the answer?")
+    _draw_correlations(axis, style, results, methods, list_class_correlations, CLASS_ROWS)
+    draw_reference_line(axis, style, 0.0, "nothing in common")
+    draw_reference_line(axis, style, 1.0, "the same")
+    axis.set_xlabel("correlation between the explanations of two classes")
+    add_title(figure, axis, "Explaining another absent class, how similar is the heat?")
 
 
-def _shift(figure: Any, style: Style, found: Sequence[Findings], methods: Sequence[str]) -> None:
+def _draw_shift(figure: Any, style: Style, results: Sequence[Results], methods: Sequence[str]) -> None:
     axis = figure.subplots()
-    of_map = {AGNOSTIC: "shift", "two seeds of the map": "seeds", "looks of the map": "alike shift",
-              "looks of two seeds": "alike seeds"}  # fmt: skip
-    whiskers(axis, [*methods, *of_map],
-             [(short(one.model), _correlations(one, after_shift, methods, of_map)) for one in found], style)  # fmt: skip
-    mark(axis, style, 1.0, "unmoved")
+    _draw_correlations(axis, style, results, methods, list_shift_correlations, SHIFT_ROWS)
+    draw_reference_line(axis, style, 1.0, "unchanged")
     axis.set_xlabel("correlation before and after the shift")
-    entitle(figure, axis, "A constant is added to every image and taken off again")
+    add_title(figure, axis, "A constant is added to every image and subtracted in the network")
 
 
-def _correlations(
-    one: Findings, of_method: Callable[[Findings, str], list[float]], methods: Sequence[str], of_map: dict[str, str]
-) -> list[Estimate]:
-    return [*(estimated(of_method(one, name)) for name in methods),
-            *(estimated(of_maps([one], key)) for key in of_map.values())]  # fmt: skip
+def _draw_correlations(
+    axis: Any,
+    style: Style,
+    results: Sequence[Results],
+    methods: Sequence[str],
+    list_correlations: Callable[[Results, str], list[float]],
+    agnostic_rows: dict[str, str],
+) -> None:
+    """A row a method, then those of the input-agnostic map."""
+    series = []
+    for result in results:
+        estimates = [estimate_mean(list_correlations(result, name)) for name in methods]
+        estimates += [estimate_mean(list_agnostic([result], key)) for key in agnostic_rows.values()]
+        series.append((shorten_model(result.model), estimates))
+    draw_intervals(axis, [*methods, *agnostic_rows], series, style)

@@ -1,4 +1,4 @@
-"""Stamps that make any photograph be called B, and how far they reach."""
+"""Stamps that change the prediction of any photograph to B, and for how many photographs they do."""
 
 from __future__ import annotations
 
@@ -16,68 +16,81 @@ from phosphene.recipe.distributions import Distribution
 from phosphene.recipe.geometries import Pixel
 from phosphene.recipe.recipe import Recipe
 from phosphene.recipe.views import STILL
-from phosphene.studies.agnostic import estimated_maps
+from phosphene.studies.agnostic import estimate_maps
 
-LEVEL = 1 / 255  # one step of an 8-bit pixel: the unit in which strengths are said
+LEVEL = 1 / 255  # one step of an 8-bit pixel, the unit of strengths
 
 
-def stamps_of(
+def estimate_stamps(
     classifier: Classifier,
     concepts: Sequence[Concept],
-    drawn: Distribution,
+    distribution: Distribution,
     strength: float,
     iterations: int,
     seed: int,
 ) -> Tensor:
-    """A map for each class `(classes, C, H, W)` of root mean square `strength` levels: one for all that is drawn.
+    """A map for each class `(classes, C, H, W)` of root mean square `strength` levels, the same for all samples.
 
-    Those that are used are made on the photographs themselves: within so small a ball one made on noise turns nothing.
+    The study uses those estimated on the photographs: within so small a ball one estimated on noise has no effect.
     """
     radius = strength * LEVEL * math.prod(classifier.image_shape) ** 0.5
-    recipe = Recipe(distribution=drawn, views=STILL, composition="clip", score="margin", geometry=Pixel(radius),
-                    iterations=iterations, step=0.0015, average_last=0.3, seed=seed)  # fmt: skip
-    return estimated_maps(classifier, concepts, recipe)
+    recipe = Recipe(
+        distribution=distribution,
+        views=STILL,
+        composition="clip",
+        score="margin",
+        geometry=Pixel(radius),
+        iterations=iterations,
+        step=0.0015,
+        average_last=0.3,
+        seed=seed,
+    )
+    return estimate_maps(classifier, concepts, recipe)
 
 
-def reach(
-    classifier: Classifier, concepts: Sequence[Concept], images: Tensor,
+def measure_reach(
+    classifier: Classifier,
+    concepts: Sequence[Concept],
+    images: Tensor,
     tried: Mapping[str, Sequence[tuple[Tensor, float]]],
-) -> list[dict[str, Any]]:  # fmt: skip
-    """How many pairs of photograph and class become the class, by what the stamps are and by their strength."""
-    own = called(classifier, images)
-    return [
-        {"made": made, "strength": strength, **_turned(classifier, concepts, images, own, at_strength(maps, strength))}
-        for made, strengths in tried.items() for maps, strength in strengths
-    ]  # fmt: skip
+) -> list[dict[str, Any]]:
+    """For how many pairs of photograph and class the prediction becomes the class, by kind and strength of stamp."""
+    own = predict_classes(classifier, images)
+    rows = []
+    for kind, versions in tried.items():
+        for maps, strength in versions:
+            stamps = scale_to_strength(maps, strength)
+            rows.append({"made": kind, "strength": strength, **_count(classifier, concepts, images, own, stamps)})
+    return rows
 
 
-def _turned(
+def _count(
     classifier: Classifier, concepts: Sequence[Concept], images: Tensor, own: Tensor, stamps: Tensor
 ) -> dict[str, Any]:
-    """A photograph that is called B without a stamp is no case."""
-    hits, seen = [], []
+    """Photographs for which B is predicted without a stamp are not counted."""
+    hits, psnr = [], []
     for concept, stamp in zip(concepts, stamps, strict=True):
         stamped, target = compose_clip(images, stamp[None]), concept.targets[0]
-        hits += (called(classifier, stamped) == target)[own != target].tolist()
-        seen += [decibels(*pair) for pair in zip(images, stamped, strict=True)]
-    return {"turned": sum(hits), "of": len(hits), "psnr": sum(seen) / len(seen)}
+        hits += (predict_classes(classifier, stamped) == target)[own != target].tolist()
+        psnr += [measure_psnr(*pair) for pair in zip(images, stamped, strict=True)]
+    return {"turned": sum(hits), "of": len(hits), "psnr": sum(psnr) / len(psnr)}
 
 
-def at_strength(maps: Tensor, strength: float) -> Tensor:
+def scale_to_strength(maps: Tensor, strength: float) -> Tensor:
     """The maps `(N, C, H, W)` scaled to a root mean square of `strength` levels."""
     return maps * (strength * LEVEL / maps.square().mean(dim=(1, 2, 3), keepdim=True).sqrt())
 
 
-def called(classifier: Classifier, images: Tensor) -> Tensor:
+def predict_classes(classifier: Classifier, images: Tensor) -> Tensor:
     with torch.no_grad():
         return classifier(images).argmax(dim=1)
 
 
-def decibels(image: Tensor, stamped: Tensor) -> float:
-    """Peak signal to noise: 20 log₁₀ of the range over the root mean square of the change."""
+def measure_psnr(image: Tensor, stamped: Tensor) -> float:
+    """Peak signal-to-noise ratio in dB: 20 log₁₀ of the range over the root mean square of the change."""
     return -10 * math.log10(max(float((stamped - image).square().mean()), 1e-12))
 
 
-def energy(stamp: Tensor) -> Tensor:
-    """Where a stamp `(C, H, W)` is strong, `(H, W)`."""
+def measure_energy(stamp: Tensor) -> Tensor:
+    """Squared values of a stamp `(C, H, W)`, summed over channels: `(H, W)`."""
     return stamp.square().sum(dim=0)

@@ -258,7 +258,7 @@ def _write_gifs(maps: list[SaliencyMap], out: Path) -> None:
 
 
 def _print_map(saliency: SaliencyMap) -> None:
-    from phosphene.evidence.tables import of_map
+    from phosphene.evidence.results import make_map_table
 
     scores = saliency.scores
     rows: dict[str, Any] = {
@@ -275,7 +275,7 @@ def _print_map(saliency: SaliencyMap) -> None:
     rows["top-5"] = ", ".join(f"{seen['name']} {seen['probability']:.2f}" for seen in scores.top5)
     for seen in scores.opinions:
         rows[seen["model"]] = ", ".join(f"{top['name']} {top['probability']:.2f}" for top in seen["top5"])
-    for name, value, beside in of_map(scores.evidence).rows:
+    for name, value, beside in make_map_table(scores.evidence).rows:
         rows[name.text] = f"{value.text} ({beside.text})"
     rows |= {f"recipe {name}": value for name, value in saliency.recipe.items()}
     typer.echo("\n".join(f"{name:24} {value}" for name, value in rows.items()))

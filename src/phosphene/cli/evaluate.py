@@ -17,14 +17,14 @@ from phosphene.cli.common import (
     one_line_errors,
     progress,
     recipe_from,
-    warned,
 )
 from phosphene.errors import BadInput
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from phosphene.evidence import Watcher
+    from phosphene.evidence.results import Evaluation
+    from phosphene.evidence.settings import EvaluationCallbacks
 
 
 def evaluate(
@@ -54,10 +54,10 @@ def evaluate(
     that the same command goes on after an interruption. `phosphene report` shows them.
     """
     with one_line_errors():
-        from phosphene.evidence import Settings
-        from phosphene.evidence import evaluate as evaluated
+        from phosphene.evidence.evaluation import evaluate as measure_evidence
+        from phosphene.evidence.settings import Settings
 
-        asked = Settings(samples, sanity, seeds)
+        settings = Settings(samples, sanity, seeds)
         there = Path(names[0]).is_dir()
         if not there and len(names) == 1 and not source.factory:
             raise BadInput(f"no folder {names[0]!r}; expected the --out folder of `phosphene map`, or MODEL CONCEPT...")
@@ -68,17 +68,19 @@ def evaluate(
         others = load_verifiers(verifier)
         folder = Path(names[0]) if there else out
         with progress(quiet=as_json) as bar:
-            watcher = _watcher(bar, quiet=as_json)
+            callbacks = _make_callbacks(bar, quiet=as_json)
             if not there:
                 from phosphene.runs.make import make_maps
 
-                make_maps(classifier, concepts, recipe_from(preset, seed=seed), out=folder, callbacks=watcher.making)
-            record = evaluated(folder, classifier, concepts=concepts, verifiers=others, settings=asked, watcher=watcher)
+                make_maps(classifier, concepts, recipe_from(preset, seed=seed), out=folder, callbacks=callbacks)
+            evaluation = measure_evidence(
+                folder, classifier, concepts=concepts, verifiers=others, settings=settings, callbacks=callbacks
+            )
         if as_json:
-            typer.echo(json.dumps(_told(folder, record), indent=2))
+            typer.echo(json.dumps(_to_json(folder, evaluation), indent=2))
         else:
-            _print(record)
-            typer.echo(f"evidence of {len(record['maps'])} maps in {folder}; `phosphene report {folder}` shows it")
+            _print_results(evaluation)
+            typer.echo(f"evidence of {len(evaluation.maps)} maps in {folder}; `phosphene report {folder}` shows it")
 
 
 def _maker(folder: Path) -> str:
@@ -89,35 +91,35 @@ def _maker(folder: Path) -> str:
     return str(SaliencyMap.load(artifact_paths(folder)[0]).model.name)
 
 
-def _watcher(bar: Progress, *, quiet: bool) -> Watcher:
-    from phosphene.evidence import Watcher
+def _make_callbacks(bar: Progress, *, quiet: bool) -> EvaluationCallbacks:
+    """Show the map that is measured on the bar, and the making of further maps as `phosphene map` does."""
+    from phosphene.evidence.settings import EvaluationCallbacks
 
-    task = bar.add_task("maps examined", total=None, rate="", visible=False)
+    task = bar.add_task("maps measured", total=None, rate="", visible=False)
 
-    def examined(concept: str, place: int, total: int) -> None:
-        bar.update(task, completed=place, total=total, rate=concept, visible=True)
+    def show_map(concept: str, index: int, total: int) -> None:
+        bar.update(task, completed=index, total=total, rate=concept, visible=True)
 
-    return Watcher(examined=examined, warned=warned, making=listener_on(bar, quiet=quiet))
+    return EvaluationCallbacks(on_measure=show_map, **vars(listener_on(bar, quiet=quiet)))
 
 
-def _told(folder: Path, record: dict[str, Any]) -> dict[str, Any]:
-    """The record of the run with every map's own scores."""
+def _to_json(folder: Path, evaluation: Evaluation) -> dict[str, Any]:
+    """The content of `evidence.json` with every map's own scores."""
     from phosphene.runs.saliency import SaliencyMap
 
-    maps = [{**entry, "evidence": SaliencyMap.load(folder / entry["file"]).scores.evidence}
-            for entry in record["maps"]]  # fmt: skip
+    record = evaluation.to_json()
+    maps = [{**entry, "evidence": SaliencyMap.load(folder / entry["file"]).scores.evidence} for entry in record["maps"]]
     return {**record, "maps": maps}
 
 
-def _print(record: dict[str, Any]) -> None:
+def _print_results(evaluation: Evaluation) -> None:
     """Every table of the run under its title, with its columns in line."""
-    from phosphene.evidence.tables import tables
-    from phosphene.evidence.wording import MEANINGS
+    from phosphene.evidence.results import make_results
 
-    for name, table in tables(record).items():
-        rows = [table.header, *([str(cell) for cell in row] for row in table.rows)]
-        widths = [max(len(row[column]) for row in rows) for column in range(len(table.header))]
-        typer.echo(f"{MEANINGS[name].title}: {MEANINGS[name].asks}")
+    for result in make_results(evaluation).values():
+        rows = [result.table.header, *([str(cell) for cell in row] for row in result.table.rows)]
+        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+        typer.echo(f"{result.measure.title}: {result.measure.question}")
         for row in rows:
             typer.echo("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
         typer.echo("")

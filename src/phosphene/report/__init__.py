@@ -14,8 +14,7 @@ from pathlib import Path
 import jinja2
 
 from phosphene.core.files import write_atomically
-from phosphene.evidence.tables import STAGES
-from phosphene.report.evidence import Evidence, evidence
+from phosphene.report.evidence import Evidence, load_evidence
 from phosphene.report.section import FULL, LEAN, Section, section
 from phosphene.runs.saliency import SaliencyMap
 from phosphene.runs.store import artifact_paths
@@ -30,7 +29,7 @@ def write_report(folder: Path) -> Path:
     sections = [section(SaliencyMap.load(path), number, detail) for number, path in enumerate(paths, start=1)]
     digests = {path.name: part.digest for path, part in zip(paths, sections, strict=True)}
     target = folder / "report.html"
-    write_atomically(target, page(sections, evidence(folder, digests)).encode())
+    write_atomically(target, page(sections, load_evidence(folder, digests)).encode())
     return target
 
 
@@ -40,7 +39,6 @@ def page(sections: list[Section], found: Evidence | None = None) -> str:
     return template.render(
         sections=sections,
         evidence=found,
-        stages=tuple(STAGES.values()),
         models=_unique(section.model for section in sections),
         data_using=[part.concept for part in sections if any(check.name == "data-using" for check in part.checks)],
         lean=len(sections) > MANY,

@@ -12,7 +12,8 @@ from markupsafe import Markup
 from PIL import Image
 
 from phosphene.core.images import to_image
-from phosphene.evidence.tables import Table, of_map
+from phosphene.evidence.results import make_map_table
+from phosphene.evidence.table import Table
 from phosphene.model.checks import CHECKS, Check
 from phosphene.report.pictures import heat, is_pixel_grid, overlay, scaled, signed, sparkline, strip
 from phosphene.report.reproduce import command, snippet
@@ -90,7 +91,7 @@ def section(saliency: SaliencyMap, number: int, detail: Detail) -> Section:
         recipe={name.replace("_", " "): worded(value) for name, value in saliency.recipe.items()},
         command=command(saliency), snippet=snippet(saliency), versions=saliency.versions, passes=saliency.passes,
         seconds=saliency.seconds, digest=saliency.scores.evidence.get("digest"),
-        evidence=of_map(saliency.scores.evidence) if saliency.scores.evidence else None,
+        evidence=make_map_table(saliency.scores.evidence) if saliency.scores.evidence else None,
     )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from phosphene.core.seeding import make_generator
-from phosphene.evidence.similarity import looks
+from phosphene.evidence.similarity import embed
 from phosphene.method.fidelity import measure_excitation
 from phosphene.method.recognition import resize_pictures
 from phosphene.model.classifier import Classifier
@@ -173,6 +173,6 @@ def sizes(large: Sequence[Asked], models: dict[str, Classifier]) -> list[dict[st
     for one, other in combinations(large, 2):
         eyes = [model for name, model in models.items() if name not in (one.model, other.model)]
         pictures = (torch.stack([saliency.raw_picture for saliency in side.maps["class"]]) for side in (one, other))
-        first, second = (looks(side, eyes or list(models.values())) for side in pictures)
+        first, second = (embed(side, eyes or list(models.values())) for side in pictures)
         rows.append({"models": [one.model, other.model], **alike(first, second)})
     return rows

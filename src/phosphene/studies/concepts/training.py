@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from phosphene.evidence.similarity import Looks, looks
+from phosphene.evidence.similarity import Embeddings, embed
 from phosphene.method.fidelity import measure_fidelity
 from phosphene.method.recognition import measure_recognition
 from phosphene.method.scaling import render_pictures
@@ -62,8 +62,8 @@ def stages(networks: dict[int, Classifier], signs: Sequence[int], test: Examples
     end = networks[max(networks)]
     made = [parts.get(f"stage-{step}", partial(one_stage, classifier, end, signs, test, recipe, step))
             for step, classifier in networks.items()]  # fmt: skip
-    last = looks(made[-1].tensors["pictures"], [end])
-    return [Part(part.numbers | {"to_the_end": alike(looks(part.tensors["pictures"], [end]), last)}, part.tensors)
+    last = embed(made[-1].tensors["pictures"], [end])
+    return [Part(part.numbers | {"to_the_end": alike(embed(part.tensors["pictures"], [end]), last)}, part.tensors)
             for part in made]  # fmt: skip
 
 
@@ -84,8 +84,8 @@ def one_stage(
     return Part(numbers, {"pictures": pictures})
 
 
-def alike(one: Looks, other: Looks) -> dict[str, list[float]]:
+def alike(one: Embeddings, other: Embeddings) -> dict[str, list[float]]:
     """How alike each picture looks to that of the same concept, and on average to those of the others."""
-    matrix = one.to(other)["features"]
+    matrix = one.compare(other)["features"]
     same = matrix.diagonal()
     return {"same": same.tolist(), "different": ((matrix.sum(dim=1) - same) / max(len(same) - 1, 1)).tolist()}

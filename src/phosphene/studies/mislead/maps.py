@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from phosphene.evidence.similarity import different_pairs, looks
+from phosphene.evidence.similarity import different_pairs, embed
 from phosphene.method.importance import compute_importance
 from phosphene.method.recognition import measure_recognition
 from phosphene.method.scaling import render_pictures
@@ -32,7 +32,7 @@ def agnostic_maps(
     maps = {name: estimated_maps(model, concepts, how) for name, (model, how) in made.items()}
     places = {name: compute_importance(model, concepts, maps[name], how) for name, (model, how) in made.items()}
     pictures = {name: render_pictures(maps[name], how) for name, (_, how) in made.items()}
-    seen = {name: looks(one, judges or [classifier]) for name, one in pictures.items()}
+    seen = {name: embed(one, judges or [classifier]) for name, one in pictures.items()}
     numbers: dict[str, Any] = {
         "inside": {one.name: [share_inside(place, one.region) for place in places["first"]]
                    for one in shown if one.region is not None},
@@ -40,11 +40,11 @@ def agnostic_maps(
         "shifted_called": measure_recognition(unseen, concepts, pictures["shift"])[:, 0].tolist(),
         "classes": [rank_correlation(places["first"][i], places["first"][j])
                     for i in range(len(concepts)) for j in range(i)],
-        "alike classes": different_pairs(seen["first"].to(seen["first"])["features"]).tolist(),
+        "alike classes": different_pairs(seen["first"].compare(seen["first"])["features"]).tolist(),
     }  # fmt: skip
     for name in ("seeds", "shift"):
         numbers[name] = [rank_correlation(*pair) for pair in zip(places["first"], places[name], strict=True)]
-        numbers[f"alike {name}"] = seen["first"].to(seen[name])["features"].diagonal().tolist()
+        numbers[f"alike {name}"] = seen["first"].compare(seen[name])["features"].diagonal().tolist()
     return Part(numbers, {"pictures": pictures["first"], "evidence": places["first"], "maps": maps["first"]})
 
 

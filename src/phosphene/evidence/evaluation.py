@@ -11,12 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from phosphene.core.records import from_plain, to_plain
+from phosphene.core.records import from_plain
 from phosphene.evidence.case import Case
 from phosphene.evidence.measure import MapMeasure, RunInfo, RunMeasure
 from phosphene.evidence.measures.registry import MEASURES
 from phosphene.evidence.members import save_entries
-from phosphene.evidence.results import EvaluatedMap, Evaluation, save_evaluation
+from phosphene.evidence.results import EvaluatedMap, Evaluation, save_evaluation, to_json
 from phosphene.evidence.run import Run, open_run
 from phosphene.evidence.settings import DEFAULT_SETTINGS, NO_CALLBACKS, EvaluationCallbacks, Settings
 from phosphene.model.classifier import Classifier
@@ -94,7 +94,7 @@ def _summarize(run: Run) -> Iterator[tuple[str, Any]]:
         current = [member for index, member in enumerate(run.members) if _is_current(run, index, key)]
         if current and (measure.summarizes_some or len(current) == len(run.members)):
             scores = [from_plain(measure.score_type, member.entries[key]) for member in current]
-            yield key, to_plain(measure.summarize(scores, info))
+            yield key, to_json(measure.summarize(scores, info))
 
 
 def _applies(measure: MapMeasure[Any, Any], run: Run) -> bool:
@@ -109,4 +109,4 @@ def _is_current(run: Run, index: int, key: str) -> bool:
 
 def _make_entry(run: Run, key: str, score: object) -> dict[str, Any]:
     """What is stored of a score: its fields, and the settings that it depends on."""
-    return {"needs": run.select_settings(MEASURES[key].needs), **to_plain(score)}
+    return {"needs": run.select_settings(MEASURES[key].needs), **to_json(score)}

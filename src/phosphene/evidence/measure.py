@@ -36,7 +36,7 @@ class RunInfo:
 class Measure(Protocol[ReadScore, Summary]):
     """A score of a map, its average over a run, and how both are shown. Implement `MapMeasure` or `RunMeasure`.
 
-    Scores and summaries are frozen dataclasses, or dicts of them; they are stored as JSON, the score in the map's
+    Scores and summaries are frozen dataclasses, or dicts of them. They are stored as JSON, the score in the map's
     artifact and the summary in `evidence.json`, under `key`.
     """
 

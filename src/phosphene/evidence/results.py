@@ -40,8 +40,7 @@ class Evaluation:
     scores: Mapping[str, Any]
 
     def to_json(self) -> dict[str, Any]:
-        plain: dict[str, Any] = to_plain(self)
-        return {"format": FORMAT, **plain}
+        return {"format": FORMAT, **to_json(self)}
 
 
 @dataclass(frozen=True)
@@ -51,6 +50,11 @@ class Result:
     measure: Measure[Any, Any]
     table: Table
     figure: Figure | None
+
+
+def to_json(value: object) -> Any:
+    """A dataclass as it reads back from a file: lists instead of tuples."""
+    return json.loads(json.dumps(to_plain(value)))
 
 
 def save_evaluation(folder: Path, evaluation: Evaluation) -> None:

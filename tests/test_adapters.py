@@ -10,7 +10,8 @@ from captum.attr import visualization
 from captum.metrics import infidelity, sensitivity_max
 
 from models import colour_classifier, cosine, grey_classifier, linear_classifier
-from phosphene.adapters.adapters import InputAgnostic, ModelExplainer
+from phosphene.adapters.captum import InputAgnostic
+from phosphene.adapters.quantus import ModelExplainer
 from phosphene.errors import BadInput, UnknownConcept
 from phosphene.recipe.geometries import Pixel
 from phosphene.recipe.recipe import Recipe
@@ -115,7 +116,7 @@ def test_quantus_randomises_the_model_and_the_map_goes(made):
     assert max(last) < 0.5
 
 
-def test_quantus_asks_for_another_class_and_gets_another_map():
+def test_quantus_gets_another_map_for_another_class():
     """Quantus's random logit test of a linear model: rows of independent weights have nothing in common."""
     linear = linear_classifier((3, 16, 16), outputs=5)
     explain = ModelExplainer(linear.format, LINEAR)

@@ -59,10 +59,18 @@ def made(
     flat = torch.ones(saliency.shape[1:])
     picture = render_pictures(saliency[None], recipe)[0]
     entries = {
-        "concept": str(index), "targets": (index,), "map": saliency, "importance": flat, "mask": flat,
-        "picture": picture, "raw_picture": picture, "development": torch.zeros(1, *saliency.shape, dtype=torch.uint8),
-        "recipe": recipe.to_json(), "model": ModelRecord.of(classifier), "scores": NOT_MEASURED,
-    }  # fmt: skip
+        "concept": str(index),
+        "targets": (index,),
+        "map": saliency,
+        "importance": flat,
+        "mask": flat,
+        "picture": picture,
+        "raw_picture": picture,
+        "development": torch.zeros(1, *saliency.shape, dtype=torch.uint8),
+        "recipe": recipe.to_json(),
+        "model": ModelRecord.of(classifier),
+        "scores": NOT_MEASURED,
+    }
     return SaliencyMap(**entries | changes)  # type: ignore[arg-type]
 
 
@@ -71,10 +79,17 @@ def case(classifier: Classifier, index: int, m: Tensor | None = None, **changes:
     m = 0.05 * pattern(classifier, index) if m is None else m
     concepts = tuple(Classes((k,), str(k)) for k in range(3))
     entries = {
-        "classifier": classifier, "concept": concepts[index], "saliency": made(classifier, index, m), "index": index,
-        "concepts": concepts, "other": made(classifier, 4, 0.05 * pattern(classifier, 4)), "verifiers": (classifier,),
-        "photographs": None, "samples": 6, "similarities": {"features": torch.tensor([1.0, 0.25, -0.5]), "spectrum": torch.tensor([1.0, 0.5, 0.0])},
-    }  # fmt: skip
+        "classifier": classifier,
+        "concept": concepts[index],
+        "saliency": made(classifier, index, m),
+        "index": index,
+        "concepts": concepts,
+        "other": made(classifier, 4, 0.05 * pattern(classifier, 4)),
+        "verifiers": (classifier,),
+        "photographs": None,
+        "samples": 6,
+        "similarities": {"features": torch.tensor([1.0, 0.25, -0.5]), "spectrum": torch.tensor([1.0, 0.5, 0.0])},
+    }
     return Case(**entries | changes)  # type: ignore[arg-type]
 
 
@@ -216,14 +231,18 @@ def test_a_scrambled_map_keeps_norm_spectrum_and_colours_but_nothing_else(shape)
 
 @pytest.mark.parametrize(
     ("name", "changes"),
-    [("complexity", {"importance": torch.zeros(SIDE, SIDE)}), ("refinement", {"importance": torch.zeros(SIDE, SIDE)}),
-     ("recognition", {"raw_picture": torch.full((3, SIDE, SIDE), 0.5)}),
-     ("recognition", {"raw_picture": torch.full((3, SIDE, SIDE), torch.nan)}),
-     ("gain", {"map": torch.zeros(3, SIDE, SIDE)}), ("gain", {"map": torch.full((3, SIDE, SIDE), torch.nan)}),
-     ("agnosticity", {"map": torch.full((3, SIDE, SIDE), torch.nan)}),
-     ("refinement", {"map": torch.full((3, SIDE, SIDE), torch.nan)}),
-     ("entanglement", {"map": torch.zeros(3, SIDE, SIDE)})],
-)  # fmt: skip
+    [
+        ("complexity", {"importance": torch.zeros(SIDE, SIDE)}),
+        ("refinement", {"importance": torch.zeros(SIDE, SIDE)}),
+        ("recognition", {"raw_picture": torch.full((3, SIDE, SIDE), 0.5)}),
+        ("recognition", {"raw_picture": torch.full((3, SIDE, SIDE), torch.nan)}),
+        ("gain", {"map": torch.zeros(3, SIDE, SIDE)}),
+        ("gain", {"map": torch.full((3, SIDE, SIDE), torch.nan)}),
+        ("agnosticity", {"map": torch.full((3, SIDE, SIDE), torch.nan)}),
+        ("refinement", {"map": torch.full((3, SIDE, SIDE), torch.nan)}),
+        ("entanglement", {"map": torch.zeros(3, SIDE, SIDE)}),
+    ],
+)
 def test_an_empty_or_broken_map_has_no_score(planted, name, changes):
     broken = replace(case(planted, 1), saliency=made(planted, 1, pattern(planted, 1), **changes))
     with pytest.raises(MeaninglessScore):

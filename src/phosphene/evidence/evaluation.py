@@ -11,12 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from phosphene.core.records import from_plain
 from phosphene.evidence.case import Case
 from phosphene.evidence.measure import MapMeasure, RunInfo, RunMeasure
 from phosphene.evidence.measures.registry import MEASURES
 from phosphene.evidence.members import save_entries
-from phosphene.evidence.results import EvaluatedMap, Evaluation, save_evaluation, to_json
+from phosphene.evidence.results import EvaluatedMap, Evaluation, read_stored, save_evaluation, to_json
 from phosphene.evidence.run import Run, open_run
 from phosphene.evidence.settings import DEFAULT_SETTINGS, NO_CALLBACKS, EvaluationCallbacks, Settings
 from phosphene.model.classifier import Classifier
@@ -93,7 +92,7 @@ def _summarize(run: Run) -> Iterator[tuple[str, Any]]:
     for key, measure in MEASURES.items():
         current = [member for index, member in enumerate(run.members) if _is_current(run, index, key)]
         if current and (measure.summarizes_some or len(current) == len(run.members)):
-            scores = [from_plain(measure.score_type, member.entries[key]) for member in current]
+            scores = [read_stored(measure, measure.score_type, member.entries[key]) for member in current]
             yield key, to_json(measure.summarize(scores, info))
 
 

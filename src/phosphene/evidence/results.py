@@ -88,17 +88,18 @@ def make_map_table(entries: Mapping[str, Any]) -> Table:
         row
         for key, measure in MEASURES.items()
         if key in entries
-        for row in measure.rows(_read(measure, measure.score_type, entries[key]))
+        for row in measure.rows(read_stored(measure, measure.score_type, entries[key]))
     ]
     return make_table(("score", "this map", "beside"), rows)
 
 
 def _make_result(measure: Measure[Any, Any], plain: Any) -> Result:
-    summary = _read(measure, measure.summary_type, plain)
+    summary = read_stored(measure, measure.summary_type, plain)
     return Result(measure, measure.table(summary), measure.figure(summary))
 
 
-def _read(measure: Measure[Any, Any], kind: Any, plain: Any) -> Any:
+def read_stored(measure: Measure[Any, Any], kind: Any, plain: Any) -> Any:
+    """A score or summary of the measure from its JSON. Raises `ArtifactError` where it is none."""
     try:
         return from_plain(kind, plain)
     except ValueError as error:

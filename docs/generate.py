@@ -31,7 +31,7 @@ from phosphene.recipe.distributions import DISTRIBUTIONS
 from phosphene.recipe.geometries import GEOMETRIES
 from phosphene.recipe.recipe import PRESETS, SCHEDULES, Recipe
 from phosphene.recipe.views import VIEWS
-from phosphene.runs.executors import EXECUTORS
+from phosphene.runs.executors.registry import EXECUTORS
 from phosphene.scanner.calibration import SHIPPED, Reference
 from phosphene.scanner.fusion import ANY, KINDS, WHOLE
 

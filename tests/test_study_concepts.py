@@ -10,7 +10,7 @@ import torch
 import models
 from command import from_factory, phosphene, saved
 from phosphene.errors import UnknownConcept
-from phosphene.evidence.similarity import Looks
+from phosphene.evidence.similarity import Embeddings
 from phosphene.method.fidelity import measure_excitation
 from phosphene.method.multires import estimate
 from phosphene.model.readout import check_readable, count_channels, measure_scale, read
@@ -207,7 +207,7 @@ def test_maps_of_a_stage_are_compared_with_those_of_the_end(study):
 
 def test_how_alike_looks_are_is_said_of_the_same_concept_and_of_the_others():
     one, other = (
-        Looks({"features": torch.tensor(rows)}) for rows in ([[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.6, 0.8]])
+        Embeddings({"features": torch.tensor(rows)}) for rows in ([[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.6, 0.8]])
     )
     found = alike(one, other)
     assert found["same"] == pytest.approx([1.0, 0.8])

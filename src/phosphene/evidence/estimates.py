@@ -33,7 +33,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class PartnerTest:
-    """Are partners more alike than others: an AUC (`separation`), and its p-value by permutation (`chance`)."""
+    """Are partners more similar than others: an AUC (`separation`), and its p-value by permutation (`chance`)."""
 
     separation: float
     chance: float
@@ -84,9 +84,9 @@ def separation(score: str, same: Sequence[float] | Tensor, different: Sequence[f
 
 
 def compare_partners(score: str, matrix: Tensor) -> PartnerTest | None:
-    """Whether partners, on the diagonal of a matrix `(n, n)` of similarities, are more alike than others.
+    """Whether partners, on the diagonal of a matrix `(n, n)` of similarities, are more similar than others.
 
-    The p-value is the share of shuffled partnerships that are as alike on average. None where n is 1.
+    The p-value is the share of shuffled partnerships that are as similar on average. None where n is 1.
     """
     count = len(matrix)
     if count < 2:
@@ -95,8 +95,10 @@ def compare_partners(score: str, matrix: Tensor) -> PartnerTest | None:
     area = separation(score, own, matrix[~torch.eye(count, dtype=torch.bool)])
     generator = torch.Generator().manual_seed(0)
     shuffled = torch.rand(SHUFFLES, count, generator=generator).argsort(dim=1)
-    alike = matrix[torch.arange(count), shuffled].mean(dim=1)
-    as_high = (alike >= own.mean() - 1e-6).sum().item()  # the same numbers in another order may sum to a little less
+    similarity = matrix[torch.arange(count), shuffled].mean(dim=1)
+    as_high = (
+        (similarity >= own.mean() - 1e-6).sum().item()
+    )  # the same numbers in another order may sum to a little less
     return PartnerTest(round(area, DIGITS), round((1 + as_high) / (1 + SHUFFLES), DIGITS))
 
 

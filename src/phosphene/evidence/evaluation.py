@@ -59,7 +59,7 @@ def evaluate(
 
 
 def _measure_maps(run: Run) -> Run:
-    """The run with the scores of every map that a look at one map after the other gives."""
+    """The run with the scores of every map by every measure that takes one map after the other."""
     members = []
     for index, member in enumerate(run.members):
         run.callbacks.on_measure(member.concept.name, index, len(run.members))

@@ -69,7 +69,7 @@ class Measure(Protocol[ReadScore, Summary]):
 
 @runtime_checkable
 class MapMeasure(Measure[Score, Summary], Protocol[Score, Summary]):
-    """A measure that looks at one map after the other."""
+    """A measure that takes one map after the other."""
 
     summarizes_some: ClassVar[bool] = False
     least_maps: ClassVar[int] = 1  # smaller runs have no such score

@@ -1,4 +1,4 @@
-"""How much evidence is asked for, and what a caller is told meanwhile."""
+"""How much evidence is asked for, and the callbacks meanwhile."""
 
 from __future__ import annotations
 

@@ -22,6 +22,7 @@ from typing import Any
 import typer
 
 from phosphene.cli.app import app
+from phosphene.evidence.measures.registry import MEASURES
 from phosphene.model.checks import CHECKS
 from phosphene.model.sources.registry import known_models
 from phosphene.recipe.compositions import COMPOSITIONS
@@ -135,6 +136,12 @@ def measured_block(name: str) -> str:
     return f"`{record['command']}` ({machine}):\n\n{table(columns, rows)}"
 
 
+def measures_block() -> str:
+    """Every measure of evidence: what it asks, and what its values mean."""
+    rows = [[f"`{key}`", one.question, one.good, one.bad] for key, one in MEASURES.items()]
+    return table(("score", "question", "good", "bad"), rows)
+
+
 def peers_block(name: str) -> str:
     """One table of the comparison with other tools."""
     if not (RESULTS / f"{name}.json").is_file():
@@ -181,6 +188,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "overhead-one-core": lambda: measured_block("overhead-one-core"),
     **{name: partial(peers_block, name) for name in ("peers", "peers-time", "peers-goals")},
     "evidence": lambda: measured_block("evidence"),
+    "evidence-measures": measures_block,
     "variants": lambda: measured_block("variants"),
     "rules": lambda: measured_block("rules"),
     "scanner-kinds": kinds_block,

@@ -71,7 +71,9 @@ def test_every_trigger_stays_in_range_changes_something_and_repeats_itself(name,
         torch.testing.assert_close(trigger.stamp(images), once, rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("name", [name for name in ATTACKS if draw_attack(name, "signs10", 0).trigger.region(32) is not None])
+@pytest.mark.parametrize(
+    "name", [name for name in ATTACKS if draw_attack(name, "signs10", 0).trigger.region(32) is not None]
+)
 @pytest.mark.parametrize("seed", range(5))
 def test_a_trigger_with_a_place_changes_nothing_outside_of_it(name, seed):
     trigger, images = draw_attack(name, "signs10", seed).trigger, random_images()

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from phosphene.cli.options import Json, RecipeOptions, Source, Verifiers, load_verifiers
-from phosphene.cli.progress import make_callbacks, show_progress, warn
+from phosphene.cli.progress import make_callbacks, show_progress
 from phosphene.errors import BadInput
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from phosphene.evidence import Watcher
-    from phosphene.evidence.tables import Table
+    from phosphene.evidence.results import Evaluation
+    from phosphene.evidence.settings import EvaluationCallbacks
+    from phosphene.evidence.table import Table
 
 
 def run_evaluate(
@@ -45,7 +46,8 @@ def run_evaluate(
     Given a MODEL, the maps of the CONCEPTs are made first, in --out. Scores are kept; what is missing is measured, so
     that the same command goes on after an interruption. `phosphene report` shows them.
     """
-    from phosphene.evidence import Settings, evaluate
+    from phosphene.evidence.evaluation import evaluate
+    from phosphene.evidence.settings import Settings
     from phosphene.runs.make import make_maps
 
     settings = Settings(samples, sanity, seeds)
@@ -55,14 +57,14 @@ def run_evaluate(
     verifiers = load_verifiers(verifier)
     folder = Path(names[0]) if finished else out
     with show_progress(quiet=as_json) as bar:
-        watcher = make_watcher(bar, quiet=as_json)
+        callbacks = make_evaluation_callbacks(bar, quiet=as_json)
         if not finished:
             recipe = RecipeOptions(preset, seed).build()
-            make_maps(classifier, concepts, recipe, out=folder, callbacks=watcher.making)
-        record = evaluate(
-            folder, classifier, concepts=concepts, verifiers=verifiers, settings=settings, watcher=watcher
+            make_maps(classifier, concepts, recipe, out=folder, callbacks=callbacks)
+        evaluation = evaluate(
+            folder, classifier, concepts=concepts, verifiers=verifiers, settings=settings, callbacks=callbacks
         )
-    print_evidence(folder, record, as_json=as_json)
+    print_evidence(folder, evaluation, as_json=as_json)
 
 
 def split_names(names: list[str], finished: bool, source: Source) -> tuple[str | None, list[str]]:
@@ -82,23 +84,24 @@ def read_model_name(folder: Path) -> str:
     return SaliencyMap.load(artifact_paths(folder)[0]).model.name
 
 
-def make_watcher(bar: Progress, *, quiet: bool) -> Watcher:
-    from phosphene.evidence import Watcher
+def make_evaluation_callbacks(bar: Progress, *, quiet: bool) -> EvaluationCallbacks:
+    """Show the map that is measured on the bar, and the making of further maps as `phosphene map` does."""
+    from phosphene.evidence.settings import EvaluationCallbacks
 
-    task = bar.add_task("maps examined", total=None, rate="", visible=False)
+    task = bar.add_task("maps measured", total=None, rate="", visible=False)
 
-    def examine(concept: str, place: int, total: int) -> None:
-        bar.update(task, completed=place, total=total, rate=concept, visible=True)
+    def show_map(concept: str, index: int, total: int) -> None:
+        bar.update(task, completed=index, total=total, rate=concept, visible=True)
 
-    return Watcher(examined=examine, warned=warn, making=make_callbacks(bar, quiet=quiet))
+    return EvaluationCallbacks(on_measure=show_map, **vars(make_callbacks(bar, quiet=quiet)))
 
 
-def print_evidence(folder: Path, record: dict[str, Any], *, as_json: bool) -> None:
+def print_evidence(folder: Path, evaluation: Evaluation, *, as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps(add_scores(folder, record), indent=2))
+        typer.echo(json.dumps(add_scores(folder, evaluation.to_json()), indent=2))
     else:
-        print_tables(record)
-        typer.echo(f"evidence of {len(record['maps'])} maps in {folder}; `phosphene report {folder}` shows it")
+        print_tables(evaluation)
+        typer.echo(f"evidence of {len(evaluation.maps)} maps in {folder}; `phosphene report {folder}` shows it")
 
 
 def add_scores(folder: Path, record: dict[str, Any]) -> dict[str, Any]:
@@ -110,14 +113,13 @@ def add_scores(folder: Path, record: dict[str, Any]) -> dict[str, Any]:
     return {**record, "maps": maps}
 
 
-def print_tables(record: dict[str, Any]) -> None:
+def print_tables(evaluation: Evaluation) -> None:
     """Every table of the run under its title."""
-    from phosphene.evidence.tables import tables
-    from phosphene.evidence.wording import MEANINGS
+    from phosphene.evidence.results import make_results
 
-    for name, table in tables(record).items():
-        typer.echo(f"{MEANINGS[name].title}: {MEANINGS[name].asks}")
-        typer.echo(format_table(table) + "\n")
+    for result in make_results(evaluation).values():
+        typer.echo(f"{result.measure.title}: {result.measure.question}")
+        typer.echo(format_table(result.table) + "\n")
 
 
 def format_table(table: Table) -> str:

@@ -59,9 +59,9 @@ def list_scores(scores: Scores) -> dict[str, str]:
 
 
 def list_evidence(evidence: Mapping[str, Any]) -> dict[str, str]:
-    from phosphene.evidence.tables import of_map
+    from phosphene.evidence.results import make_map_table
 
-    return {name.text: f"{value.text} ({beside.text})" for name, value, beside in of_map(evidence).rows}
+    return {name.text: f"{value.text} ({beside.text})" for name, value, beside in make_map_table(evidence).rows}
 
 
 def format_fidelity(fidelity: Fidelity) -> str:

@@ -1,40 +1,41 @@
-"""What the page says about the evidence of a run: tables and sentences, the curve of the gain, matrix, strips."""
+"""What the page says about the evidence of a run: tables and sentences, and what measures have drawn beside them."""
 
 from __future__ import annotations
 
 import contextlib
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import torch
-from markupsafe import Markup
+from markupsafe import Markup, escape
+from torch import Tensor
 
 from phosphene.core.images import to_bytes
 from phosphene.errors import ArtifactError
-from phosphene.evidence import SUMMARY
-from phosphene.evidence.tables import DIRECTIONS, STAGES, Table, tables
-from phosphene.evidence.wording import MEANINGS, Meaning
+from phosphene.evidence.figure import Curves, Matrix, RemadeMaps
+from phosphene.evidence.measure import Measure
+from phosphene.evidence.results import EvaluatedMap, Result, load_evaluation, make_results
+from phosphene.evidence.table import Table
 from phosphene.report.page import Picture, embed
 from phosphene.report.pictures import render_strip
 from phosphene.runs.saliency import SaliencyMap
 
-MATRIX = 16  # more concepts than this and the matrix is left to evidence.json
-STRIPS = 4  # maps whose fading is shown
+STRIPS = 4  # maps that are shown beside those made again
+LINE_STYLES = ("plus", "minus", "random")  # of report.css, in turn
 
 
 @dataclass(frozen=True)
 class Score:
-    """One score of the run: what it asks, its table, and what is drawn beside it."""
+    """One score of the run: its words, its table, and what is drawn beside it."""
 
-    name: str
-    meaning: Meaning
+    measure: Measure[Any, Any]
     table: Table
-    drawing: Markup
-    matrix: list[list[float]]
-    strips: list[tuple[str, Picture]]
+    drawing: Markup = Markup()
+    matrix: Matrix | None = None
+    strips: list[tuple[str, Picture]] = field(default_factory=list)  # caption and picture
 
 
 @dataclass(frozen=True)
@@ -43,69 +44,81 @@ class Evidence:
 
     scores: list[Score]
     concepts: list[str]
-    eyes: list[str]
+    feature_extractors: tuple[str, ...]
     samples: int
     outdated: bool = False
 
 
-def evidence(folder: Path, digests: Mapping[str, str | None], side: int = 96) -> Evidence | None:
+def load_evidence(folder: Path, digests: Mapping[str, str | None], side: int = 96) -> Evidence | None:
     """What `evidence.json` says, where there is one; `digests` are those of the artifacts' own evidence, by file."""
-    try:
-        record = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    evaluation = load_evaluation(folder)
+    if evaluation is None:
         return None
-    except (OSError, ValueError) as error:
-        raise ArtifactError(
-            f"cannot read {str(folder / SUMMARY)!r}: {error}; run `phosphene evaluate` again"
-        ) from error
-    concepts = [entry["concept"] for entry in record["maps"]]
-    if any(digests.get(entry["file"]) != entry["digest"] for entry in record["maps"]):
-        return Evidence([], concepts, [], 0, outdated=True)
-    scores = [
-        Score(name, MEANINGS[name], table, Markup(curves(record["scores"]["gain"]) if name == "gain" else ""),
-              record["scores"][name]["matrix"] if name == "entanglement" and len(concepts) <= MATRIX else [],
-              strips(folder, record["maps"], side) if name == "sanity" else [])
-        for name, table in tables(record).items()
-    ]  # fmt: skip
-    return Evidence(scores, concepts, record["eyes"], record["samples"])
+    concepts = [entry.concept for entry in evaluation.maps]
+    if any(digests.get(entry.file) != entry.digest for entry in evaluation.maps):
+        return Evidence([], concepts, (), 0, outdated=True)
+    results = make_results(evaluation).values()
+    scores = [_make_score(result, folder, evaluation.maps[:STRIPS], side) for result in results]
+    return Evidence(scores, concepts, evaluation.feature_extractors, evaluation.samples)
 
 
-def curves(gain: Mapping[str, Any], width: int = 420, height: int = 190) -> str:
-    """The gain over the share of the map as inline SVG: the map, its negative, and random maps."""
-    values = [0.0, *(value for name in DIRECTIONS for value in gain[name])]
+def _make_score(result: Result, folder: Path, maps: tuple[EvaluatedMap, ...], side: int) -> Score:
+    measure, table, figure = result.measure, result.table, result.figure
+    if isinstance(figure, Curves):
+        return Score(measure, table, drawing=Markup(draw_curves(figure)))
+    if isinstance(figure, Matrix):
+        return Score(measure, table, matrix=figure)
+    if isinstance(figure, RemadeMaps):
+        return Score(measure, table, strips=_make_strips(folder, maps, measure.key, figure, side))
+    return Score(measure, table)
+
+
+def draw_curves(figure: Curves, width: int = 420, height: int = 190) -> str:
+    """Lines with their legends as inline SVG."""
+    values = [0.0, *(value for line in figure.lines.values() for value in line)]
     low, span, right, foot = min(values), max(max(values) - min(values), 1e-12), width - 110, height - 22
-    places = [0.0, *gain["epsilon"]]
+    places = [0.0, *figure.shares]
 
     def level(value: float) -> float:
         return 8 + (foot - 16) * (1 - (value - low) / span)
 
     lines = []
-    for name, words in DIRECTIONS.items():
-        points = " ".join(f"{right * place:.1f},{level(value):.1f}"
-                          for place, value in zip(places, [0.0, *gain[name]], strict=True))  # fmt: skip
-        end = level(gain[name][-1])
-        lines.append(f'<g class="curve {name}"><polyline points="{points}"/>'
-                     f'<text x="{right + 8}" y="{end + 4:.1f}">{words}</text></g>')  # fmt: skip
-    ticks = "".join(f'<text x="{right * place:.1f}" y="{height - 4}" text-anchor="middle">{place:.0%}</text>'
-                    for place in places[1:])  # fmt: skip
+    for style, (legend, line) in zip(cycle(LINE_STYLES), figure.lines.items()):
+        points = [f"{right * x:.1f},{level(y):.1f}" for x, y in zip(places, [0.0, *line], strict=True)]
+        polyline = f'<polyline points="{" ".join(points)}"/>'
+        text = f'<text x="{right + 8}" y="{level(line[-1]) + 4:.1f}">{escape(legend)}</text>'
+        lines.append(f'<g class="curve {style}">{polyline}{text}</g>')
+    ticks = [
+        f'<text x="{right * place:.1f}" y="{height - 4}" text-anchor="middle">{place:.0%}</text>'
+        for place in places[1:]
+    ]
+    axis = f'<line x1="0" x2="{right}" y1="{level(0):.1f}" y2="{level(0):.1f}"/>'
     return (
-        f'<svg class="curves" viewBox="0 0 {width} {height}" role="img" aria-label="gain of the score over the share '
-        f'of the map"><line x1="0" x2="{right}" y1="{level(0):.1f}" y2="{level(0):.1f}"/>{"".join(lines)}{ticks}</svg>'
+        f'<svg class="curves" viewBox="0 0 {width} {height}" role="img" aria-label="{escape(figure.title)}">'
+        f"{axis}{''.join(lines)}{''.join(ticks)}</svg>"
     )
 
 
-def strips(folder: Path, maps: Sequence[Mapping[str, Any]], side: int) -> list[tuple[str, Picture]]:
-    """Bare pictures of the first maps, by the model as it is and as it forgets, where they still lie in the folder."""
-    found = []
-    for entry in maps[:STRIPS]:
-        saliency = SaliencyMap.load(folder / entry["file"])
-        made_in = saliency.scores.evidence.get("sanity", {}).get("made_in")
-        pictures = [saliency.raw_picture]
-        with contextlib.suppress(ArtifactError):
-            for stage in STAGES if made_in else ():
-                path = folder / made_in / stage.replace(" ", "-") / entry["file"]
-                pictures.append(SaliencyMap.load(path).raw_picture)
-        if len(pictures) == 1 + len(STAGES):
+def _make_strips(
+    folder: Path, maps: tuple[EvaluatedMap, ...], key: str, figure: RemadeMaps, side: int
+) -> list[tuple[str, Picture]]:
+    """Bare pictures of the first maps beside those made again, where all of these still lie in the folder."""
+    strips = []
+    for entry in maps:
+        pictures = _load_pictures(folder, entry.file, key, figure)
+        if len(pictures) == 1 + len(figure.folders):
             frames = render_strip(torch.stack([to_bytes(picture) for picture in pictures]), 2 * side)
-            found.append((entry["concept"], embed(frames, frames.width, 85)))
-    return found
+            caption = f"{entry.concept}: trained, {', '.join(figure.folders)}"
+            strips.append((caption, embed(frames, frames.width, 85)))
+    return strips
+
+
+def _load_pictures(folder: Path, file: str, key: str, figure: RemadeMaps) -> list[Tensor]:
+    """The bare picture of a map and those of its maps made again, until one is missing."""
+    saliency = SaliencyMap.load(folder / file)
+    made_in = saliency.scores.evidence.get(key, {}).get("made_in")
+    pictures = [saliency.raw_picture]
+    with contextlib.suppress(ArtifactError):
+        for name in figure.folders.values() if made_in else ():
+            pictures.append(SaliencyMap.load(folder / made_in / name / file).raw_picture)
+    return pictures

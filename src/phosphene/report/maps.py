@@ -11,8 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from phosphene.core.files import write_atomically
-from phosphene.evidence.tables import STAGES
-from phosphene.report.evidence import Evidence, evidence
+from phosphene.report.evidence import Evidence, load_evidence
 from phosphene.report.page import render_template
 from phosphene.report.section import FULL, LEAN, Section, describe_map
 from phosphene.runs.saliency import SaliencyMap
@@ -28,7 +27,7 @@ def write_report(folder: Path) -> Path:
     sections = [describe_map(SaliencyMap.load(path), number, detail) for number, path in enumerate(paths, start=1)]
     digests = {path.name: section.digest for path, section in zip(paths, sections, strict=True)}
     target = folder / "report.html"
-    write_atomically(target, render_report(sections, evidence(folder, digests)).encode())
+    write_atomically(target, render_report(sections, load_evidence(folder, digests)).encode())
     return target
 
 
@@ -38,7 +37,6 @@ def render_report(sections: Sequence[Section], scores: Evidence | None = None) -
         "report.html",
         sections=sections,
         evidence=scores,
-        stages=tuple(STAGES.values()),
         models=list(dict.fromkeys(section.model for section in sections)),
         data_using=[section.concept for section in sections if section.uses_data],
         lean=len(sections) > MANY,

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from phosphene.core.images import to_image
-from phosphene.evidence.tables import Table, of_map
+from phosphene.evidence.results import make_map_table
+from phosphene.evidence.table import Table
 from phosphene.method.fidelity import Fidelity
 from phosphene.model.checks import CHECKS, Check
 from phosphene.model.record import ModelRecord
@@ -85,7 +86,7 @@ def describe_map(saliency: SaliencyMap, number: int, detail: Detail) -> Section:
         passes=saliency.passes,
         seconds=saliency.seconds,
         digest=saliency.scores.evidence.get("digest"),
-        evidence=of_map(saliency.scores.evidence) if saliency.scores.evidence else None,
+        evidence=make_map_table(saliency.scores.evidence) if saliency.scores.evidence else None,
     )
 
 

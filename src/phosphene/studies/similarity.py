@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from phosphene.evidence.similarity import looks
+from phosphene.evidence.similarity import embed
 from phosphene.model.classifier import Classifier
 
 
 def compare_features(first: Tensor, second: Tensor, feature_extractors: Sequence[Classifier]) -> Tensor:
     """Cosine of penultimate features of pictures `(N, C, H, W)` and `(M, C, H, W)`, mean over extractors: `(N, M)`."""
-    return looks(first, feature_extractors).to(looks(second, feature_extractors))["features"]
+    return embed(first, feature_extractors).compare(embed(second, feature_extractors))["features"]
 
 
 def split_by_concept(matrix: Tensor) -> dict[str, list[float]]:

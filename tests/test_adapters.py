@@ -10,7 +10,8 @@ from captum.attr import visualization
 from captum.metrics import infidelity, sensitivity_max
 
 from models import colour_classifier, cosine, grey_classifier, linear_classifier
-from phosphene.adapters.adapters import InputAgnostic, ModelExplainer
+from phosphene.adapters.captum import InputAgnostic
+from phosphene.adapters.quantus import ModelExplainer
 from phosphene.errors import BadInput, UnknownConcept
 from phosphene.recipe.geometries import Pixel
 from phosphene.recipe.recipe import Recipe
@@ -56,9 +57,13 @@ def test_each_image_may_have_its_own_target(method, target):
 
 @pytest.mark.parametrize(
     ("inputs", "target", "told"),
-    [(images(), None, "None"), (images(), [1, 2], "2 targets for 3"), (images(channels=1), 1, r"\(N, 3, H, W\)"),
-     ((images(), images()), 1, "2 input tensors")],
-)  # fmt: skip
+    [
+        (images(), None, "None"),
+        (images(), [1, 2], "2 targets for 3"),
+        (images(channels=1), 1, r"\(N, 3, H, W\)"),
+        ((images(), images()), 1, "2 input tensors"),
+    ],
+)
 def test_what_cannot_be_attributed_is_refused(method, inputs, target, told):
     with pytest.raises(BadInput, match=told):
         method.attribute(inputs, target=target)
@@ -88,8 +93,10 @@ def test_captum_finds_the_maps_of_a_linear_model_faithful():
         noise = torch.randn(inputs.shape, generator=torch.Generator().manual_seed(1)) * 0.1
         return noise, inputs - noise
 
-    errors = [infidelity(linear, moved, torch.rand(4, 3, 6, 5), attributions, target=2)
-              for attributions in (factor * found, torch.zeros_like(found))]  # fmt: skip
+    errors = [
+        infidelity(linear, moved, torch.rand(4, 3, 6, 5), attributions, target=2)
+        for attributions in (factor * found, torch.zeros_like(found))
+    ]
     assert errors[0].max() < 0.02 * errors[1].mean()
 
 
@@ -104,10 +111,16 @@ def test_quantus_randomises_the_model_and_the_map_goes(made):
     """Quantus's own model parameter randomisation: it correlates our maps with those of its randomised models."""
     classifier = made()
     channels, side = classifier.format.channels, classifier.format.size[0]
-    test = quantus.MPRT(similarity_func=quantus.similarity_func.correlation_pearson, disable_warnings=True,
-                        normalise=False, abs=False)  # fmt: skip
-    scores = test(model=classifier.module, x_batch=images(2, side, channels).numpy(), y_batch=np.array([1, 2]),
-                  explain_func=ModelExplainer(classifier.format, SHORT), device="cpu")  # fmt: skip
+    test = quantus.MPRT(
+        similarity_func=quantus.similarity_func.correlation_pearson, disable_warnings=True, normalise=False, abs=False
+    )
+    scores = test(
+        model=classifier.module,
+        x_batch=images(2, side, channels).numpy(),
+        y_batch=np.array([1, 2]),
+        explain_func=ModelExplainer(classifier.format, SHORT),
+        device="cpu",
+    )
     assert {"stem", "body", "head"} <= set(scores)
     last = scores["stem"]  # the input's layer is the last to be randomised
     assert len(last) == 2
@@ -115,14 +128,19 @@ def test_quantus_randomises_the_model_and_the_map_goes(made):
     assert max(last) < 0.5
 
 
-def test_quantus_asks_for_another_class_and_gets_another_map():
+def test_quantus_gets_another_map_for_another_class():
     """Quantus's random logit test of a linear model: rows of independent weights have nothing in common."""
     linear = linear_classifier((3, 16, 16), outputs=5)
     explain = ModelExplainer(linear.format, LINEAR)
-    test = quantus.RandomLogit(num_classes=5, similarity_func=quantus.similarity_func.correlation_pearson,
-                               normalise=False, disable_warnings=True)  # fmt: skip
-    scores = test(model=linear.module, x_batch=images(2, 16).numpy(), y_batch=np.array([1, 2]), explain_func=explain,
-                  device="cpu")  # fmt: skip
+    test = quantus.RandomLogit(
+        num_classes=5,
+        similarity_func=quantus.similarity_func.correlation_pearson,
+        normalise=False,
+        disable_warnings=True,
+    )
+    scores = test(
+        model=linear.module, x_batch=images(2, 16).numpy(), y_batch=np.array([1, 2]), explain_func=explain, device="cpu"
+    )
     assert len(scores) == 2
     assert max(map(abs, scores)) < 0.2
 

@@ -13,7 +13,6 @@ Ruderman, Cronin & Chiao, JOSA A 1998.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -133,7 +132,7 @@ class Spectral:
         return _shrink(coefficients, self.norm(coefficients, shape), self.radius)
 
 
-GEOMETRIES: dict[str, Callable[..., Geometry]] = {"pixel": Pixel, "spectral": Spectral}
+GEOMETRIES: dict[str, type[Geometry]] = {"pixel": Pixel, "spectral": Spectral}
 
 
 def _length(rows: Tensor) -> Tensor:

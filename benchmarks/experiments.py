@@ -229,8 +229,6 @@ def summarize(name: str, record: Mapping[str, Mapping[str, Sequence[float]]]) ->
     for (_, index), gain in zip(pairs, (seen - beside)[:, [3, 5]].mean(dim=1).tolist(), strict=True):
         gains.setdefault(index, []).append(gain)
     gained = torch.tensor([sum(one) / len(one) for one in gains.values()])
-    reach = float(t.ppf(0.975, len(gained) - 1)) * gained.std().item() / len(gained) ** 0.5
-    difference = f"{gained.mean():+.2f} ({gained.mean() - reach:+.2f} to {gained.mean() + reach:+.2f})"
     top, sure = seen[:, [0, 2, 4]].mean(dim=0), seen[:, [1, 3, 5]].mean(dim=0)
     return {
         "experiment": name,
@@ -240,8 +238,16 @@ def summarize(name: str, record: Mapping[str, Mapping[str, Sequence[float]]]) ->
         "Lite1 log p": f"{sure[1]:.2f}",
         "Lite2 log p": f"{sure[2]:.2f}",
         **{f"holds on {noise}": f"{rate:.0%}" for noise, rate in zip(NOISES, seen[:, 6:].mean(dim=0), strict=True)},
-        "log p over full size's": difference if name != BASE else "–",
+        "log p over full size's": format_difference(gained) if name != BASE else "–",
     }
+
+
+def format_difference(gains: Tensor) -> str:
+    """A mean with its 95% t interval; without one where there is one class only."""
+    if len(gains) < 2:
+        return f"{gains.mean():+.2f}"
+    reach = float(t.ppf(0.975, len(gains) - 1)) * gains.std().item() / len(gains) ** 0.5
+    return f"{gains.mean():+.2f} ({gains.mean() - reach:+.2f} to {gains.mean() + reach:+.2f})"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Writes the parts of the docs that code can say better than a person: whole pages, and blocks between markers.
+"""Write the parts of the docs that follow from the code: whole pages, and blocks between markers.
 
     python docs/generate.py             rewrite what is out of date
     python docs/generate.py --check     change nothing; exit 1 and name what is out of date
@@ -39,10 +39,8 @@ DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
 RESULTS = ROOT / "benchmarks" / "results"
 SPLITS = ("dev", "test")
-COMPARED = (
-    "overall", "alarms", "clean", "goals", "attacks", "architectures", "domains", "without-kind",
-    "without-architecture",
-)  # fmt: skip
+COMPARED = ("overall", "alarms", "clean", "goals", "attacks", "architectures", "domains")
+COMPARED += ("without-kind", "without-architecture")
 NOTICE = "<!-- Written by docs/generate.py; change the code, not this page. -->"
 MARKED = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -52,8 +50,8 @@ def checks_page() -> str:
     parts = ["# Checks", NOTICE, CHECKS_INTRODUCTION]
     for check in CHECKS.values():
         effect = "Stops the work." if check.fatal else "Written beside the map."
-        parts.append(f"## {check.name}\n\n{effect}\n\n- **Raised if** {check.raised_if}.\n- **Means** {check.means}.\n"
-                     f"- **Try**: {check.remedy}.")  # fmt: skip
+        lines = [f"- **Raised if** {check.raised_if}.", f"- **Means** {check.means}.", f"- **Try**: {check.remedy}."]
+        parts.append(f"## {check.name}\n\n{effect}\n\n" + "\n".join(lines))
     return "\n\n".join(parts) + "\n"
 
 
@@ -78,16 +76,16 @@ def _commands(group: Any, prefix: str = "") -> Iterable[tuple[str, Any]]:
 
 
 def choices_page() -> str:
-    """Every registry: what can be chosen, and the first line of what it says about itself."""
+    """Every registry: what can be chosen, and the first paragraph of its docstring."""
     described: dict[str, Mapping[str, str]] = {
         "Models": known_models(),
-        "Distributions": _first_lines(DISTRIBUTIONS),
-        "Views": {name: worded(dataclasses.asdict(views)) for name, views in VIEWS.items()},
-        "Compositions": _first_lines(COMPOSITIONS),
-        "Scores": _first_lines(SCORES),
-        "Geometries": _first_lines(GEOMETRIES),
-        "Schedules": _first_lines(SCHEDULES),
-        "Executors": _first_lines(EXECUTORS),
+        "Distributions": _first_paragraphs(DISTRIBUTIONS),
+        "Views": {name: format_value(dataclasses.asdict(views)) for name, views in VIEWS.items()},
+        "Compositions": _first_paragraphs(COMPOSITIONS),
+        "Scores": _first_paragraphs(SCORES),
+        "Geometries": _first_paragraphs(GEOMETRIES),
+        "Schedules": _first_paragraphs(SCHEDULES),
+        "Executors": _first_paragraphs(EXECUTORS),
     }
     parts = ["# Choices", NOTICE, CHOICES_INTRODUCTION]
     for title, rows in described.items():
@@ -103,12 +101,12 @@ def presets_block(presets: Mapping[str, Recipe]) -> str:
     fields = [field.name for field in dataclasses.fields(Recipe)]
     return table(
         ("field", *(f"`{name}`" for name in records)),
-        ((f"`{field}`", *(worded(record[field]) for record in records.values())) for field in fields),
+        ((f"`{field}`", *(format_value(record[field]) for record in records.values())) for field in fields),
     )
 
 
 def rows_block() -> str:
-    """The rows of import-linter's contract, lowest first, with what each module says of itself."""
+    """The rows of import-linter's contract, lowest first, with the first sentence of each module's docstring."""
     (layers,) = re.findall(
         r"^layers = \[\n(.*?)^\]", (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.M | re.S
     )
@@ -167,7 +165,7 @@ def kinds_block() -> str:
 
 
 def study_block(name: str) -> str:
-    """What a study found, from the `study.json` that its command wrote."""
+    """The answers and tables of a study, from the `study.json` that its command wrote."""
     path = RESULTS / f"study-{name}.json"
     if not path.is_file():
         return "Not measured yet."
@@ -211,7 +209,7 @@ def expected() -> dict[Path, str]:
     pages = {DOCS / name: page() for name, page in PAGES.items()}
     for path in [*sorted(DOCS.glob("*.md")), ROOT / "README.md"]:
         if path not in pages and path.is_file() and MARKED.search(text := path.read_text(encoding="utf-8")):
-            pages[path] = MARKED.sub(_filled, text)
+            pages[path] = MARKED.sub(_fill, text)
     return pages
 
 
@@ -226,18 +224,18 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join([lines[0], "|" + "---|" * len(header), *lines[1:]])
 
 
-def worded(value: Any) -> str:
+def format_value(value: Any) -> str:
     """A value of a recipe in words: `grey (sigma 0.1)`."""
     if isinstance(value, Mapping):
-        inner = ", ".join(f"{name} {worded(held)}" for name, held in value.items() if name != "kind")
+        inner = ", ".join(f"{name} {format_value(held)}" for name, held in value.items() if name != "kind")
         kind = str(value.get("kind", ""))
         return f"{kind} ({inner})" if kind and inner else kind or inner
     if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(map(worded, value)) + "]"
+        return "[" + ", ".join(map(format_value, value)) + "]"
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _filled(marked: re.Match[str]) -> str:
+def _fill(marked: re.Match[str]) -> str:
     return f"{marked[1]}{BLOCKS[marked[2]]()}\n{marked[3]}"
 
 
@@ -262,8 +260,8 @@ def _usage(name: str, command: Any) -> str:
     return " ".join([*words, "[OPTIONS]"])
 
 
-def _first_lines(registry: Mapping[str, Any]) -> dict[str, str]:
-    return {name: (item.__doc__ or "").strip().splitlines()[0] for name, item in registry.items()}
+def _first_paragraphs(registry: Mapping[str, Any]) -> dict[str, str]:
+    return {name: " ".join((item.__doc__ or "").split("\n\n")[0].split()) for name, item in registry.items()}
 
 
 def _opening(module: str) -> str:
@@ -287,9 +285,11 @@ command line and in the report. The model is probed with three images of uniform
 
 CLI_INTRODUCTION = """\
 Progress and warnings go to standard error, results to standard output; with `--json` nothing else stands there.
-Exit codes: 0 done; 2 an error of the user's, told in one line; 130 interrupted, finished maps kept. A model is named as
-[choices.md](choices.md#models) lists, or given as `--factory pkg.mod:fn --weights FILE` with `--size`, `--channels`,
-`--mean` and `--std` in place of MODEL."""
+Exit codes: 0 done; 2 an error of the user's, in one line; 70 an error of this program's, in one line too, with the
+traceback where the environment variable `PHOSPHENE_TRACEBACK` is 1; 130 interrupted, finished maps kept; 141 the reader
+of the output is gone. `phosphene scan` adds its own for verdicts. A model is named as [choices.md](choices.md#models)
+lists, or given as `--factory pkg.mod:fn --weights FILE` with `--size`, `--channels`, `--mean` and `--std` in place of
+MODEL."""
 
 CHOICES_INTRODUCTION = """\
 Every choice is one entry of a plain dictionary; the command line, the tests and this page read the same dictionaries.
@@ -304,7 +304,7 @@ CHOSEN_BY = {
     "Scores": "`--score`, and `Recipe.score`; they apply to concepts that are given as text.",
     "Geometries": "`--geometry`, and `Recipe.geometry`, an object.",
     "Schedules": "`Recipe.schedule`.",
-    "Executors": "Where independent jobs run.",
+    "Executors": "Where jobs run; `--workers` chooses, and `make_maps(executor=)`, an object. The maps are the same.",
 }
 
 

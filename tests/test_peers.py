@@ -168,9 +168,14 @@ def test_the_middle_of_a_picture_is_its_middle() -> None:
 
 @pytest.mark.parametrize(
     ("found", "reached"),
-    [(seen(0.95), "yes"), (seen(0.94), "**missed**"), (seen(0.99, others=0.94), "**missed**"),
-     (seen(0.99, passes=129), "**missed**"), (seen(1.0, pictures=50), "undecided: 50 of 100 classes")],
-)  # fmt: skip
+    [
+        (seen(0.95), "yes"),
+        (seen(0.94), "**missed**"),
+        (seen(0.99, others=0.94), "**missed**"),
+        (seen(0.99, passes=129), "**missed**"),
+        (seen(1.0, pictures=50), "undecided: 50 of 100 classes"),
+    ],
+)
 def test_a_goal_is_reached_only_by_both_judges_within_the_passes(found: evaluation.Observations, reached: str) -> None:
     assert goals.judge_recognition({"default": found}, "default", 0.95, 128).row()["reached"] == reached
 
@@ -196,8 +201,10 @@ def test_a_row_says_where_a_rival_is_ahead_on_the_classes_that_both_made() -> No
 
 def test_four_times_faster_means_four_times() -> None:
     rows = {goal.goal: goal.reached for goal in goals.judge_speed({"default": 2.0, "Lucent": 8.0, "DreamLens": 7.9})}
-    assert [rows[f"`default` takes at least 4× fewer seconds than {name} with its defaults"]
-            for name in ("Lucent", "DreamLens")] == [True, False]  # fmt: skip
+    assert [
+        rows[f"`default` takes at least 4× fewer seconds than {name} with its defaults"]
+        for name in ("Lucent", "DreamLens")
+    ] == [True, False]
     assert all(goal.reached is None for goal in goals.judge_speed({}))
 
 

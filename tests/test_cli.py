@@ -94,8 +94,14 @@ def test_the_command_makes_the_maps_of_the_library(tmp_path, tiny, out):
         "map", "7", "--seed", 5, "--geometry", "pixel", "--distribution", "pink", "--score", "margin", *out, *tiny
     )
     loaded = SaliencyMap.load(tmp_path / "out" / "7.safetensors")
-    expected = replace(PRESETS["default"], iterations=3, seed=5, geometry=GEOMETRIES["pixel"](),
-                       distribution=DISTRIBUTIONS["pink"](), score="margin")  # fmt: skip
+    expected = replace(
+        PRESETS["default"],
+        iterations=3,
+        seed=5,
+        geometry=GEOMETRIES["pixel"](),
+        distribution=DISTRIBUTIONS["pink"](),
+        score="margin",
+    )
     assert Recipe.from_json(loaded.recipe) == expected
     (made,) = make_maps(models.colour_classifier(), ["7"], expected)
     assert torch.equal(made.map, loaded.map)

@@ -59,12 +59,12 @@ def thousand() -> Classifier:
     return Classifier(Means(), InputFormat((4, 4)))
 
 
-def seen(top1: float, passes: float = 120, others: float | None = None, pictures: int = 100) -> evaluation.Seen:
+def seen(top1: float, passes: float = 120, others: float | None = None, pictures: int = 100) -> evaluation.Observations:
     """Judges who both recognise a share `top1` of the pictures, or the second judge `others`."""
     shares = [1.0, top1, top1 if others is None else others]
     ranks = torch.stack([1 + 9 * (torch.arange(pictures) >= round(share * pictures)) for share in shares], dim=1)
     classes = tuple(CLASSES[:pictures])
-    return evaluation.Seen(passes, 1.0, classes, ranks.double(), -torch.log(ranks.double()))
+    return evaluation.Observations(passes, 1.0, classes, ranks.double(), -torch.log(ranks.double()))
 
 
 def test_the_counter_counts_images_forward_and_those_whose_gradient_came_back(linear: Classifier) -> None:
@@ -139,7 +139,7 @@ def test_what_was_judged_is_not_judged_again(thousand: Classifier, tmp_path: Pat
     assert all(len(numbers) == 1 + 2 * 3 * 2 for numbers in first.values())
     pictures.make_missing("painter", Painter([], shade=0.0), thousand, CLASSES[:3], 0, tmp_path)
     for path in pictures.folder_of("painter", 0, tmp_path).glob("*.safetensors"):
-        pictures.save(path, pictures.Made(torch.zeros(3, 6, 6), 3))
+        pictures.save(path, pictures.Picture(torch.zeros(3, 6, 6), 3))
     evaluation.observe(lambda: [thousand] * 3, entries, observed, tmp_path)
     again = load_observed(observed)["painter / 0"]
     assert {index: again[index] for index in first} == first
@@ -168,10 +168,15 @@ def test_the_middle_of_a_picture_is_its_middle() -> None:
 
 @pytest.mark.parametrize(
     ("found", "reached"),
-    [(seen(0.95), "yes"), (seen(0.94), "**missed**"), (seen(0.99, others=0.94), "**missed**"),
-     (seen(0.99, passes=129), "**missed**"), (seen(1.0, pictures=50), "undecided: 50 of 100 classes")],
-)  # fmt: skip
-def test_a_goal_is_reached_only_by_both_judges_within_the_passes(found: evaluation.Seen, reached: str) -> None:
+    [
+        (seen(0.95), "yes"),
+        (seen(0.94), "**missed**"),
+        (seen(0.99, others=0.94), "**missed**"),
+        (seen(0.99, passes=129), "**missed**"),
+        (seen(1.0, pictures=50), "undecided: 50 of 100 classes"),
+    ],
+)
+def test_a_goal_is_reached_only_by_both_judges_within_the_passes(found: evaluation.Observations, reached: str) -> None:
     assert goals.judge_recognition({"default": found}, "default", 0.95, 128).row()["reached"] == reached
 
 
@@ -196,8 +201,10 @@ def test_a_row_says_where_a_rival_is_ahead_on_the_classes_that_both_made() -> No
 
 def test_four_times_faster_means_four_times() -> None:
     rows = {goal.goal: goal.reached for goal in goals.judge_speed({"default": 2.0, "Lucent": 8.0, "DreamLens": 7.9})}
-    assert [rows[f"`default` takes at least 4× fewer seconds than {name} with its defaults"]
-            for name in ("Lucent", "DreamLens")] == [True, False]  # fmt: skip
+    assert [
+        rows[f"`default` takes at least 4× fewer seconds than {name} with its defaults"]
+        for name in ("Lucent", "DreamLens")
+    ] == [True, False]
     assert all(goal.reached is None for goal in goals.judge_speed({}))
 
 

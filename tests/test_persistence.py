@@ -9,6 +9,7 @@ import resource
 import signal
 import subprocess
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,7 +28,7 @@ RECIPE = replace(PRESETS["default"], iterations=ITERATIONS)
 
 
 @pytest.fixture(scope="module")
-def uninterrupted() -> list[SaliencyMap]:
+def uninterrupted() -> Sequence[SaliencyMap]:
     return make_maps(colour_classifier(), CLASSES, RECIPE)
 
 
@@ -37,7 +38,7 @@ def command(tmp_path: Path) -> tuple[object, ...]:
     return ("map", *CLASSES, "--iterations", ITERATIONS, "--out", tmp_path / "out", *from_factory(weights))
 
 
-def assert_complete(folder: Path, expected: list[SaliencyMap]) -> None:
+def assert_complete(folder: Path, expected: Sequence[SaliencyMap]) -> None:
     """All maps are there, valid and those of an uninterrupted run; nothing else is."""
     for saliency in expected:
         loaded = SaliencyMap.load(folder / f"{saliency.concept}.safetensors")
@@ -134,8 +135,11 @@ def test_ctrl_c_keeps_finished_maps_and_says_how_to_go_on(tmp_path, command, uni
 def small_disk(at: Path, size: str, *flags: str):
     """A file system of its own; skips where mounting is not permitted."""
     at.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", ",".join([f"size={size}", *flags]), "phosphene-test", at],
-                             capture_output=True, check=False)  # fmt: skip
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", ",".join([f"size={size}", *flags]), "phosphene-test", at],
+        capture_output=True,
+        check=False,
+    )
     if mounted.returncode != 0:
         pytest.skip("mounting a small file system is not permitted here")
     try:
@@ -181,7 +185,16 @@ def test_a_file_that_grows_too_large_is_one_line_and_leaves_nothing_half_written
     """The same failure where mounting is not permitted: the system refuses the bytes after the first 40,000."""
     weights, folder = saved(colour_net(), tmp_path / "weights.safetensors"), tmp_path / "out"
     limit = 40_000
-    outcome = ran("map", "1", "--iterations", 3, "--json", "--out", folder, *from_factory(weights),
-                  preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))  # fmt: skip
+    outcome = ran(
+        "map",
+        "1",
+        "--iterations",
+        3,
+        "--json",
+        "--out",
+        folder,
+        *from_factory(weights),
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+    )
     assert_one_line_and_nothing_half_written(outcome, folder, "File too large")
     assert not list(folder.glob("*.safetensors"))

@@ -18,7 +18,7 @@ from torch import Tensor
 import phosphene
 from benchmarks.experiments import TOGETHER
 from benchmarks.peers.methods import METHODS, OURS, Entry
-from benchmarks.peers.pictures import PICTURES, Made, folder_of, load
+from benchmarks.peers.pictures import PICTURES, Picture, folder_of, load
 from benchmarks.recognition import VERIFIERS, format_interval, random_classes
 from benchmarks.record import RESULTS, load_observed, markdown, save_observed, write_result
 from phosphene.method.recognition import resize_pictures
@@ -79,7 +79,7 @@ def observe(
                 save_observed(observed, record)
 
 
-def judge(models: Sequence[Classifier], entry: Entry, made: Mapping[int, Made]) -> dict[str, list[float]]:
+def judge(models: Sequence[Classifier], entry: Entry, made: Mapping[int, Picture]) -> dict[str, list[float]]:
     """By class: passes, then rank and log-probability by each model of each crop."""
     pictures, classes = torch.stack([one.picture for one in made.values()]), list(made)
     opinions = [
@@ -92,7 +92,7 @@ def judge(models: Sequence[Classifier], entry: Entry, made: Mapping[int, Made]) 
 
 
 @dataclass(frozen=True)
-class Seen:
+class Observations:
     """How the three models classify the pictures of a method, in the crop that suits it best."""
 
     passes: float
@@ -105,15 +105,13 @@ class Seen:
         """1 for each picture whose class is among the first `count`, else 0."""
         return (self.ranks[:, model] <= count).double()
 
-    def only(self, classes: Collection[int]) -> Seen:
+    def select(self, classes: Collection[int]) -> Observations:
         """The pictures of these classes alone: methods are compared on what both have made."""
         rows = [number for number, index in enumerate(self.classes) if index in classes]
-        kept_classes = tuple(self.classes[number] for number in rows)
-        return replace(
-            self, classes=kept_classes, ranks=self.ranks[rows], log_probabilities=self.log_probabilities[rows]
-        )
+        selected = tuple(self.classes[number] for number in rows)
+        return replace(self, classes=selected, ranks=self.ranks[rows], log_probabilities=self.log_probabilities[rows])
 
-    def measures(self) -> dict[str, float]:
+    def measure_all(self) -> dict[str, float]:
         """Whatever a method can be ahead in, by judge."""
         numbers: dict[str, float] = {}
         for model, judge in enumerate(JUDGES, start=1):
@@ -123,7 +121,7 @@ class Seen:
         return numbers
 
 
-def collect(name: str, entry: Entry, record: Record) -> Seen | None:
+def collect(name: str, entry: Entry, record: Record) -> Observations | None:
     """All seeds together; None where no picture was judged."""
     rows = [(int(index), row) for seed in entry.seeds for index, row in record.get(f"{name} / {seed}", {}).items()]
     if not rows:
@@ -132,17 +130,19 @@ def collect(name: str, entry: Entry, record: Record) -> Seen | None:
     numbers = table[:, 1:].unflatten(1, (len(entry.crops), 3, 2))  # crop, model, rank and log p
     best = int(numbers[:, :, 1:, 1].mean(dim=(0, 2)).argmax())
     classes = tuple(index for index, _ in rows)
-    return Seen(table[:, 0].mean().item(), entry.crops[best], classes, numbers[:, best, :, 0], numbers[:, best, :, 1])
+    return Observations(
+        table[:, 0].mean().item(), entry.crops[best], classes, numbers[:, best, :, 0], numbers[:, best, :, 1]
+    )
 
 
-def list_leads(theirs: Seen, mine: Seen) -> list[str]:
+def list_leads(theirs: Observations, mine: Observations) -> list[str]:
     """The measures in which a method is ahead, on the classes that both have made."""
     shared = set(theirs.classes) & set(mine.classes)
-    others, own = theirs.only(shared).measures(), mine.only(shared).measures()
+    others, own = theirs.select(shared).measure_all(), mine.select(shared).measure_all()
     return [measure for measure in own if others[measure] > own[measure]]
 
 
-def summarize(name: str, entry: Entry, found: Seen, default: Seen | None) -> dict[str, Any]:
+def summarize(name: str, entry: Entry, found: Observations, default: Observations | None) -> dict[str, Any]:
     """One line of the table of recognition; a rival's says in plain words where it is ahead of `default`."""
     cells: dict[str, Any] = {
         "method": f"**{name}**" if entry.tool == OURS else name,
@@ -160,7 +160,7 @@ def summarize(name: str, entry: Entry, found: Seen, default: Seen | None) -> dic
     return cells
 
 
-def evaluate() -> dict[str, Seen]:
+def evaluate() -> dict[str, Observations]:
     """Let the judges classify new pictures and write the table of recognition; observations by method."""
     observe(cache(lambda: [phosphene.load(name).fold() for name in ("efficientnet_lite0", *VERIFIERS)]), METHODS)
     record = load_observed(OBSERVED)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.peers.evaluation import Seen
+from benchmarks.peers.evaluation import Observations
 from benchmarks.peers.methods import METHODS, OURS
 from benchmarks.peers.timing import PICTURE
 from benchmarks.record import RESULTS
@@ -38,13 +38,13 @@ class Goal:
         return {"goal": self.goal, "found": self.found, "reached": words}
 
 
-def measure_rates(found: Seen, count: int = 1) -> tuple[float, float]:
+def measure_rates(found: Observations, count: int = 1) -> tuple[float, float]:
     """Top-`count` rate by each of the two judges."""
     first, second = (found.top(count, model).double().mean().item() for model in (1, 2))
     return first, second
 
 
-def judge_recognition(found: Mapping[str, Seen], name: str, rate: float, passes: float = math.inf) -> Goal:
+def judge_recognition(found: Mapping[str, Observations], name: str, rate: float, passes: float = math.inf) -> Goal:
     """A preset is recognised often enough by both judges, and cheaply enough."""
     limit = "" if passes == math.inf else f" at ≤ {passes:.0f} passes"
     goal = f"`{name}`: top-1 ≥ {rate:.0%} by each judge{limit}"
@@ -55,7 +55,7 @@ def judge_recognition(found: Mapping[str, Seen], name: str, rate: float, passes:
     return Goal(goal, words, min(got) >= rate and found[name].passes <= passes, len(set(found[name].classes)))
 
 
-def judge_lead(found: Mapping[str, Seen], name: str = "default") -> Goal:
+def judge_lead(found: Mapping[str, Observations], name: str = "default") -> Goal:
     """Ahead of every other tool at as many passes, in top-1 by both judges, on the classes that both have made."""
     goal = f"`{name}` is ahead of every rival at equal passes by both judges"
     rivals = [other for other in found if METHODS[other].tool != OURS and found[other].passes <= EQUAL]
@@ -64,7 +64,7 @@ def judge_lead(found: Mapping[str, Seen], name: str = "default") -> Goal:
     words, level, fewest = [], False, ASKED
     for other in rivals:
         shared = set(found[other].classes) & set(found[name].classes)
-        mine, theirs = (measure_rates(found[one].only(shared)) for one in (name, other))
+        mine, theirs = (measure_rates(found[one].select(shared)) for one in (name, other))
         level = level or any(their >= my for my, their in zip(mine, theirs, strict=True))
         against = " and ".join(f"{my:.1%} to {their:.1%}" for my, their in zip(mine, theirs, strict=True))
         fewest = min(fewest, len(shared))
@@ -94,7 +94,7 @@ def load_times(path: Path = TIMES) -> dict[str, float]:
     return {name: float(seconds) for name, seconds in json.loads(path.read_text())["settings"]["seconds"].items()}
 
 
-def list_goals(found: Mapping[str, Seen]) -> list[dict[str, Any]]:
+def list_goals(found: Mapping[str, Observations]) -> list[dict[str, Any]]:
     """The table of goals."""
     asked = [
         judge_recognition(found, "default", 0.95, 128),

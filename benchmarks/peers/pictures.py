@@ -23,7 +23,7 @@ PICTURES = RESULTS / "maps" / "peers"
 
 
 @dataclass(frozen=True)
-class Made:
+class Picture:
     """A picture `(3, h, w)` in [0,1], and the images that went through the network for it."""
 
     picture: Tensor
@@ -34,16 +34,16 @@ def folder_of(name: str, seed: int, root: Path = PICTURES) -> Path:
     return root / f"{re.sub(r'[^a-z0-9]+', '-', name.lower())}-{seed}"
 
 
-def load(path: Path) -> Made | None:
+def load(path: Path) -> Picture | None:
     """The picture in a file; None where there is none, or one that was cut."""
     try:
         with safe_open(path, "pt") as file:
-            return Made(file.get_tensor("picture").float(), float(file.metadata()["passes"]))
+            return Picture(file.get_tensor("picture").float(), float(file.metadata()["passes"]))
     except (FileNotFoundError, SafetensorError):
         return None
 
 
-def save(path: Path, made: Made) -> None:
+def save(path: Path, made: Picture) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
     save_file({"picture": made.picture.half().contiguous()}, part, {"passes": str(made.passes)})
@@ -62,7 +62,7 @@ def make_missing(
         with frozen(classifier.module), counter as passes, torch.enable_grad():
             pictures = method(classifier, chunk, seed)
         for index, picture in zip(chunk, pictures, strict=True):
-            save(target / f"{index}.safetensors", Made(picture, passes.backward / len(chunk)))
+            save(target / f"{index}.safetensors", Picture(picture, passes.backward / len(chunk)))
         seconds = (time.perf_counter() - began) / len(chunk)
         print(f"{name} / {seed}: {start + len(chunk)} of {len(missing)}, {seconds:.1f} s a class", flush=True)
     return len(missing)

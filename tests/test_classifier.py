@@ -13,11 +13,13 @@ from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 
 from models import ConvNet, Linear, colour_classifier, colour_net, grey_classifier
-from phosphene.errors import BadInput, FailedCheck
+from phosphene.errors import BadInput, FailedCheck, OtherRecipe
 from phosphene.model.checks import CHECKS
 from phosphene.model.classifier import FOLDING_TOLERANCE, Classifier, InputFormat, fingerprint
 from phosphene.model.folding import fold_batch_norms
 from phosphene.model.freezing import frozen
+from phosphene.model.outputs import OUTPUTS, is_top, probability
+from phosphene.recipe.concepts import Classes
 from phosphene.recipe.recipe import Recipe
 from phosphene.runs.make import make_maps
 
@@ -86,7 +88,7 @@ def test_calling_a_classifier_is_inference_whatever_mode_its_module_is_in():
         lambda z: {"logits": z, "hidden": None},
         lambda z: OrderedDict(logits=z),
         lambda z: SimpleNamespace(logits=z, loss=None),
-        lambda z: (z, "features"),
+        lambda z: (z,),
         lambda z: [z],
         lambda z: z.double(),
     ],
@@ -108,7 +110,7 @@ def test_a_hugging_face_output_is_understood(colour):
 def test_a_model_without_parameters_is_a_classifier():
     class Corners(nn.Module):
         def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-            return pixels[:, 0, ::31, ::31].flatten(1)
+            return 2 * pixels[:, 0, ::31, ::31].flatten(1) - 1
 
     assert Classifier(Corners(), FORMAT).labels == ("0", "1", "2", "3")
 
@@ -140,7 +142,10 @@ def normed_by_the_batch() -> nn.Module:
 
 
 FATAL = {
-    "probabilities": [lambda: nn.Sequential(colour_net(), nn.Softmax(dim=1))],
+    "ambiguous-outputs": [
+        lambda: nn.Sequential(colour_net(), nn.Sigmoid()), lambda: ConvNet(3, 1), lambda: Wrapped(lambda z: z[:, 0]),
+        lambda: Wrapped(lambda z: z[:, :3].sigmoid()), lambda: Wrapped(lambda z: z.softmax(dim=1)[:, :2]),
+    ],
     "not-finite": [lambda: broken(float("nan")), lambda: broken(float("inf"))],
     "zero-gradient": [
         dead, lambda: Wrapped(torch.detach), lambda: Wrapped(lambda z: z.round()), lambda: Wrapped(lambda z: 0 * z),
@@ -154,8 +159,9 @@ FATAL = {
     "random-outputs": [lambda: Restless(3, 20)],
     "wrong-input": [lambda: ConvNet(1, 10), lambda: ConvNet(4, 10), lambda: Linear(torch.ones(4, 3, 31, 32))],
     "wrong-output": [
-        lambda: nn.Sequential(nn.Conv2d(3, 8, 3)), lambda: ConvNet(3, 1), lambda: Wrapped(lambda z: z[0]),
-        lambda: Wrapped(lambda z: z.sum()), lambda: Wrapped(lambda z: z[:, 0]), lambda: Wrapped(lambda z: z[:2]),
+        lambda: nn.Sequential(nn.Conv2d(3, 8, 3)), lambda: Wrapped(lambda z: z[0]),
+        lambda: Wrapped(lambda z: (z, z[:, :3])), lambda: Wrapped(lambda z: {"features": z, "out": z}),
+        lambda: Wrapped(lambda z: z.sum()), lambda: Wrapped(lambda z: z[:2]),
         lambda: Wrapped(lambda z: {"boxes": z}), lambda: Wrapped(lambda z: None), lambda: Wrapped(lambda z: "cat"),
         lambda: Wrapped(lambda z: ()),
     ],
@@ -196,7 +202,7 @@ def test_logits_that_happen_to_be_positive_are_not_taken_for_probabilities():
 
 
 def test_a_refused_model_is_left_as_it_was():
-    module = nn.Sequential(colour_net(), nn.Softmax(dim=1)).train()
+    module = nn.Sequential(colour_net(), nn.Sigmoid()).train()
     with pytest.raises(FailedCheck):
         Classifier(module, FORMAT)
     assert all(part.training for part in module.modules())
@@ -519,3 +525,102 @@ def test_a_classifier_is_immutable(colour):
     assert colour.replace(batch_size=3).batch_size == 3
     with pytest.raises(TypeError, match="has no size"):
         colour.replace(size=(8, 8))
+
+
+# Kinds of outputs --------------------------------------------------------------------------------------------------
+
+KINDS = {  # what a module returns beside what its kind says, each of the same 20 logits
+    "softmax": lambda z: z,
+    "sigmoid": lambda z: z,
+    "probabilities": lambda z: z.softmax(dim=1),
+    "label-probabilities": lambda z: z.sigmoid(),
+    "binary": lambda z: z[:, :1],
+    "binary-probability": lambda z: z[:, :1].sigmoid(),
+}
+
+
+@pytest.mark.parametrize("kind", OUTPUTS)
+def test_every_kind_of_outputs_has_the_probabilities_of_the_model(kind):
+    classifier = Classifier(Wrapped(lambda z: KINDS[kind](z / 9)), FORMAT, outputs=kind)
+    raw = Classifier(Wrapped(lambda z: z / 9), FORMAT)(images()).detach()
+    shares = classifier.output_kind.probabilities(classifier(images())).detach()
+    if kind.startswith("binary"):
+        expected = torch.stack([1 - raw[:, 0].sigmoid(), raw[:, 0].sigmoid()], dim=1)
+    else:
+        expected = raw.softmax(dim=1) if classifier.output_kind.exclusive else raw.sigmoid()
+    torch.testing.assert_close(shares, expected, rtol=1e-3, atol=1e-5)
+    assert classifier.reference is None
+
+
+@pytest.mark.parametrize("kind", OUTPUTS)
+def test_every_kind_of_outputs_makes_a_map_that_raises_its_class(kind):
+    classifier = Classifier(Wrapped(lambda z: KINDS[kind](z / 9)), FORMAT, outputs=kind)
+    (saliency,) = make_maps(classifier, ["1"], Recipe(iterations=30))
+    with torch.no_grad():
+        grey, raised = classifier(torch.stack([torch.full((3, 32, 32), 0.5), saliency.raw_picture]))[:, 1]
+    assert raised > grey
+    assert saliency.model.output_kind == kind
+    guess = (
+        next(one for one in saliency.scores.top5 if one.index == 1) if raised > grey + 2 else saliency.scores.top5[0]
+    )
+    shares = classifier.output_kind.probabilities(classifier(saliency.raw_picture[None])).detach()[0]
+    assert guess.probability == pytest.approx(float(shares[guess.index]), abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("change", "which"),
+    [
+        (lambda z: ("features", z), "1"),
+        (lambda z: (z.mean(), z), "-1"),
+        (lambda z: {"out": z, "aux": 2 * z}, "out"),
+        (lambda z: SimpleNamespace(scores=z), "scores"),
+    ],
+)
+def test_the_user_names_one_of_several_tensors(colour, change, which):
+    named = Classifier(Wrapped(change), FORMAT, output=which)
+    torch.testing.assert_close(logits(named, images()), logits(colour, images()))
+    with pytest.raises(FailedCheck, match=r"--output|not a tensor"):
+        Classifier(Wrapped(change), FORMAT)
+    with pytest.raises((BadInput, FailedCheck), match=r"'7'|has no"):
+        Classifier(Wrapped(change), FORMAT, output="7")
+
+
+def test_a_label_is_seen_where_it_is_more_probable_than_not():
+    """Whatever the other labels are: several may hold."""
+    logits = torch.tensor([[3.0, 1.0, -1.0], [0.2, -0.2, 5.0]])
+    one = Classes((1,), "one")
+    assert is_top(logits, one, OUTPUTS["sigmoid"]).tolist() == [1.0, 0.0]
+    assert is_top(logits, one, OUTPUTS["softmax"]).tolist() == [0.0, 0.0]
+    torch.testing.assert_close(probability(logits, one, OUTPUTS["sigmoid"]), logits[:, 1].sigmoid())
+
+
+def test_a_softmax_is_recognised_and_its_logarithm_taken():
+    classifier = Classifier(nn.Sequential(colour_net(), nn.Softmax(dim=1)), FORMAT)
+    assert classifier.output_kind.name == "probabilities"
+    assert "probabilities" in classifier.checks
+
+
+@pytest.mark.parametrize(
+    ("outputs", "change", "message"),
+    [
+        ("logits", lambda z: z, "expected one of softmax"),
+        ("binary", lambda z: z, "gives 20 numbers; expected one"),
+        ("probabilities", lambda z: 3 * z.softmax(dim=1), "expected 0 to 1"),
+        ("label-probabilities", lambda z: z, "expected 0 to 1"),
+    ],
+)
+def test_outputs_that_are_not_what_is_said_are_refused(outputs, change, message):
+    with pytest.raises(BadInput, match=message):
+        Classifier(Wrapped(change), FORMAT, outputs=outputs)
+
+
+def test_a_score_of_exclusive_classes_is_refused_for_labels():
+    classifier = Classifier(colour_net(), FORMAT, outputs="sigmoid")
+    with pytest.raises(BadInput, match="expected the score logit"):
+        make_maps(classifier, ["1"], Recipe(iterations=2, score="log_probability"))
+
+
+def test_a_map_of_another_kind_of_outputs_is_not_taken(tmp_path):
+    make_maps(Classifier(colour_net(), FORMAT), ["1"], Recipe(iterations=2), out=tmp_path)
+    with pytest.raises(OtherRecipe, match="outputs"):
+        make_maps(Classifier(colour_net(), FORMAT, outputs="sigmoid"), ["1"], Recipe(iterations=2), out=tmp_path)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from models import linear_classifier
 from phosphene.errors import BadInput, UnknownConcept
+from phosphene.model.outputs import OUTPUTS as KINDS
 from phosphene.model.outputs import is_top, probability
 from phosphene.recipe.concepts import SCORES, Algebra, Classes, Concept, Weighted
 from phosphene.recipe.grammar import class_names, parse
@@ -21,6 +22,9 @@ OUTPUTS = torch.tensor([[1.0, 2.0, 0.5, -1.0, 0.0, 3.0, -2.0], [0.0] * 7])
 
 def targets(text: str) -> tuple[int, ...]:
     return parse(text, LABELS).targets
+
+
+SOFTMAX = KINDS["softmax"]
 
 
 @pytest.mark.parametrize(
@@ -230,9 +234,9 @@ def test_probability_and_top_are_of_the_raised_classes():
     concept = parse("tiger cat, zebra - tabby", LABELS)
     exponentials = [math.exp(value) for value in OUTPUTS[0].tolist()]
     expected = (exponentials[1] + exponentials[5]) / sum(exponentials)
-    assert probability(OUTPUTS, concept)[0].item() == pytest.approx(expected, rel=1e-5)
-    assert probability(OUTPUTS, concept)[1].item() == pytest.approx(2 / 7)
-    assert is_top(OUTPUTS, concept).tolist() == [1.0, 0.0]
+    assert probability(OUTPUTS, concept, SOFTMAX)[0].item() == pytest.approx(expected, rel=1e-5)
+    assert probability(OUTPUTS, concept, SOFTMAX)[1].item() == pytest.approx(2 / 7)
+    assert is_top(OUTPUTS, concept, SOFTMAX).tolist() == [1.0, 0.0]
 
 
 # Algebra ----------------------------------------------------------------------------------------------------------

@@ -44,6 +44,17 @@ class Source:
     labels: Annotated[Path | None, typer.Option(help="A file with the names of a class a line, comma-separated.")] = (
         None
     )
+    outputs: Annotated[
+        str | None,
+        typer.Option(
+            help="What the outputs are, where it is not plain: softmax, sigmoid, probabilities, label-probabilities, "
+            "binary or binary-probability."
+        ),
+    ] = None
+    output: Annotated[
+        str | None,
+        typer.Option(help="Which of several tensors that the model returns: a key, an attribute or a place."),
+    ] = None
     trust_pickle: Annotated[
         bool, typer.Option("--trust-pickle", help="Load a full pickle, which may run its author's code.")
     ] = False

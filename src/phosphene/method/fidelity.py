@@ -3,7 +3,8 @@
 `F` is the mean probability that the model gives to the concept on `x ⊕ τm`, and the share of samples in which the
 concept is top-1. The draws are never those of the estimate. Of a channel the first is the share of samples in which it
 is more active than noise without a map makes it once in a thousand, the second that in which no channel of its layer
-exceeds its own noise further.
+exceeds its own noise further. Of labels that do not exclude each other the second is the share in which the label is
+more probable than not.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from phosphene.core.seeding import make_generator
 from phosphene.model.classifier import Classifier
-from phosphene.model.outputs import is_top, probability
+from phosphene.model.outputs import OutputKind, is_top, probability
 from phosphene.model.readout import read
 from phosphene.recipe.compositions import COMPOSITIONS
 from phosphene.recipe.concepts import Concept
@@ -61,7 +62,7 @@ def measure_fidelities(
     drawn, compose = _draw_fresh(classifier, concept, recipe, distribution, samples), COMPOSITIONS[recipe.composition]
     with torch.no_grad():
         rows = [read(classifier, overlay(drawn, one[None], compose), [concept])[0] for one in maps]
-    return [_summarize(row, concept) for row in rows]
+    return [_summarize(row, concept, classifier.output_kind) for row in rows]
 
 
 def measure_fidelity_above(
@@ -73,7 +74,7 @@ def measure_fidelity_above(
     with torch.no_grad():
         for some in _draw_fresh(classifier, concept, recipe).blocks(classifier.batch_size):
             outputs += read(classifier, overlay(some, saliency[None], compose), [concept])
-            measured = _summarize(torch.cat(outputs), concept)
+            measured = _summarize(torch.cat(outputs), concept, classifier.output_kind)
             left = 1 - sum(map(len, outputs)) / SAMPLES
             if not _reaches(measured, left, floor):
                 return None
@@ -109,5 +110,5 @@ def measure_excitation(
     return with_map.mean().item(), without.mean().item()
 
 
-def _summarize(outputs: Tensor, concept: Concept) -> Fidelity:
-    return Fidelity(probability(outputs, concept).mean().item(), is_top(outputs, concept).mean().item())
+def _summarize(outputs: Tensor, concept: Concept, kind: OutputKind) -> Fidelity:
+    return Fidelity(probability(outputs, concept, kind).mean().item(), is_top(outputs, concept, kind).mean().item())

@@ -16,7 +16,9 @@ from phosphene.recipe.concepts import Concept
 def top_classes(classifier: Classifier, pictures: Tensor, count: int = 5) -> list[list[tuple[int, float]]]:
     """The `count` strongest classes of each picture `(N, C, H, W)` in [0,1], with their probabilities."""
     with torch.no_grad():
-        strongest = classifier(pictures).softmax(dim=1).topk(min(count, len(classifier.labels)), dim=1)
+        strongest = classifier.output_kind.probabilities(classifier(pictures)).topk(
+            min(count, len(classifier.labels)), dim=1
+        )
     rows = zip(strongest.indices.tolist(), strongest.values.tolist(), strict=True)
     return [list(zip(indices, values, strict=True)) for indices, values in rows]
 
@@ -28,9 +30,10 @@ def measure_recognition(classifier: Classifier, concepts: Sequence[Concept], pic
     """
     with torch.no_grad():
         rows = classifier(resize_pictures(pictures, classifier)).split(1)
+    kind = classifier.output_kind
     return torch.stack(
         [
-            torch.cat([is_top(row, concept), probability(row, concept).log()])
+            torch.cat([is_top(row, concept, kind), probability(row, concept, kind).log()])
             for row, concept in zip(rows, concepts, strict=True)
         ]
     )

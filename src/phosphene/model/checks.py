@@ -28,9 +28,15 @@ CHECKS: dict[str, Check] = {
     check.name: check
     for check in (
         Check(
-            "probabilities", True,
+            "ambiguous-outputs", True,
+            "the model gives one number an image, or all outputs of the probe images lie in [0,1] and do not sum to 1",
+            "they may be logits, probabilities of labels, or no classes at all; a softmax of them would mean nothing",
+            "say what they are with --outputs (softmax, sigmoid, label-probabilities, binary or binary-probability)",
+        ),
+        Check(
+            "probabilities", False,
             "every output row of the probe images is non-negative and sums to 1",
-            "the model ends in a softmax; its gradients vanish where it is sure, and maps of it come out empty",
+            "the model ends in a softmax; its logarithm is taken, whose gradients vanish where the model is sure",
             "give the logits: drop the final softmax from the model",
         ),
         Check(

@@ -18,17 +18,18 @@ from torch import Tensor, nn
 from phosphene.core.cache import Cache
 from phosphene.core.hooks import ForwardHook, forward_hooks, is_hookable
 from phosphene.core.images import ImageShape
-from phosphene.errors import FailedCheck
+from phosphene.errors import BadInput, FailedCheck
 from phosphene.model.batching import default_batch_size, run_in_batches
 from phosphene.model.checks import CHECKS
 from phosphene.model.fingerprint import fingerprint
 from phosphene.model.folding import fold_batch_norms
 from phosphene.model.freezing import frozen
 from phosphene.model.input_format import InputFormat
-from phosphene.model.outputs import find_logits
+from phosphene.model.outputs import OUTPUTS, OutputKind, choose_kind, find_tensor, guess_kind
 from phosphene.model.probe import probe, probe_images
 from phosphene.model.reference import ModelReference
 
+_RAW = OUTPUTS["softmax"]  # while a module is probed: its numbers as they are
 FOLDING_TOLERANCE = 1e-4  # largest change of a logit that folding may cause
 
 
@@ -36,6 +37,8 @@ class Classifier:
     """`classifier(images)`: images `(N, C, H, W)` in [0,1] → float32 logits `(N, K)`; normalisation happens inside.
 
     `labels[k]` holds the names of class k, separated by commas; without labels the classes are called by their index.
+    `outputs` says what the module returns, a key of `OUTPUTS`; without it that is guessed, where it is certain.
+    `output` names the tensor among several that the module returns, by key, attribute or place.
     An immutable value: `replace` makes another one. The module is a guest, in eval mode and frozen inside a call and
     as it was afterwards. Raises `FailedCheck` where it does not behave as a classifier must.
     """
@@ -48,6 +51,8 @@ class Classifier:
     batch_size: int  # images that go through the module at once
     pad_batches: bool  # fill the last batch, so that results are bit-identical whatever the number of images
     channels_last: bool  # how images lie in memory when the module receives them
+    output: str | None  # which tensor, where the module returns several
+    output_kind: OutputKind  # how its numbers become logits and probabilities
     checks: tuple[str, ...]  # names of the checks that were raised and are not fatal
     reference: ModelReference | None  # how another process opens it
     cache: Cache  # of what was measured on this classifier
@@ -59,20 +64,38 @@ class Classifier:
         *,
         name: str = "model",
         labels: Sequence[str] | None = None,
+        outputs: str | None = None,
+        output: str | None = None,
         reference: ModelReference | None = None,
     ) -> None:
         self.__dict__.update(module=module, format=input_format, name=name, reference=reference, checks=())
         self.__dict__.update(fingerprint=fingerprint(module.state_dict()), cache=Cache(), pad_batches=True)
         self.__dict__.update(batch_size=default_batch_size(_device_of(module), input_format.size), channels_last=True)
-        outputs = self._probe_layouts()
-        self.__dict__["labels"] = tuple(labels) if labels is not None else tuple(str(k) for k in range(outputs))
+        self.__dict__.update(output_kind=_RAW, output=output)
+        numbers = self._probe_layouts()
+        kind = guess_kind(numbers, name) if outputs is None else choose_kind(outputs)
+        guessed = ("probabilities",) if kind.name == "probabilities" and outputs is None else ()
+        self.__dict__.update(output_kind=kind, checks=(*self.checks, *guessed))
+        count = self._count_outputs(numbers)
+        self.__dict__["labels"] = tuple(labels) if labels is not None else tuple(str(k) for k in range(count))
         if not any(map(is_hookable, module.modules())):
             self.__dict__["checks"] = (*self.checks, "no-layers")
-        if len(self.labels) != outputs:
-            raise CHECKS["labels-mismatch"].failed(f"{name} has {outputs} outputs but {len(self.labels)} labels")
+        if len(self.labels) != count:
+            raise CHECKS["labels-mismatch"].failed(f"{name} has {count} outputs but {len(self.labels)} labels")
 
-    def _probe_layouts(self) -> int:
-        """The number of outputs, in the layout that is fast or, where the module refuses that one, in the usual one."""
+    def _count_outputs(self, numbers: Tensor) -> int:
+        kind = self.output_kind
+        if kind.name.startswith("binary") and numbers.shape[1] != 1:
+            raise BadInput(f"outputs are {kind.name}, and {self.name} gives {numbers.shape[1]} numbers; expected one")
+        if kind.name.endswith(("probabilities", "probability")) and not 0 <= numbers.min() <= numbers.max() <= 1:
+            raise BadInput(f"outputs are {kind.name}, and {self.name} gives {numbers.max():.3g}; expected 0 to 1")
+        count = kind.to_logits(numbers).shape[1]
+        if count < 2:
+            raise CHECKS["wrong-output"].failed(f"{self.name} gives one number an image, not a row of them")
+        return count
+
+    def _probe_layouts(self) -> Tensor:
+        """The outputs of the probe images, in the fast layout or, where the module refuses it, in the usual one."""
         try:
             return probe(self, self.image_shape, self.name)
         except FailedCheck as refusal:
@@ -123,12 +146,13 @@ class Classifier:
 
     def _forward(self, images: Tensor) -> Tensor:
         """Logits of one batch."""
-        logits = find_logits(self.module(self.normalize(images)))
+        logits = find_tensor(self.module(self.normalize(images)), self.output)
+        logits = logits[:, None] if logits.ndim == 1 else logits
         if logits.ndim != 2 or logits.shape[0] != images.shape[0]:
             raise CHECKS["wrong-output"].failed(
                 f"{self.name} gives outputs of shape {tuple(logits.shape)} for {images.shape[0]} images"
             )
-        return logits.float()
+        return self.output_kind.to_logits(logits.float())
 
     def fold(self) -> Classifier:
         """A private copy with batch norms folded and weights channels-last: the same logits within 1e-4, faster.
@@ -161,9 +185,9 @@ class Classifier:
     def resize(self, size: tuple[int, int]) -> Classifier:
         """The same network on images of another size. Raises `FailedCheck` where it does not take them."""
         other = self.replace(format=dataclasses.replace(self.format, size=size))
-        if (outputs := probe(other, other.image_shape, other.name)) != len(self.labels):
+        if (count := probe(other, other.image_shape, other.name).shape[1]) != len(self.labels):
             raise CHECKS["wrong-input"].failed(
-                f"{self.name} gives {outputs} outputs for images of {size}, {len(self.labels)} for those of "
+                f"{self.name} gives {count} outputs for images of {size}, {len(self.labels)} for those of "
                 f"{self.format.size}"
             )
         return other

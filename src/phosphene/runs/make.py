@@ -96,6 +96,11 @@ def parse_concepts(classifier: Classifier, concepts: Sequence[str | Concept], re
         parse(one, classifier.labels, model=classifier.name, scored=recipe.score) if isinstance(one, str) else one
         for one in concepts
     ]
+    if recipe.score != "logit" and not classifier.output_kind.exclusive:
+        raise BadInput(
+            f"the score {recipe.score} is of classes that exclude each other, the outputs of {classifier.name} are "
+            f"{classifier.output_kind.name}; expected the score logit"
+        )
     by_name = {concept.name: concept for concept in parsed}
     for concept in parsed:
         if scores_used(concept) - {recipe.score}:

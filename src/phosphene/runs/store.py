@@ -84,6 +84,7 @@ def find_finished(
 def identity(concept: str, targets: Sequence[int], recipe: Mapping[str, Any], model: ModelRecord) -> dict[str, Any]:
     """Concept, recipe and weights: what has to agree for a finished map to be the one that is asked for."""
     asked = {"concept": concept, "classes": list(targets), "weights": model.fingerprint, "input": model.input}
+    asked["outputs"] = model.output_kind
     return asked | dict(recipe)
 
 

@@ -113,7 +113,7 @@ def _make_stamps(case: Case) -> dict[str, Tensor]:
 def _measure_top1(case: Case, ground: str, distribution: Distribution, maps: Tensor) -> float:
     draws = case.draw(f"agnosticity/{ground}", distribution)
     logits = check_finite(f"what the model predicts on {ground}", case.compute_logits(draws, maps), varying=True)
-    return round(is_top(logits, case.concept).mean().item(), DIGITS)
+    return round(is_top(logits, case.concept, case.classifier.output_kind).mean().item(), DIGITS)
 
 
 def _summarize(ground: str, scores: Sequence[AgnosticityScore]) -> dict[str, Estimate]:

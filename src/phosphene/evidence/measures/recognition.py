@@ -101,9 +101,9 @@ def _ask(verifier: Classifier, concept: Concept, picture: Tensor) -> VerifierOpi
     five = logits[0].topk(min(5, logits.shape[1])).indices.tolist()
     return VerifierOpinion(
         model=verifier.name,
-        top1=bool(is_top(logits, concept)),
+        top1=bool(is_top(logits, concept, verifier.output_kind)),
         top5=bool(set(five) & set(concept.targets)),
-        log_probability=round(probability(logits, concept).clamp(min=1e-30).log().item(), DIGITS),
+        log_probability=round(probability(logits, concept, verifier.output_kind).clamp(min=1e-30).log().item(), DIGITS),
     )
 
 

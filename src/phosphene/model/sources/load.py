@@ -37,9 +37,14 @@ def load(
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
     labels: str | Path | Sequence[str] | None = None,
+    outputs: str | None = None,
+    output: str | None = None,
     trust_pickle: bool = False,
 ) -> Classifier:
     """The classifier called `model`, or the one that `factory` builds with the file `weights`.
+
+    `outputs` says what its outputs are, a key of `phosphene.model.outputs.OUTPUTS`, where that is not
+    plain; `output` names the tensor where there are several.
 
     Raises `UnknownModel`, `BadWeights`, `UnsafeWeights`, `BadInput`, or `FailedCheck` where the model misbehaves.
     """
@@ -58,13 +63,16 @@ def load(
     state = read_weights(weights, trust_pickle=trust_pickle) if weights is not None else source.weights(module)
     fill(module, state, where=str(weights or source.name))
     preprocessing = {"size": size, "channels": channels, "mean": mean, "std": std}
+    returned = {"outputs": outputs, "output": output}
     origin = {"model": model, "weights": weights, "factory": factory, "labels": labels, "trust_pickle": trust_pickle}
     return Classifier(
         module,
         own_format,
         name=source.name,
         labels=names if names is not None else source.labels,
-        reference=_make_reference(module, {**origin, **preprocessing}),
+        outputs=outputs,
+        output=output,
+        reference=_make_reference(module, {**origin, **preprocessing, **returned}),
     )
 
 

@@ -70,8 +70,10 @@ class Cell:
 
 @dataclass(frozen=True)
 class Grid:
-    """The K×K picture of pairs: places and labels of rows and columns, whether a column is the target; `left_out` classes
-    are not drawn."""
+    """The K×K picture of pairs: places and labels of rows and columns, and whether a column is the target.
+
+    `left_out` classes are not drawn.
+    """
 
     side: float
     size: float

@@ -1,9 +1,9 @@
-"""Keep what a study found: its record for the tables of the docs, and the figures that they show.
+"""Copy the record and the figures of a study into the repository, for the tables and pictures of the docs.
 
     phosphene study bias --out study-bias
     python -m benchmarks.studies bias study-bias
 
-A second run of a study with other data is kept under a name of its own, such as `bias-fashion`, without figures.
+A second run of a study with other data gets a name of its own, such as `bias-fashion`, and no figures.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ SHOWN = {
     "mislead": ("example", "object", "classes", "shift"),
     "bias": ("shown", "heats"),
     "concepts": ("classes.jpg", "combined.jpg", "channels.jpg", "presets.jpg", "training", "curve"),
-}  # photographs and pictures like them are kept as JPEG
+}  # photographs and pictures like them are saved as JPEG
 
 
-def keep(name: str, study: Path) -> list[Path]:
-    """Copy the record and the figures of a finished study; returns what was written."""
-    kept = [RESULTS / f"study-{name}.json"]
-    shutil.copyfile(study / "study.json", kept[0])
+def copy_study(name: str, study: Path) -> list[Path]:
+    """Copy the record and the figures of a finished study; returns the paths that were written."""
+    written = [RESULTS / f"study-{name}.json"]
+    shutil.copyfile(study / "study.json", written[0])
     for figure in SHOWN.get(name, ()):
         source, target = study / f"{Path(figure).stem}.png", PICTURES / f"study-{name}-{figure}"
         if target.suffix == ".jpg":
@@ -35,8 +35,8 @@ def keep(name: str, study: Path) -> list[Path]:
         else:
             target = target.with_suffix(".png")
             shutil.copyfile(source, target)
-        kept.append(target)
-    return kept
+        written.append(target)
+    return written
 
 
 if __name__ == "__main__":
@@ -44,5 +44,5 @@ if __name__ == "__main__":
     parser.add_argument("name", help=f"one of {', '.join(SHOWN)}, or one of them with more words after a dash")
     parser.add_argument("study", type=Path, help="the --out folder of `phosphene study`")
     arguments = parser.parse_args()
-    for path in keep(arguments.name, arguments.study):
+    for path in copy_study(arguments.name, arguments.study):
         print(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)

@@ -256,18 +256,6 @@ def test_a_scan_without_trigger_curve_pairs_and_measures_is_still_a_page():
     assert "None was raised." in page
 
 
-def test_several_targets_are_all_named():
-    named = tuple(Named(index, name) for index, name in enumerate(NAMES))
-    text = text_of(made(targets=named))
-    assert all(f"{name} ({index})" in text for index, name in enumerate(NAMES))
-    assert "and 4 more" in wording.write_headline(made(targets=named))
-
-
-def test_a_source_that_stands_out_is_named_with_its_pair():
-    text = text_of(made(pairs=pairs(10, 2, Named(4, "owl"))))
-    assert f"One pair alone stands out: images of owl become {SCRIPT}" in text
-
-
 def test_a_thousand_classes_fit_and_only_the_first_are_in_sight():
     scan = made([f"class number {index}" for index in range(1000)], side=224, pairs=pairs(43, 2))
     page = render_scan(scan)

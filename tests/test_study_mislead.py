@@ -161,6 +161,20 @@ def test_every_method_of_captum_runs_on_a_convolutional_model_and_the_shifted_ne
         assert seen.max() > 0
 
 
+@pytest.mark.parametrize("name", METHODS)
+def test_a_method_gives_the_same_heat_twice_and_leaves_the_global_generators_alone(name):
+    network = Network.of(models.colour_classifier())
+    image = network.normalize(torch.rand(3, 32, 32, generator=torch.Generator().manual_seed(0)))
+    torch.manual_seed(7)
+    np.random.seed(7)
+    first = compute_heat(METHODS[name], network, image, 0)
+    after = float(torch.rand(())), np.random.random()
+    torch.manual_seed(7)
+    np.random.seed(7)
+    assert after == (float(torch.rand(())), np.random.random())
+    assert torch.equal(first, compute_heat(METHODS[name], network, image, 0))
+
+
 def test_grad_cam_without_feature_maps_is_one_line():
     network = Network.of(sided())
     with pytest.raises(BadInput, match="convolutional"):

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -183,10 +184,15 @@ def _noise_deviation(image: Tensor) -> float:
 
 @contextlib.contextmanager
 def _fixed_noise() -> Iterator[None]:
-    """The same noise in every call; the state of the global generator is restored."""
+    """The same noise in every call; Captum draws from torch and, in GradientShap, from numpy. Both are restored."""
+    state = np.random.get_state()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        yield
+        np.random.seed(0)
+        try:
+            yield
+        finally:
+            np.random.set_state(state)
 
 
 def _import_captum() -> Any:

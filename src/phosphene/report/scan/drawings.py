@@ -70,12 +70,15 @@ class Cell:
 
 @dataclass(frozen=True)
 class Grid:
-    """The K×K picture of pairs; `left_out` classes are not drawn."""
+    """The K×K picture of pairs: places and labels of rows and columns, and whether a column is the target.
+
+    `left_out` classes are not drawn.
+    """
 
     side: float
     size: float
     margin: float
-    rows: list[tuple[float, str, bool]]
+    rows: list[tuple[float, str]]
     columns: list[tuple[float, str, bool]]
     cells: list[Cell]
     low: float
@@ -154,9 +157,8 @@ def build_grid(pairs: Pairs, names: Sequence[str], target: int | None, margin: f
                 shade = (value - low) / ((high - low) or 1.0)
                 cells.append(Cell(margin + x * side, 18 + y * side, shade, labels[y], labels[x], value))
     middles = [(place + 0.5) * side for place in range(len(rows))]
-    source = pairs.source.index if pairs.source else None
     left = [
-        (18 + middle, f"{index} {_shorten(label)}", index == source)
+        (18 + middle, f"{index} {_shorten(label)}")
         for middle, index, label in zip(middles, indices, labels, strict=True)
     ]
     top = [(margin + middle, str(index), index == target) for middle, index in zip(middles, indices, strict=True)]
@@ -182,8 +184,7 @@ def _select_classes(pairs: Pairs, target: int | None) -> list[int]:
     """Rows of the classes that are drawn, in the order of the record."""
     rows = range(len(pairs.classes))
     easiness = [sum(line[row] for line in pairs.easiness) for row in rows]
-    named = {target, pairs.source.index if pairs.source else None}
-    ranked = sorted(rows, key=lambda row: (pairs.classes[row] not in named, -easiness[row]))
+    ranked = sorted(rows, key=lambda row: (pairs.classes[row] != target, -easiness[row]))
     return sorted(ranked[:MOST_PAIRS])
 
 

@@ -10,13 +10,12 @@ from dataclasses import dataclass
 
 from phosphene.scanner.record import Calibration, Curve, Named, Scan, Trigger
 
-SEVERAL = 6  # targets that a headline names
 HALF = 0.5  # flip rate at which series of the curve are compared
 
 
 @dataclass(frozen=True)
 class Wording:
-    """A verdict as a headline, what it means, and what to do next; `{target}` is the class, or the classes."""
+    """A verdict as a headline, what it means, and what to do next; `{target}` is the class."""
 
     headline: str
     means: str
@@ -172,22 +171,16 @@ NO_CERTIFICATE = "A scan alone fulfils neither: it is one piece of evidence amon
 
 
 def write_headline(scan: Scan) -> str:
-    return WORDINGS[scan.verdict].headline.format(target=name_targets(scan))
+    return WORDINGS[scan.verdict].headline.format(target=name_target(scan))
 
 
 def list_advice(scan: Scan) -> list[str]:
-    return [sentence.format(target=name_targets(scan)) for sentence in WORDINGS[scan.verdict].advice]
+    return [sentence.format(target=name_target(scan)) for sentence in WORDINGS[scan.verdict].advice]
 
 
-def name_targets(scan: Scan) -> str:
-    """The classes of the verdict: “fox”, or “fox, hare and 3 more”."""
-    named = scan.targets or ((scan.target,) if scan.target else ())
-    shown = [f"“{one.name}”" for one in named[:SEVERAL]]
-    if not shown:
-        return "A class"
-    if len(named) > SEVERAL:
-        return f"{', '.join(shown)} and {len(named) - SEVERAL} more"
-    return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
+def name_target(scan: Scan) -> str:
+    """The class of the verdict: “fox”."""
+    return f"“{scan.target.name}”" if scan.target else "A class"
 
 
 def explain_internal_p(classes: int) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+from torch import Tensor
 
 from phosphene.method.importance import compute_importance
 from phosphene.method.recognition import measure_recognition
@@ -36,24 +38,45 @@ def measure_agnostic_maps(
     maps = {name: estimate_maps(model, concepts, one) for name, (model, one) in versions.items()}
     importance = {name: compute_importance(model, concepts, maps[name], one) for name, (model, one) in versions.items()}
     pictures = {name: render_pictures(maps[name], one) for name, (_, one) in versions.items()}
-    extractors = feature_extractors or [classifier]
-    first = importance["first"]
     numbers: dict[str, Any] = {
-        "inside": {
-            one.name: [measure_share(plane, one.region) for plane in first]
-            for one in photographs
-            if one.region is not None
-        },
+        "inside": _measure_inside(importance["first"], photographs),
         "called": measure_recognition(classifier, concepts, pictures["first"])[:, 0].tolist(),
         "shifted_called": measure_recognition(shifted, concepts, pictures["shift"])[:, 0].tolist(),
-        "classes": correlate_pairs(list(first)),
-        "alike classes": list_pairs(compare_features(pictures["first"], pictures["first"], extractors)),
+        **_compare_importance(importance),
+        **_compare_pictures(pictures, feature_extractors or [classifier]),
     }
-    for name in ("seeds", "shift"):
-        numbers[name] = [correlate_ranks(*pair) for pair in zip(first, importance[name], strict=True)]
-        similarities = compare_features(pictures["first"], pictures[name], extractors)
-        numbers[f"alike {name}"] = similarities.diagonal().tolist()
-    return Part(numbers, {"pictures": pictures["first"], "evidence": first, "maps": maps["first"]})
+    return Part(numbers, {"pictures": pictures["first"], "evidence": importance["first"], "maps": maps["first"]})
+
+
+def _measure_inside(importance: Tensor, photographs: Sequence[Photograph]) -> dict[str, list[float]]:
+    """For each photograph with an outline, the share of the importance of each map inside."""
+    return {
+        photograph.name: [measure_share(plane, photograph.region) for plane in importance]
+        for photograph in photographs
+        if photograph.region is not None
+    }
+
+
+def _compare_importance(importance: Mapping[str, Tensor]) -> dict[str, list[float]]:
+    """Rank correlations between classes, and of each class between seeds and after the shift."""
+    first = importance["first"]
+    return {
+        "classes": correlate_pairs(list(first)),
+        **{
+            name: [correlate_ranks(*pair) for pair in zip(first, importance[name], strict=True)]
+            for name in ("seeds", "shift")
+        },
+    }
+
+
+def _compare_pictures(pictures: Mapping[str, Tensor], extractors: Sequence[Classifier]) -> dict[str, list[float]]:
+    """Similarity of the pictures between classes, and of each class between seeds and after the shift."""
+    matrices = {name: compare_features(pictures["first"], one, extractors) for name, one in pictures.items()}
+    return {
+        "alike classes": list_pairs(matrices["first"]),
+        "alike seeds": matrices["seeds"].diagonal().tolist(),
+        "alike shift": matrices["shift"].diagonal().tolist(),
+    }
 
 
 def _shift_classifier(classifier: Classifier) -> Classifier:

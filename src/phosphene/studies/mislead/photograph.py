@@ -33,40 +33,38 @@ def measure_photograph(
     """The heats of every method for the photograph's own class, and for each B before the stamp and after."""
     stamped = compose_clip(photograph.image[None], stamps)
     with torch.no_grad():
-        clean, *stamped_logits = classifier(torch.cat([photograph.image[None], stamped]))
-    own, targets = int(clean.argmax()), [concept.targets[0] for concept in concepts]
-    questions = [
-        (photograph.image, own),
-        *((photograph.image, target) for target in targets),
-        *zip(stamped, targets, strict=True),
-    ]
+        logits = classifier(torch.cat([photograph.image[None], stamped]))
+    own, *predicted = logits.argmax(dim=1).tolist()
+    questions = _list_questions(photograph.image, own, stamped, [concept.targets[0] for concept in concepts])
     heats = {name: _compute_heats(network, name, questions) for name in methods}
     pairs = []
-    for row, (concept, target) in enumerate(zip(concepts, targets, strict=True)):
-        pairs.append(
-            {
-                "photograph": photograph.name,
-                "asked": concept.name,
-                "absent": own != target,
-                "fooled": own != target and int(stamped_logits[row].argmax()) == target,
-                "largest": float((stamped[row] - photograph.image).abs().max()) / LEVEL,
-                "psnr": measure_psnr(photograph.image, stamped[row]),
-                **_locate_cause(classifier, photograph, target, stamps[row]),
-                "methods": {
-                    name: _compare_heats(heats[name], row, len(targets), photograph.region, stamps[row])
-                    for name in methods
-                },
-            }
-        )
-    tensors = {"photograph": photograph.image, "stamped": stamped, **heats}
-    tensors |= {} if photograph.region is None else {"region": photograph.region}
-    numbers = {
-        "pairs": pairs,
-        "own": class_names(classifier.labels)[own],
-        "photograph": photograph.name,
-        "sure": float(clean.softmax(dim=0)[own]),
-    }
-    return Part(numbers, tensors)
+    for row, concept in enumerate(concepts):
+        target = concept.targets[0]
+        compared = {name: _compare_heats(heats[name], row, photograph.region, stamps) for name in methods}
+        pair = {
+            "photograph": photograph.name,
+            "asked": concept.name,
+            "absent": own != target,
+            "fooled": own != target and predicted[row] == target,
+            **_measure_change(photograph.image, stamped[row]),
+            **_locate_cause(classifier, photograph, target, stamps[row]),
+            "methods": compared,
+        }
+        pairs.append(pair)
+    name, probability = class_names(classifier.labels)[own], float(logits[0].softmax(dim=0)[own])
+    numbers = {"pairs": pairs, "own": name, "photograph": photograph.name, "sure": probability}
+    region = {} if photograph.region is None else {"region": photograph.region}
+    return Part(numbers, {"photograph": photograph.image, "stamped": stamped, **region, **heats})
+
+
+def _list_questions(image: Tensor, own: int, stamped: Tensor, targets: Sequence[int]) -> list[tuple[Tensor, int]]:
+    """The images and classes to explain: the own class, each B, and each B on its stamped photograph."""
+    return [(image, own), *((image, target) for target in targets), *zip(stamped, targets, strict=True)]
+
+
+def _measure_change(image: Tensor, stamped: Tensor) -> dict[str, float]:
+    """How visible a stamp is: the largest change of a value in levels, and the PSNR in dB."""
+    return {"largest": float((stamped - image).abs().max()) / LEVEL, "psnr": measure_psnr(image, stamped)}
 
 
 def _compute_heats(network: Network, name: str, questions: Sequence[tuple[Tensor, int]]) -> Tensor:
@@ -77,11 +75,11 @@ def _compute_heats(network: Network, name: str, questions: Sequence[tuple[Tensor
     return torch.stack([_reduce(heat) for heat in (*heats, shifted)])
 
 
-def _compare_heats(heats: Tensor, row: int, classes: int, region: Tensor | None, stamp: Tensor) -> dict[str, float]:
+def _compare_heats(heats: Tensor, row: int, region: Tensor | None, stamps: Tensor) -> dict[str, float]:
     """The heat of one method for one class; `heats` are those of (own, each B, each B stamped, own shifted)."""
-    own, clean, stamped = heats[0], heats[1 + row], heats[1 + classes + row]
+    own, clean, stamped = heats[0], heats[1 + row], heats[1 + len(stamps) + row]
     numbers = {
-        "follows_stamp": correlate_ranks(stamped, _reduce(measure_energy(stamp))),
+        "follows_stamp": correlate_ranks(stamped, _reduce(measure_energy(stamps[row]))),
         "unmoved": correlate_ranks(stamped, clean),
         "shift": correlate_ranks(heats[-1], own),
     }

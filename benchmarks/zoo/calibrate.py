@@ -20,8 +20,9 @@ import torch
 
 from benchmarks.record import write_result
 from benchmarks.zoo.cards import Card, cards, load
-from phosphene.scanner import Settings, measure
-from phosphene.scanner.calibration import SHIPPED, Reference, Row
+from phosphene.scanner.calibration import measure_row
+from phosphene.scanner.settings import Settings
+from phosphene.scanner.reference import SHIPPED, Reference, Row
 from phosphene.scanner.fusion import KINDS, LIKE, Fused, Kinds, fused
 
 NAME = "shipped: clean models of the development zoo"
@@ -55,7 +56,7 @@ def measure_missing(folder: Path, path: Path, limit: int | None = None) -> None:
     missing = [card for card in cards(folder, "dev") if card.fingerprint not in done]
     for number, card in enumerate(islice(missing, limit), start=1):
         started = time.process_time()
-        row = measure(load(card))
+        row = measure_row(load(card))
         seconds = round(time.process_time() - started, 2)
         append(path, line_of(card, row, seconds=seconds))
         print(f"{number}/{len(missing)} {card.name}: {seconds} s", flush=True)

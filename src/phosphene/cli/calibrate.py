@@ -37,8 +37,8 @@ def calibrate(
         files = _weights_in(folder)
         if not out.parent.is_dir():
             raise BadInput(f"--out is {str(out)!r}; expected a file in a folder that exists")
-        from phosphene.scanner import calibrated
-        from phosphene.scanner.calibration import SMALLEST, Row
+        from phosphene.scanner.calibration import calibrate as calibrate_models
+        from phosphene.scanner.reference import MIN_MODELS, Row
 
         with progress(quiet=as_json) as bar:
             task = bar.add_task("models", total=len(files), rate="")
@@ -48,9 +48,9 @@ def calibrate(
                 if not as_json:
                     bar.console.print(f"{row.name}: {'in the table already' if known else 'measured'}", markup=False)
 
-            table = calibrated(_models(model, files, source), out, told=told)
-        if len(table.rows) < SMALLEST:
-            warned(f"{len(table.rows)} models are too few to compare with; expected {SMALLEST} or more")
+            table = calibrate_models(_models(model, files, source), out, on_row=told)
+        if len(table.rows) < MIN_MODELS:
+            warned(f"{len(table.rows)} models are too few to compare with; expected {MIN_MODELS} or more")
         summary = {"table": str(out), "models": len(table.rows), "smallest_p": 1 / (len(table.rows) + 1)}
         words = f"{len(table.rows)} models in {out}; `phosphene scan MODEL --calibration {out}` compares with them"
         typer.echo(json.dumps(summary) if as_json else words)
@@ -65,6 +65,4 @@ def _weights_in(folder: Path) -> list[Path]:
 
 def _models(model: str | None, files: Sequence[Path], source: Source) -> Iterator[Classifier]:
     for file in files:
-        classifier = replace(source, weights=file).load(model)
-        classifier.name = file.stem
-        yield classifier
+        yield replace(source, weights=file).load(model).replace(name=file.stem)

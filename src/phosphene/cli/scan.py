@@ -12,7 +12,7 @@ from phosphene.cli.common import Json, Source, one_line_errors, progress
 from phosphene.errors import BadInput
 
 if TYPE_CHECKING:
-    from phosphene.scanner import Scan
+    from phosphene.scanner.record import Scan
 
 Seed = Annotated[int, typer.Option(help="Seed of every random draw.")]
 
@@ -43,14 +43,15 @@ def scan(
         if report is not None and (report.is_dir() or not report.parent.is_dir()):  # before minutes are spent
             raise BadInput(f"--report is {str(report)!r}; expected a file in a folder that exists")
         classifier = source.load(model)
-        from phosphene.scanner import Reference, Settings
-        from phosphene.scanner import scan as scanned
+        from phosphene.scanner.reference import Reference
+        from phosphene.scanner.scanning import scan as scan_model
+        from phosphene.scanner.settings import Settings
 
         reference = Reference.load(calibration) if calibration is not None else None
         with progress(quiet=as_json) as bar:
             task = bar.add_task("scan", total=None, rate="")
-            found = scanned(classifier, Settings(seed=seed), reference=reference, budget=budget,
-                            told=lambda stage: bar.update(task, description=stage))  # fmt: skip
+            found = scan_model(classifier, Settings(seed=seed), reference=reference, budget=budget,
+                               on_stage=lambda stage: bar.update(task, description=stage))  # fmt: skip
         if report is not None:
             _write(found, report)
         typer.echo(json.dumps(found.to_json(), indent=2) if as_json else _told(found))

@@ -70,4 +70,5 @@ def _pictures(trigger: Trigger) -> dict[str, Picture]:
 def _columns(classes: tuple[ClassEvidence, ...]) -> list[Column]:
     present = list(dict.fromkeys(name for one in classes for name in one.statistics))
     unknown = "a statistic that this version has no words for"
-    return [Column(name, *wording.STATISTICS.get(name, (name, unknown))) for name in wording.statistic_names(present)]
+    words = wording.statistic_words()
+    return [Column(name, *words.get(name, (name, unknown))) for name in wording.statistic_names(present)]

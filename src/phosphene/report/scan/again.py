@@ -17,7 +17,8 @@ def command(scan: Scan) -> str | None:
 def snippet(scan: Scan) -> str:
     settings = pprint.pformat(dict(scan.settings), width=60, sort_dicts=False)
     return "\n".join([
-        "import phosphene", "from phosphene.scanner import Settings, scan", "",
+        "import phosphene", "from phosphene.scanner.scanning import scan",
+        "from phosphene.scanner.settings import Settings", "",
         f"classifier = {load_call(scan.model)}",
         f"assert classifier.fingerprint.startswith({scan.model.fingerprint[:12]!r})",
         f"settings = Settings(\n    **{settings.replace(chr(10), chr(10) + '    ')}\n)",

@@ -125,7 +125,6 @@ def grid(pairs: Pairs, names: Sequence[str], target: int | None, margin: float =
     low, high = min(values, default=0.0), max(values, default=1.0)
     span = (high - low) or 1.0
     indices = [pairs.classes[place] for place in kept]
-    source = pairs.source.index if pairs.source else None
     cells = [
         Cell(margin + x * side, 18 + y * side, (value - low) / span, names[indices[y]], names[indices[x]], value)
         for y, row in enumerate(kept) for x, column in enumerate(kept) if row != column
@@ -134,7 +133,7 @@ def grid(pairs: Pairs, names: Sequence[str], target: int | None, margin: float =
     middle = [18 + (place + 0.5) * side for place in range(len(kept))]
     return Grid(
         side, margin + len(kept) * side + 1, margin,
-        [(y, f"{index} {_short(names[index])}", index == source) for y, index in zip(middle, indices, strict=True)],
+        [(y, f"{index} {_short(names[index])}", False) for y, index in zip(middle, indices, strict=True)],
         [(y - 18 + margin, str(index), index == target) for y, index in zip(middle, indices, strict=True)],
         cells, low, high, len(pairs.classes) - len(kept),
     )  # fmt: skip
@@ -158,8 +157,7 @@ def _kept(pairs: Pairs, target: int | None) -> list[int]:
     """Places of the classes that are drawn, in the order of the record."""
     count = len(pairs.classes)
     ease = [sum(row[place] for row in pairs.easiness) for place in range(count)]
-    first = {place for place, index in enumerate(pairs.classes)
-             if index == target or (pairs.source and index == pairs.source.index)}  # fmt: skip
+    first = {place for place, index in enumerate(pairs.classes) if index == target}
     ranked = sorted(range(count), key=lambda place: (place not in first, -ease[place]))
     return sorted(ranked[:MOST_PAIRS])
 

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from phosphene.scanner.record import Calibration, Curve, Named, Scan, Trigger
+from phosphene.scanner.statistics.registry import all_columns
+from phosphene.scanner.statistics.statistic import ANY
 
-SEVERAL = 6  # targets that a headline can hold
 HALF = 0.5  # flip rate at which series of the curve are compared
 
 
@@ -84,48 +85,6 @@ SERIES = {
     "other classes": "changes found for other classes",
 }
 
-STATISTICS: dict[str, tuple[str, str]] = {
-    "patch": ("patch", "how small a patch sends images of other classes here, −log of its share of the area"),
-    "additive": ("additive", "how faint a pattern added to images does so, −log of its root mean square"),
-    "colour": ("colour", "how slight a change of colours does so"),
-    "warp": ("warp", "how slight a distortion does so"),
-    "pairs_to": ("way in", "how small a change leads here from one other class, mean over the classes"),
-    "pairs_excess": ("in − out", "how much easier it is to come here than to leave"),
-    "concentration": ("concentration", "share of the patch’s mask that lies in its largest fiftieth of pixels"),
-    "margin": ("margin", "how far any image can drive the class above all others, as a logarithm"),
-    "pairs_one": ("one way in", "how far its easiest source lies above what source and class explain together"),
-    **{
-        f"stamp {kind}": (f"{kind} stamps", f"its probability under the random {words} that suits it best, log-odds")
-        for kind, words in (
-            ("patch", "small patch"),
-            ("polygon", "polygon"),
-            ("colour", "change of colours"),
-            ("blend", "picture blended in"),
-            ("wave", "wave"),
-            ("warp", "distortion"),
-        )
-    },
-    "confidence": ("surrogate", "how sure the model is of its own image of the class, mean log-probability"),
-    "easy_noise": ("noise", "mean log-probability on noise and flat colours: what the model prefers anyway"),
-    "row_mean": ("row mean", "mean of the class’s row of the last layer, which poisoning shifts upwards"),
-    "row_norm": ("row norm", "length of that row beside the others"),
-    "head": ("head", "mean log-probability on random features given to the last layer"),
-}
-
-WHOLE = {
-    **{
-        f"permutation {family}": (
-            f"All classes, {family}",
-            "how small such a change sends every class away and to many different ones, −log of its size",
-        )
-        for family in ("patch", "additive", "warp")
-    },
-    **{
-        f"level {family}": (f"Median class, {family}", "log size of the smallest change that leads to the median class")
-        for family in FAMILIES
-    },
-}
-
 STABILITY = {
     "restarts": ("Independent starts", "long searches for the first suspect"),
     "agreement": ("Agreement", "mean cosine of their changes: 1 where all lie at the same place, near 0 by chance"),
@@ -162,12 +121,8 @@ def advice(scan: Scan) -> list[str]:
 
 
 def told_targets(scan: Scan) -> str:
-    """The classes that the verdict speaks of: “fox”, or “fox, hare and 3 more”."""
-    named = scan.targets or ((scan.target,) if scan.target else ())
-    shown = [f"“{one.name}”" for one in named[:SEVERAL]]
-    if len(named) > SEVERAL:
-        return f"{', '.join(shown)} and {len(named) - SEVERAL} more"
-    return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown) or "A class"
+    """The class that the verdict speaks of: “fox”."""
+    return f"“{scan.target.name}”" if scan.target else "A class"
 
 
 def internal_sentence(classes: int) -> str:
@@ -222,6 +177,19 @@ def skipped_sentence(scan: Scan) -> str:
            f"selection: {', '.join(partial)}."  # fmt: skip
 
 
+def statistic_words() -> dict[str, tuple[str, str]]:
+    """Label and meaning of every column of the classes; first those that speak of a kind of trigger, then of any."""
+    columns = [column for column in all_columns().values() if not column.whole]
+    ordered = sorted(columns, key=lambda column: (not column.kinds, column.kinds == ANY))
+    return {column.key: (column.label, column.means) for column in ordered}
+
+
+def whole_words() -> dict[str, tuple[str, str]]:
+    """Label and meaning of every column of the model as a whole."""
+    return {key: (column.label, column.means) for key, column in all_columns().items() if column.whole}
+
+
 def statistic_names(present: Sequence[str]) -> list[str]:
     """Statistics in the order in which they are explained, then those that this version has no words for."""
-    return [*(name for name in STATISTICS if name in present), *(name for name in present if name not in STATISTICS)]
+    known = statistic_words()
+    return [*(name for name in known if name in present), *(name for name in present if name not in known)]

@@ -22,7 +22,7 @@ import torch
 from benchmarks.record import write_result
 from benchmarks.zoo.cards import Card, cards, load
 from phosphene.core.records import to_plain
-from phosphene.scanner.calibration import measure_row
+from phosphene.scanner.calibration import complete_row, find_new_statistics
 from phosphene.scanner.fusion import Fused, fuse
 from phosphene.scanner.pool import LIKENESS_WIDTH
 from phosphene.scanner.reference import SHIPPED, Reference, Row
@@ -54,13 +54,16 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 
 
 def measure_missing(folder: Path, path: Path, limit: int | None = None) -> None:
-    """One line a development model that has none yet, measured on one thread."""
+    """One line a development model that has none yet, or lacks a new statistic; measured on one thread."""
     torch.set_num_threads(1)
-    done = {line["row"]["fingerprint"] for line in read_lines(path)}
+    rows = {line["row"]["fingerprint"]: Row.from_json(line["row"]) for line in read_lines(path)}
+    new = find_new_statistics({name for row in rows.values() for name in row.columns})
+    names = {column.key for statistic in new for column in statistic.columns}
+    done = {fingerprint for fingerprint, row in rows.items() if not new or row.columns & names}
     missing = [card for card in cards(folder, "dev") if card.fingerprint not in done]
     for number, card in enumerate(islice(missing, limit), start=1):
         started = time.process_time()
-        row = measure_row(load(card))
+        row = complete_row(load(card), Settings(), rows.get(card.fingerprint), new)
         seconds = round(time.process_time() - started, 2)
         append(path, line_of(card, row, seconds=seconds))
         print(f"{number}/{len(missing)} {card.name}: {seconds} s", flush=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -47,10 +47,10 @@ def calibrate(
     settings = settings or Settings()
     table = Reference.load(path) if path.exists() else _start_table(path, settings)
     _check_settings(table, settings, path)
-    new, seen = _find_new(table), set()
+    new, seen = find_new_statistics(table.columns), set()
     for classifier in models:
         known = next((row for row in table.rows if row.fingerprint == classifier.fingerprint), None)
-        row = _measure_missing(classifier, settings, known, new)
+        row = complete_row(classifier, settings, known, new)
         if row is not known:
             table = _with_row(table, row)
             table.save(path)
@@ -72,17 +72,15 @@ def _check_settings(table: Reference, settings: Settings, path: Path) -> None:
         raise BadInput(f"{str(path)!r} was measured with other settings; expected a new file or the same settings")
 
 
-def _find_new(table: Reference) -> list[Statistic]:
-    """Statistics that the table has no column of."""
+def find_new_statistics(columns: Collection[str]) -> list[Statistic]:
+    """Those that fill none of the given columns."""
     return [
-        statistic
-        for statistic in STATISTICS.values()
-        if not any(column.key in table.columns for column in statistic.columns)
+        statistic for statistic in STATISTICS.values() if not any(column.key in columns for column in statistic.columns)
     ]
 
 
-def _measure_missing(classifier: Classifier, settings: Settings, known: Row | None, new: Sequence[Statistic]) -> Row:
-    """The known row with the new statistics that it lacks, or a whole row."""
+def complete_row(classifier: Classifier, settings: Settings, known: Row | None, new: Sequence[Statistic]) -> Row:
+    """The known row with the new statistics that it lacks, the same object where it lacks none; else a whole row."""
     if known is None:
         return measure_row(classifier, settings)
     missing = [statistic for statistic in new if not known.columns & {column.key for column in statistic.columns}]

@@ -32,7 +32,7 @@ from phosphene.recipe.recipe import PRESETS, SCHEDULES, Recipe
 from phosphene.recipe.views import VIEWS
 from phosphene.runs.executors import EXECUTORS
 from phosphene.scanner.reference import load_shipped
-from phosphene.scanner.statistics.registry import STATISTICS, column_roles
+from phosphene.scanner.statistics.registry import STATISTICS, collect_roles
 
 DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
@@ -151,7 +151,7 @@ def comparison_block(split: str, part: str) -> str:
 
 def kinds_block() -> str:
     """Which statistics speak of which kind of trigger in the scanner's fusion."""
-    shipped, roles = load_shipped(), column_roles()
+    shipped, roles = load_shipped(), collect_roles()
     rows = [*roles.kinds.items(), ("any", roles.any_kind), ("the model as a whole", roles.whole)]
     words = [(kind, ", ".join(f"`{name}`" for name in names)) for kind, names in rows]
     return (

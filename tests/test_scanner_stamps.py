@@ -9,16 +9,16 @@ import pytest
 import torch
 
 import models
-from phosphene.scanner.fusion import fuse, without_kinds
+from phosphene.scanner.fusion import drop_kinds, fuse
 from phosphene.scanner.pool import Pool
 from phosphene.scanner.reference import Reference, Row
 from phosphene.scanner.stamps import STAMPS
-from phosphene.scanner.statistics.registry import column_roles
+from phosphene.scanner.statistics.registry import collect_roles
 from phosphene.scanner.statistics.stamps import measure_stamp
 from phosphene.scanner.surrogates import render_surrogates
 
 SHAPES = [(1, 28, 28), (3, 32, 32), (3, 64, 64)]
-STATISTICS = sorted(column_roles().of_classes)
+STATISTICS = sorted(collect_roles().of_classes)
 
 
 def drawn(kind: str, shape: tuple[int, int, int], seed: int = 0, count: int = 6) -> tuple[torch.Tensor, torch.Tensor]:
@@ -105,7 +105,7 @@ def test_what_belongs_to_no_kind_is_shown_and_counts_for_nothing():
 
 def test_without_the_kinds_of_its_trigger_an_extreme_class_is_not_seen():
     odd = row(500, extreme="stamp warp")
-    assert fuse(odd, table(40), roles=without_kinds(["warp"])).external > 0.1
+    assert fuse(odd, table(40), roles=drop_kinds(["warp"])).external > 0.1
     assert fuse(odd, table(40)).external < 0.1
 
 
@@ -123,7 +123,7 @@ def test_a_model_is_compared_with_models_like_it():
 
 
 def test_likes_are_shares_and_nobody_is_its_own():
-    alike = Pool(tuple(row(seed, level=float(seed % 3)) for seed in range(12)), column_roles()).alike
+    alike = Pool(tuple(row(seed, level=float(seed % 3)) for seed in range(12)), collect_roles()).alike
     assert alike.sum(axis=1) == pytest.approx(np.ones(12))
     assert np.diag(alike) == pytest.approx(np.zeros(12))
     assert alike[0, 3] > 1.5 * alike[0, 1] > 2 * alike[0, 2]

@@ -29,7 +29,7 @@ from phosphene.scanner.record import Scan, schema
 from phosphene.scanner.reference import Reference, load_shipped
 from phosphene.scanner.scanning import scan
 from phosphene.scanner.settings import Settings
-from phosphene.scanner.statistics.registry import STATISTICS, all_columns, column_roles
+from phosphene.scanner.statistics.registry import STATISTICS, collect_roles, list_columns
 from test_scanner import FAST
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -99,10 +99,10 @@ def test_a_new_statistic_is_measured_counted_in_the_budget_and_named_by_the_repo
 def test_a_new_statistic_makes_no_other_column_of_the_shipped_table_stale(documented):
     shipped, row = load_shipped(), load_shipped().rows[0]
     others, settings = shipped.without(row.fingerprint), Settings()
-    assert others.left_out(row, settings) == ()
+    assert others.list_incomparable(row, settings) == ()
     measured = replace(row, classes={**row.classes, "checkers": tuple(float(index**3) for index in range(row.outputs))})
-    assert others.left_out(measured, settings) == ("checkers",)
-    assert others.outside(measured, settings) == ()
+    assert others.list_incomparable(measured, settings) == ("checkers",)
+    assert others.list_mismatches(measured, settings) == ()
     before, after = fuse(row, others), fuse(measured, others, left_out=("checkers",))
     assert (after.score, after.external, after.internal, after.scores) == (
         before.score, before.external, before.internal, before.scores)  # fmt: skip
@@ -156,7 +156,7 @@ def test_a_column_that_is_left_out_cannot_decide_the_external_p_value(table):
 
 def test_columns_have_keys_of_their_own_and_settings_that_exist():
     keys = [column.key for statistic in STATISTICS.values() for column in statistic.columns]
-    assert len(keys) == len(set(keys)) == len(all_columns())
+    assert len(keys) == len(set(keys)) == len(list_columns())
     names = {field.name for field in fields(Settings)}
     for statistic in (*STATISTICS.values(), Examination()):
         assert set(statistic.least) <= names
@@ -186,7 +186,7 @@ def test_columns_change_with_the_settings_that_they_name(key):
 
 
 def test_roles_follow_from_what_the_columns_speak_of():
-    roles = column_roles()
+    roles = collect_roles()
     assert set(roles.kinds) == {"patch", "polygon", "additive", "wave", "colour", "warp"}
     assert set(roles.kinds["patch"]) == {"patch", "concentration", "stamp patch"}
     assert set(roles.any_kind) == {"row_mean", "head", "margin"}

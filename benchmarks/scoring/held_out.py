@@ -13,7 +13,7 @@ from typing import Any
 
 from benchmarks.scoring.statistics import area, rate
 from benchmarks.zoo.calibrate import make_reference
-from phosphene.scanner.fusion import fuse, without_kinds
+from phosphene.scanner.fusion import drop_kinds, fuse
 from phosphene.scanner.reference import Reference, Row
 
 Line = Mapping[str, Any]
@@ -29,7 +29,7 @@ BUILT_FOR = {
 
 def make_judge(table: Reference, left_out: Sequence[str] = ()) -> Judge:
     """By the references of a table, of which the model must be none, and without some kinds of trigger."""
-    roles = without_kinds(left_out)
+    roles = drop_kinds(left_out)
 
     def judge(row: Row) -> tuple[float, float]:
         found = fuse(row, table.without(row.fingerprint), roles=roles)

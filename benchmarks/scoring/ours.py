@@ -72,8 +72,8 @@ def judge_again(line: Mapping[str, Any], table: Reference) -> tuple[float, float
     """Score, p-value, alarm and first class of kept statistics by a table; as a scan would judge them."""
     row = Row.from_json(line["row"])
     others = table.without(row.fingerprint)
-    calibrated = not others.outside(row, Settings())
-    found = fuse(row, others, left_out=others.left_out(row, Settings()) if calibrated else ())
+    calibrated = not others.list_mismatches(row, Settings())
+    found = fuse(row, others, left_out=others.list_incomparable(row, Settings()) if calibrated else ())
     p_value = combine(found.internal, found.external if calibrated else None)
     target = max(range(row.outputs), key=lambda index: found.scores[index])
     asymmetry = measure_asymmetry(_reach_and_leave(row), target)

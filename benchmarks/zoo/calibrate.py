@@ -27,7 +27,7 @@ from phosphene.scanner.fusion import Fused, fuse
 from phosphene.scanner.pool import LIKENESS_WIDTH
 from phosphene.scanner.reference import SHIPPED, Reference, Row
 from phosphene.scanner.settings import Settings
-from phosphene.scanner.statistics.registry import Roles, column_roles, settings_by_column
+from phosphene.scanner.statistics.registry import Roles, collect_roles, split_settings
 
 NAME = "shipped: clean models of the development zoo"
 COMMAND = "python -m benchmarks.zoo calibrate"
@@ -72,11 +72,11 @@ def measure_missing(folder: Path, path: Path, limit: int | None = None) -> None:
 def make_reference(lines: Sequence[Line]) -> Reference:
     """The table of the clean models among the lines."""
     rows = tuple(Row.from_json(line["row"]) for line in lines if not line["poisoned"])
-    return Reference(NAME, COMMAND, settings_by_column(to_plain(Settings())), rows)
+    return Reference(NAME, COMMAND, split_settings(to_plain(Settings())), rows)
 
 
 # What the fusion is worth without one of its parts.
-ROLES = column_roles()
+ROLES = collect_roles()
 NO_STAMPS = {
     kind: tuple(name for name in several if not name.startswith("stamp")) for kind, several in ROLES.kinds.items()
 }

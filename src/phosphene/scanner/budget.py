@@ -110,7 +110,7 @@ class Budget:
         with pre_hooks([(classifier.module, count)]):
             yield
 
-    def all_checks(self) -> list[str]:
+    def list_checks(self) -> list[str]:
         """What a user must know of the plan and how it was kept."""
         if not self.shortened:
             return self.checks

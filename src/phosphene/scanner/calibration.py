@@ -15,7 +15,7 @@ from phosphene.scanner.measuring import measure_statistics, prepare_classifier
 from phosphene.scanner.model_size import ModelSize
 from phosphene.scanner.reference import Reference, Row
 from phosphene.scanner.settings import Settings
-from phosphene.scanner.statistics.registry import STATISTICS, settings_by_column
+from phosphene.scanner.statistics.registry import STATISTICS, split_settings
 from phosphene.scanner.statistics.statistic import Statistic
 
 OnRow = Callable[[Row, bool], None]
@@ -57,17 +57,17 @@ def calibrate(
         seen.add(row.fingerprint)
         on_row(row, known is not None)
     if new and seen == {row.fingerprint for row in table.rows}:
-        table = replace(table, columns=settings_by_column(to_plain(settings)))
+        table = replace(table, columns=split_settings(to_plain(settings)))
         table.save(path)
     return table
 
 
 def _start_table(path: Path, settings: Settings) -> Reference:
-    return Reference(path.stem, "phosphene calibrate", settings_by_column(to_plain(settings)), ())
+    return Reference(path.stem, "phosphene calibrate", split_settings(to_plain(settings)), ())
 
 
 def _check_settings(table: Reference, settings: Settings, path: Path) -> None:
-    own = settings_by_column(to_plain(settings))
+    own = split_settings(to_plain(settings))
     if any(own[name] != known for name, known in table.columns.items() if name in own):
         raise BadInput(f"{str(path)!r} was measured with other settings; expected a new file or the same settings")
 

@@ -50,14 +50,14 @@ class Context:
         return render_surrogates(self.classifier, classes, count=count, iterations=iterations, seed=self.settings.seed)
 
     def _search(self, family: str) -> Candidates | None:
-        iterations = family_iterations(self.settings, family)
+        iterations = get_iterations(self.settings, family)
         if not iterations:
             return None
         everyone = list(range(self.size.classes))
         return search_classes(self.classifier, FAMILIES[family], everyone, self.surrogates, iterations, self.settings)
 
 
-def family_iterations(settings: Settings, family: str) -> int:
+def get_iterations(settings: Settings, family: str) -> int:
     """Iterations of the search of a family for every class."""
     iterations: int = getattr(settings, f"{family}_iterations")
     return iterations

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from phosphene.core.seeding import make_generator
-from phosphene.scanner.context import Context, family_iterations
+from phosphene.scanner.context import Context, get_iterations
 from phosphene.scanner.families import FAMILIES
 from phosphene.scanner.fusion import Fused
 from phosphene.scanner.localization import count_passes, localize_patch
-from phosphene.scanner.model_size import ModelSize, forward_only
+from phosphene.scanner.model_size import ModelSize, forward_cost
 from phosphene.scanner.record import Curve, Named, Trigger
 from phosphene.scanner.search import Candidates, images_per_candidate, search_classes
 from phosphene.scanner.settings import Settings
@@ -24,9 +24,9 @@ from phosphene.scanner.verification import (
     apply_candidate,
     choose_images,
     describe_trigger,
-    flip_rates,
+    measure_agreement,
     measure_curve,
-    restart_agreement,
+    measure_flip_rates,
 )
 
 KEPT_RATE = 0.8  # of the candidate's flip rate: what a single window has to reach to be shown in its place
@@ -58,7 +58,7 @@ class Examination:
         long = images_per_candidate(settings, size.classes) * searches * settings.long_iterations
         window = count_passes(size, settings.window_images, settings.window_iterations)
         series = suspects + 1 + 2  # of the curve, and of candidate and window before it
-        return fresh + long + window + forward_only(series * len(AREAS) * MAX_IMAGES)
+        return fresh + long + window + forward_cost(series * len(AREAS) * MAX_IMAGES)
 
 
 def choose_suspects(scores: tuple[float, ...], settings: Settings) -> list[int]:
@@ -86,7 +86,7 @@ def examine_suspects(context: Context, judged: Fused) -> Evidence:
 
 
 def _choose_family(settings: Settings, judged: Fused, target: int) -> str:
-    searched = [family for family in FAMILIES if family_iterations(settings, family)]
+    searched = [family for family in FAMILIES if get_iterations(settings, family)]
     return max(searched, key=lambda family: judged.neg_log_p[family][target])
 
 
@@ -118,7 +118,8 @@ def _localize(context: Context, best: Candidates, target: int, images: Tensor) -
     shown = images[: settings.window_images]
     window = localize_patch(context.classifier, target, shown, settings.window_iterations).as_candidate()
     wanted, reached = (
-        flip_rates(context.classifier, images, apply_candidate(one, 0, images), target)[-1] for one in (best, window)
+        measure_flip_rates(context.classifier, images, apply_candidate(one, 0, images), target)[-1]
+        for one in (best, window)
     )
     return window if reached >= KEPT_RATE * wanted else best
 
@@ -128,4 +129,4 @@ def _measure_stability(searches: list[Candidates], images: Tensor) -> dict[str, 
     masks = [(apply_candidate(one, 0, images) - images).abs().mean(dim=(0, 1)) for one in searches]
     sizes = torch.stack([one.log_size[0] for one in searches])
     deviation = float(sizes.std()) if len(masks) > 1 else 0.0
-    return {"restarts": float(len(masks)), "agreement": restart_agreement(masks), "log_size_deviation": deviation}
+    return {"restarts": float(len(masks)), "agreement": measure_agreement(masks), "log_size_deviation": deviation}

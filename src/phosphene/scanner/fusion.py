@@ -25,7 +25,7 @@ import numpy as np
 from phosphene.scanner.pool import LIKENESS_WIDTH, Array, Pool
 from phosphene.scanner.pvalues import conformal, grubbs
 from phosphene.scanner.reference import Reference, Row
-from phosphene.scanner.statistics.registry import Roles, column_roles
+from phosphene.scanner.statistics.registry import Roles, collect_roles
 
 MAX_OUTLIER = 8.0  # distances shown and given to the internal test
 
@@ -63,7 +63,7 @@ def fuse(
     like: float = LIKENESS_WIDTH,
 ) -> Fused:
     """Judge one model among its references, in which it must not be itself; `left_out` columns are not compared."""
-    pool = Pool((*reference.rows, row), column_roles() if roles is None else roles, like)
+    pool = Pool((*reference.rows, row), collect_roles() if roles is None else roles, like)
     ranked = pool.without(_unknown_columns(row, reference))
     judged = _judge(ranked)
     compared = _judge(ranked.without(left_out)) if left_out else judged
@@ -90,12 +90,12 @@ def _unknown_columns(row: Row, reference: Reference) -> set[str]:
 
 def _judge(pool: Pool) -> Judgement:
     scores: Sequence[Array] = [pool.scores(place) for place in range(len(pool.rows))]
-    mean, deviation = pool.usual(np.array([float(one.max()) for one in scores]))
+    mean, deviation = pool.describe_likes(np.array([float(one.max()) for one in scores]))
     best = tuple(float((one.max() - mean[place]) / deviation[place]) for place, one in enumerate(scores))
     return Judgement(best, tuple(((scores[-1] - mean[-1]) / deviation[-1]).tolist()))
 
 
-def without_kinds(kinds: Collection[str]) -> Roles:
+def drop_kinds(kinds: Collection[str]) -> Roles:
     """The roles of the columns, but for some kinds of trigger."""
-    roles = column_roles()
+    roles = collect_roles()
     return replace(roles, kinds={kind: names for kind, names in roles.kinds.items() if kind not in kinds})

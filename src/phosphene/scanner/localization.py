@@ -17,7 +17,7 @@ from torch import Tensor
 from phosphene.model.classifier import Classifier
 from phosphene.scanner.families import FAMILIES, MAX_PATTERN, Family
 from phosphene.scanner.margins import margin
-from phosphene.scanner.model_size import ModelSize, forward_only
+from phosphene.scanner.model_size import ModelSize, forward_cost
 from phosphene.scanner.optimizer import Adam
 from phosphene.scanner.search import Candidates
 
@@ -78,7 +78,7 @@ def count_passes(size: ModelSize, images: int, iterations: int) -> int:
         (finer, images, iterations),
     )
     searches = sum(windows * shown * steps for windows, shown, steps in rounds)
-    return searches + forward_only(sum(windows * shown for windows, shown, _ in rounds))
+    return searches + forward_cost(sum(windows * shown for windows, shown, _ in rounds))
 
 
 def list_coarse(height: int, width: int) -> list[Place]:

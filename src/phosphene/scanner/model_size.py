@@ -36,6 +36,6 @@ class ModelSize:
         return min(self.classes, MAX_BACKGROUND_CLASSES)
 
 
-def forward_only(images: int) -> int:
+def forward_cost(images: int) -> int:
     """Images that go forward alone, as an equal number of forward and backward passes."""
     return images // FORWARD_SHARE

@@ -49,7 +49,7 @@ def _search_some(classifier: Classifier, surrogates: Surrogates, pairs: list[Pai
         which = [(iteration + place) % surrogates.images.shape[1] for place in range(settings.pair_images)]
         return surrogates.images[sources][:, which]
 
-    found = minimize_size(
+    candidates = minimize_size(
         classifier,
         FAMILIES["patch"],
         names,
@@ -58,4 +58,4 @@ def _search_some(classifier: Classifier, surrogates: Surrogates, pairs: list[Pai
         iterations=settings.pair_iterations,
         seed=settings.seed,
     )
-    return found.log_size
+    return candidates.log_size

@@ -73,22 +73,22 @@ class Pool:
 
     def scores(self, place: int) -> Array:
         """Of each class of the model at `place`, with what stands out in the model as a whole; in nats."""
-        found = {
+        surprising = {
             name: np.maximum(values, 0) for name, values in self.neg_log_p(place, sorted(self.roles.of_classes)).items()
         }
         zero = np.zeros(self.rows[place].outputs)
         whole = sum(max(0.0, value) for value in self.neg_log_p_whole(place, self.roles.whole).values())
-        common = sum((found.get(name, zero) for name in self.roles.any_kind), zero) + whole
-        best: Array = self._best_kind(found, zero) + COMMON_SHARE * common
+        common = sum((surprising.get(name, zero) for name in self.roles.any_kind), zero) + whole
+        best: Array = self._best_kind(surprising, zero) + COMMON_SHARE * common
         return best
 
-    def _best_kind(self, found: Mapping[str, Array], zero: Array) -> Array:
+    def _best_kind(self, surprising: Mapping[str, Array], zero: Array) -> Array:
         """Soft maximum over the kinds of trigger that some model of the pool has columns of."""
         by_kind = []
         for names in self.roles.kinds.values():
             measured = [name for name in names if name in self.spread]
             if measured:
-                by_kind.append(sum((found.get(name, zero) for name in measured), zero) / math.sqrt(len(measured)))
+                by_kind.append(sum((surprising.get(name, zero) for name in measured), zero) / math.sqrt(len(measured)))
         if not by_kind:
             return zero
         best: Array = SOFTNESS * np.logaddexp.reduce(np.stack(by_kind) / SOFTNESS, axis=0)
@@ -113,7 +113,7 @@ class Pool:
         levels = [row.whole.get(name, math.nan) for name in self.roles.levels]
         return [*levels, math.log(row.outputs), float(row.channels > 1)]
 
-    def usual(self, scores: Array) -> tuple[Array, Array]:
+    def describe_likes(self, scores: Array) -> tuple[Array, Array]:
         """Mean and deviation of the scores of the models that are like each one, itself left out."""
         mean = self.alike @ scores
         square = (self.alike * (scores[None] - mean[:, None]) ** 2).sum(axis=1)

@@ -21,7 +21,7 @@ from phosphene.core.files import write_atomically
 from phosphene.core.records import from_plain, to_plain
 from phosphene.errors import BadInput
 from phosphene.scanner.settings import Settings
-from phosphene.scanner.statistics.registry import all_columns, column_roles, settings_by_column
+from phosphene.scanner.statistics.registry import collect_roles, list_columns, split_settings
 from phosphene.scanner.upgrade import upgrade_table
 
 SHIPPED = Path(__file__).with_name("reference.json")
@@ -101,26 +101,26 @@ class Reference:
 
     def speaks_for(self, column: str, settings: Settings) -> bool:
         """Was the column measured on the references, and as a scan with `settings` measures it?"""
-        return column in self.columns and self.columns[column] == settings_by_column(to_plain(settings)).get(column)
+        return column in self.columns and self.columns[column] == split_settings(to_plain(settings)).get(column)
 
-    def left_out(self, row: Row, settings: Settings) -> tuple[str, ...]:
+    def list_incomparable(self, row: Row, settings: Settings) -> tuple[str, ...]:
         """Columns of a model that cannot be compared with the references."""
-        return tuple(name for name in all_columns() if name in row.columns and not self.speaks_for(name, settings))
+        return tuple(name for name in list_columns() if name in row.columns and not self.speaks_for(name, settings))
 
     def describe_left_out(self, row: Row, settings: Settings) -> list[str]:
         """A check that names what is left out of the comparison and would have counted."""
-        names = [name for name in self.left_out(row, settings) if name in column_roles().compared]
+        names = [name for name in self.list_incomparable(row, settings) if name in collect_roles().compared]
         missing = [name for name in names if name not in self.columns]
         other = [name for name in names if name in self.columns]
         reasons = ((other, "measured with other settings"), (missing, "not measured"))
-        told = [f"{', '.join(several)} ({reason} on them)" for several, reason in reasons if several]
-        return [f"not compared with the references: {'; '.join(told)}"] if told else []
+        parts = [f"{', '.join(several)} ({reason} on them)" for several, reason in reasons if several]
+        return [f"not compared with the references: {'; '.join(parts)}"] if parts else []
 
-    def outside(self, row: Row, settings: Settings) -> tuple[str, ...]:
+    def list_mismatches(self, row: Row, settings: Settings) -> tuple[str, ...]:
         """What of a model and a scan the references do not speak for as a whole; empty where they do."""
         if len(self.rows) < MIN_MODELS:
             return (f"the table holds {len(self.rows)} models, fewer than {MIN_MODELS}",)
-        levels = [name for name in column_roles().levels if name in row.whole and self.speaks_for(name, settings)]
+        levels = [name for name in collect_roles().levels if name in row.whole and self.speaks_for(name, settings)]
         if not levels:  # nothing tells whether the model is like them
             return (OTHER_SETTINGS,)
         return (*self._strange_facts(row), *self._strange_levels(row, levels))

@@ -60,8 +60,8 @@ def scan(
         depth = shared.plan(settings or Settings(), private)
         measurement = measure_statistics(Context(private, depth), shared, on_stage)
         row, context = measurement.row, measurement.context
-        outside = table.outside(row, context.settings)
-        judged = fuse(row, table, left_out=() if outside else table.left_out(row, context.settings))
+        outside = table.list_mismatches(row, context.settings)
+        judged = fuse(row, table, left_out=() if outside else table.list_incomparable(row, context.settings))
         on_stage(examination.key)
         context = replace(context, settings=shared.replan(context.settings, examination.key))
         since, evidence = shared.mark(), examine_suspects(context, judged)
@@ -70,9 +70,14 @@ def scan(
     return _conclude(classifier, Findings(measurement, judged, evidence, table, shared, outside))
 
 
-def _conclude(classifier: Classifier, found: Findings) -> Scan:
-    row, context, judged, evidence = found.measurement.row, found.measurement.context, found.judged, found.evidence
-    settings, outside, budget = context.settings, found.outside, found.budget
+def _conclude(classifier: Classifier, findings: Findings) -> Scan:
+    row, context, judged, evidence = (
+        findings.measurement.row,
+        findings.measurement.context,
+        findings.judged,
+        findings.evidence,
+    )
+    settings, outside, budget = context.settings, findings.outside, findings.budget
     p_external = None if outside else judged.external
     p_value = combine(judged.internal, p_external)
     asymmetry = measure_asymmetry(context.pair_sizes, evidence.trigger.target.index)
@@ -84,7 +89,7 @@ def _conclude(classifier: Classifier, found: Findings) -> Scan:
         p_internal=judged.internal,
         p_external=p_external,
         target=None if verdict == "nothing found" else evidence.trigger.target,
-        classes=_describe_classes(classifier, found),
+        classes=_describe_classes(classifier, findings),
         absolutes=dict(row.whole),
         score=judged.score,
         trigger=evidence.trigger,
@@ -93,9 +98,9 @@ def _conclude(classifier: Classifier, found: Findings) -> Scan:
         asymmetry=asymmetry,
         stability=evidence.stability,
         stages=tuple(budget.done),
-        checks=_list_checks(found),
+        checks=_list_checks(findings),
         not_covered=NOT_COVERED,
-        calibration=Calibration(found.reference.name, len(found.reference.rows), outside),
+        calibration=Calibration(findings.reference.name, len(findings.reference.rows), outside),
         settings=to_plain(settings),
         versions={"phosphene": version("phosphene"), "torch": str(torch.__version__)},
         seconds=round(budget.seconds, 2),
@@ -104,24 +109,24 @@ def _conclude(classifier: Classifier, found: Findings) -> Scan:
     )
 
 
-def _describe_classes(classifier: Classifier, found: Findings) -> tuple[ClassEvidence, ...]:
-    columns, outliers = found.measurement.row.classes, found.judged.outliers
+def _describe_classes(classifier: Classifier, findings: Findings) -> tuple[ClassEvidence, ...]:
+    columns, outliers = findings.measurement.row.classes, findings.judged.outliers
     classes = []
     for index, label in enumerate(classifier.labels):
         raw = {name: values[index] for name, values in columns.items() if values[index] == values[index]}
         far = {name: values[index] for name, values in outliers.items()}
-        depth = "long" if index in found.evidence.suspects else "short"
-        classes.append(ClassEvidence(index, label, found.judged.scores[index], raw, far, depth))
+        depth = "long" if index in findings.evidence.suspects else "short"
+        classes.append(ClassEvidence(index, label, findings.judged.scores[index], raw, far, depth))
     return tuple(classes)
 
 
-def _list_checks(found: Findings) -> tuple[str, ...]:
-    row, settings, outside = found.measurement.row, found.measurement.context.settings, found.outside
-    checks = [*found.measurement.checks, *found.budget.all_checks()]
+def _list_checks(findings: Findings) -> tuple[str, ...]:
+    row, settings, outside = findings.measurement.row, findings.measurement.context.settings, findings.outside
+    checks = [*findings.measurement.checks, *findings.budget.list_checks()]
     if outside:
         reasons = "; ".join(outside)
         return (*checks, f"outside the calibration range ({reasons}): only the internal p-value counts")
-    return (*checks, *found.reference.describe_left_out(row, settings))
+    return (*checks, *findings.reference.describe_left_out(row, settings))
 
 
 def _describe_pairs(sizes: Tensor | None) -> Pairs | None:

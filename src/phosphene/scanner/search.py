@@ -88,8 +88,8 @@ def search_classes(
         def draw(iteration: int, chosen: list[int] = chosen) -> Tensor:
             return surrogates.draw(chosen, images, iteration + 1000 * restart)
 
-        found = minimize_size(classifier, family, names, chosen, draw, iterations=iterations, seed=settings.seed)
-        parts.append(found)
+        candidates = minimize_size(classifier, family, names, chosen, draw, iterations=iterations, seed=settings.seed)
+        parts.append(candidates)
     return Candidates.concatenate(parts)
 
 

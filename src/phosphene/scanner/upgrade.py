@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from phosphene.scanner.statistics.registry import settings_by_column
+from phosphene.scanner.statistics.registry import split_settings
 
 OWN_FIELDS = ("index", "name", "score", "depth", "outliers")  # of a class in a scan; the others were statistics
 
@@ -37,6 +37,6 @@ def _upgrade_class(record: Mapping[str, Any]) -> dict[str, Any]:
 def upgrade_table(record: Mapping[str, Any]) -> dict[str, Any]:
     """A reference table of format 1, whose settings were those of all columns."""
     names = {name for row in record["rows"] for name in (*row["classes"], *row["whole"])}
-    known = settings_by_column(upgrade_settings(record["settings"])) if record["settings"] else {}
+    known = split_settings(upgrade_settings(record["settings"])) if record["settings"] else {}
     columns = {name: settings for name, settings in known.items() if name in names}
     return {"name": record["name"], "command": record["command"], "columns": columns, "rows": record["rows"]}

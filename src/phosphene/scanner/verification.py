@@ -41,12 +41,12 @@ def measure_curve(
 ) -> Curve:
     """Flip rates to `target` for the first candidate, its shuffled self, and the mean of `others`."""
     changed = apply_candidate(candidate, 0, images)
-    series = {"trigger": flip_rates(classifier, images, changed, target)}
+    series = {"trigger": measure_flip_rates(classifier, images, changed, target)}
     shuffled = _shuffle_pixels(changed - images, seed)
-    series["shuffled in place"] = flip_rates(classifier, images, (images + shuffled).clamp(0, 1), target)
+    series["shuffled in place"] = measure_flip_rates(classifier, images, (images + shuffled).clamp(0, 1), target)
     if others is not None and len(others.log_size):
         changes = [apply_candidate(others, row, images) for row in range(len(others.log_size))]
-        rates = [flip_rates(classifier, images, one, target) for one in changes]
+        rates = [measure_flip_rates(classifier, images, one, target) for one in changes]
         series["other classes"] = tuple(sum(values) / len(values) for values in zip(*rates, strict=True))
     return Curve(AREAS, series)
 
@@ -58,7 +58,7 @@ def _shuffle_pixels(images: Tensor, seed: int) -> Tensor:
     return images.flatten(2)[..., order].view_as(images)
 
 
-def flip_rates(classifier: Classifier, images: Tensor, changed: Tensor, target: int) -> tuple[float, ...]:
+def measure_flip_rates(classifier: Classifier, images: Tensor, changed: Tensor, target: int) -> tuple[float, ...]:
     """Share of images that become `target` when the most changed pixels are replaced, one a share of `AREAS`."""
     importance = (changed - images).abs().mean(dim=(0, 1)).flatten()
     ranks = importance.argsort(descending=True).argsort()
@@ -84,7 +84,7 @@ def describe_trigger(candidate: Candidates, images: Tensor, target: Named, flip_
     mask, pattern = _show_change(candidate, changed - images)
     pictures = [encode_picture(one.clamp(0, 1)) for one in (mask, pattern, images[0], changed[0])]
     size = float(candidate.log_size[0].exp())
-    return Trigger(target, candidate.family.name, flip_rate, size, bounding_box(mask), *pictures)
+    return Trigger(target, candidate.family.name, flip_rate, size, find_box(mask), *pictures)
 
 
 def _show_change(candidate: Candidates, change: Tensor) -> tuple[Tensor, Tensor]:
@@ -95,7 +95,7 @@ def _show_change(candidate: Candidates, change: Tensor) -> tuple[Tensor, Tensor]
     return mask / mask.max().clamp(min=1e-9), 0.5 + change.mean(dim=0)
 
 
-def bounding_box(mask: Tensor) -> tuple[int, int, int, int] | None:
+def find_box(mask: Tensor) -> tuple[int, int, int, int] | None:
     """Bounding box (left, top, right, bottom) of the strongest part of a mask (H,W); None of an empty one."""
     inside = mask >= BOX_SHARE * mask.max()
     if not mask.max() > 0:
@@ -104,7 +104,7 @@ def bounding_box(mask: Tensor) -> tuple[int, int, int, int] | None:
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
-def restart_agreement(masks: Sequence[Tensor]) -> float:
+def measure_agreement(masks: Sequence[Tensor]) -> float:
     """Mean cosine of the masks of independent restarts; 1 where they all lie in one place."""
     flat = torch.stack([mask.flatten() for mask in masks])
     flat = flat / flat.norm(dim=1, keepdim=True).clamp(min=1e-12)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from phosphene.scanner.record import Calibration, Curve, Named, Scan, Trigger
-from phosphene.scanner.statistics.registry import all_columns
+from phosphene.scanner.statistics.registry import list_columns
 from phosphene.scanner.statistics.statistic import ANY
 
 HALF = 0.5  # flip rate at which series of the curve are compared
@@ -179,14 +179,14 @@ def skipped_sentence(scan: Scan) -> str:
 
 def statistic_words() -> dict[str, tuple[str, str]]:
     """Label and meaning of every column of the classes; first those that speak of a kind of trigger, then of any."""
-    columns = [column for column in all_columns().values() if not column.whole]
+    columns = [column for column in list_columns().values() if not column.whole]
     ordered = sorted(columns, key=lambda column: (not column.kinds, column.kinds == ANY))
     return {column.key: (column.label, column.means) for column in ordered}
 
 
 def whole_words() -> dict[str, tuple[str, str]]:
     """Label and meaning of every column of the model as a whole."""
-    return {key: (column.label, column.means) for key, column in all_columns().items() if column.whole}
+    return {key: (column.label, column.means) for key, column in list_columns().items() if column.whole}
 
 
 def statistic_names(present: Sequence[str]) -> list[str]:

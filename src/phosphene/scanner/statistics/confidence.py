@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 
 from phosphene.scanner.context import Context
-from phosphene.scanner.model_size import ModelSize, forward_only
+from phosphene.scanner.model_size import ModelSize, forward_cost
 from phosphene.scanner.settings import Settings
 from phosphene.scanner.statistics.statistic import Column, Measured
 from phosphene.scanner.surrogates import SETTINGS, Surrogates
@@ -30,7 +30,7 @@ class Confidence:
 
     def cost(self, settings: Settings, size: ModelSize) -> int:
         images = size.background_classes * settings.surrogates
-        return images * settings.surrogate_iterations + forward_only(images)
+        return images * settings.surrogate_iterations + forward_cost(images)
 
     def measure(self, context: Context) -> Measured:
         surrogates = context.surrogates

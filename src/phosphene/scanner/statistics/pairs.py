@@ -39,10 +39,12 @@ class Pairs:
             return Measured()
         easiness = -context.pair_sizes
         reach, leave = easiness.nanmean(dim=0), easiness.nanmean(dim=1)
-        return Measured({"pairs_to": reach, "pairs_excess": reach - leave, "pairs_one": easiest_source(easiness)})
+        return Measured(
+            {"pairs_to": reach, "pairs_excess": reach - leave, "pairs_one": measure_easiest_source(easiness)}
+        )
 
 
-def easiest_source(easiness: Tensor) -> Tensor:
+def measure_easiest_source(easiness: Tensor) -> Tensor:
     """Per target, how far its easiest source lies above what this source and this target explain together, `(K,)`."""
     rest = easiness - easiness.nanmean(dim=1, keepdim=True) - easiness.nanmean(dim=0, keepdim=True)
     return (rest + easiness.nanmean()).nan_to_num(nan=-torch.inf).max(dim=0).values

@@ -1,4 +1,4 @@
-"""Head and weight probes: what the last layer alone says about each class, in milliseconds and without a search.
+"""Head and weight probes: what the last layer alone shows of each class, in milliseconds and without a search.
 
 - `row_mean`: mean of the class's row of the final layer (Trojan signatures: a target's row is shifted upwards).
 - `row_norm`: its Euclidean norm.

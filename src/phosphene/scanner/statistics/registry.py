@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from phosphene.scanner.settings import Settings
 from phosphene.scanner.statistics.concentration import Concentration
 from phosphene.scanner.statistics.confidence import Confidence
 from phosphene.scanner.statistics.margin import Margin
@@ -49,12 +48,12 @@ class Roles:
         return self.of_classes.union(self.whole, self.levels)
 
 
-def all_columns() -> dict[str, Column]:
+def list_columns() -> dict[str, Column]:
     return {column.key: column for statistic in STATISTICS.values() for column in statistic.columns}
 
 
-def column_roles() -> Roles:
-    columns = list(all_columns().values())
+def collect_roles() -> Roles:
+    columns = list(list_columns().values())
     of_classes = [column for column in columns if not column.whole]
     kinds = dict.fromkeys(kind for column in of_classes for kind in column.kinds if column.kinds != ANY)
     return Roles(
@@ -65,15 +64,10 @@ def column_roles() -> Roles:
     )
 
 
-def settings_by_column(settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def split_settings(settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """For every column, the settings that it depends on."""
     return {
         column.key: {name: settings[name] for name in statistic.settings if name in settings}
         for statistic in STATISTICS.values()
         for column in statistic.columns
     }
-
-
-def setting_names() -> set[str]:
-    """Of `Settings`, what decides the columns."""
-    return {name for statistic in STATISTICS.values() for name in statistic.settings} & set(Settings.__annotations__)

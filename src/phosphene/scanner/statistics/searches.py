@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from phosphene.scanner.context import Context, family_iterations
+from phosphene.scanner.context import Context, get_iterations
 from phosphene.scanner.model_size import ModelSize
 from phosphene.scanner.search import SETTINGS, images_per_candidate
 from phosphene.scanner.settings import Settings
@@ -40,7 +40,7 @@ class Search:
         return Column(self.family, self.family, self.means, self.kinds), level
 
     def cost(self, settings: Settings, size: ModelSize) -> int:
-        iterations = family_iterations(settings, self.family)
+        iterations = get_iterations(settings, self.family)
         return images_per_candidate(settings, size.classes) * size.classes * iterations
 
     def measure(self, context: Context) -> Measured:

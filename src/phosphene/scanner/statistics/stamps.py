@@ -16,7 +16,7 @@ from torch import Tensor
 from phosphene.core.seeding import make_generator
 from phosphene.model.classifier import Classifier
 from phosphene.scanner.context import Context
-from phosphene.scanner.model_size import ModelSize, forward_only
+from phosphene.scanner.model_size import ModelSize, forward_cost
 from phosphene.scanner.settings import Settings
 from phosphene.scanner.stamps import STAMPS, Stamp
 from phosphene.scanner.statistics.statistic import Column, Measured
@@ -54,7 +54,7 @@ class Stamps:
         images = min(size.background_classes, MAX_IMAGES) * _images_per_class(
             size.background_classes, settings.surrogates
         )
-        return forward_only(len(STAMPS) * settings.stamps * images)
+        return forward_cost(len(STAMPS) * settings.stamps * images)
 
     def measure(self, context: Context) -> Measured:
         count, seed = context.settings.stamps, context.settings.seed

@@ -57,7 +57,7 @@ class Stage(Protocol):
         """Fields of `Settings` that a budget may lower for this stage, and the value below which it must not go."""
 
     def cost(self, settings: Settings, size: ModelSize) -> int:
-        """About how many images go through the network, forward and back; 0 if hardly any. See `forward_only`."""
+        """About how many images go through the network, forward and back; 0 if hardly any. See `forward_cost`."""
 
 
 class Statistic(Stage, Protocol):

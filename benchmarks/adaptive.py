@@ -23,7 +23,7 @@ from benchmarks.zoo.building import accuracy, success_rate
 from benchmarks.zoo.domains import DOMAINS
 from benchmarks.zoo.training import RATES, Normalised, Training, fit, subset
 from phosphene.model.classifier import Classifier
-from phosphene.scanner import scan
+from phosphene.scanner.scanning import scan
 
 PENALTIES = (0.0, 1.0, 10.0)
 STATISTICS = ("row_mean", "margin", "patch", "concentration")

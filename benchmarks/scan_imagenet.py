@@ -17,13 +17,13 @@ import torch
 
 from benchmarks.record import RESULTS, markdown, write_result
 from phosphene.report.scan import write_scan_report
-from phosphene.scanner import Scan
+from phosphene.scanner.record import Scan
 
 MODELS = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
 
 
 def row(name: str, found: Scan, seconds: float) -> dict[str, str]:
-    """What a scan said, and how far it got."""
+    """What a scan found, and how deep it went."""
     top = found.ranking()[:5]
     deepest = ", ".join(f"{stage.name} {stage.classes}" for stage in found.stages)
     return {
@@ -39,7 +39,7 @@ def row(name: str, found: Scan, seconds: float) -> dict[str, str]:
     }  # fmt: skip
 
 
-def scanned(name: str, budget: float, seed: int, saved: Path) -> None:
+def run_scan(name: str, budget: float, seed: int, saved: Path) -> None:
     """By the command, as a user would: it keeps freed memory, which large models thank with a fifth of the time."""
     command = [sys.executable, "-c", "from phosphene.cli import main; main()", "scan", name]
     asked = ["--budget", f"{budget:g}", "--seed", str(seed), "--report", str(saved)]
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name in options.models:
         saved = options.pages / f"{name}.json"
         if not saved.is_file():
-            scanned(name, options.budget, options.seed, saved)
+            run_scan(name, options.budget, options.seed, saved)
         found = Scan.load(saved)
         write_scan_report(found, options.pages / f"{name}.html")
         rows.append(row(name, found, found.seconds))

@@ -75,14 +75,14 @@ def run(options: argparse.Namespace) -> None:
 
 def judge(options: argparse.Namespace) -> None:
     """Judge kept statistics by the shipped table of today; nothing is searched again."""
-    from benchmarks.zoo.calibrate import kept
-    from phosphene.scanner.calibration import shipped
+    from benchmarks.zoo.calibrate import read_lines
+    from phosphene.scanner.reference import load_shipped
 
-    path, table = runs_file(options.split), shipped()
+    path, table = runs_file(options.split), load_shipped()
     runs = {run.fingerprint: run for run in saved(path) if run.method == ours.NAME}
-    for line in kept(statistics_file(options.split)):
+    for line in read_lines(statistics_file(options.split)):
         run = runs[line["row"]["fingerprint"]]
-        score, p_value, alarm, named = ours.judged_again(line, table)
+        score, p_value, alarm, named = ours.judge_again(line, table)
         append(path, replace(run, score=score, p_value=p_value, alarm=alarm, named=named))
     print(f"{len(runs)} models judged again")
 
@@ -111,9 +111,9 @@ def evaluate(options: argparse.Namespace) -> None:
 def held_out(split: str) -> dict[str, list[tables.Row]]:
     """The fusion without the kind of trigger, and the references without the architecture, that are judged."""
     from benchmarks.scoring.held_out import without_architecture, without_kind
-    from benchmarks.zoo.calibrate import kept
+    from benchmarks.zoo.calibrate import read_lines
 
-    known, judged = kept(statistics_file("dev")), kept(statistics_file(split))
+    known, judged = read_lines(statistics_file("dev")), read_lines(statistics_file(split))
     if split == "dev" or not known or not judged:
         return {}
     return {

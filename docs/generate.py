@@ -32,8 +32,8 @@ from phosphene.recipe.geometries import GEOMETRIES
 from phosphene.recipe.recipe import PRESETS, SCHEDULES, Recipe
 from phosphene.recipe.views import VIEWS
 from phosphene.runs.executors.registry import EXECUTORS
-from phosphene.scanner.calibration import SHIPPED, Reference
-from phosphene.scanner.fusion import ANY, KINDS, WHOLE
+from phosphene.scanner.reference import load_shipped
+from phosphene.scanner.statistics.registry import STATISTICS, collect_roles
 
 DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
@@ -156,12 +156,22 @@ def comparison_block(split: str, part: str) -> str:
 
 def kinds_block() -> str:
     """Which statistics speak of which kind of trigger in the scanner's fusion."""
-    shipped = Reference.load(SHIPPED)
-    rows = [*KINDS.items(), ("any", ANY), ("the model as a whole", WHOLE)]
+    shipped, roles = load_shipped(), collect_roles()
+    rows = [*roles.kinds.items(), ("any", roles.any_kind), ("the model as a whole", roles.whole)]
     words = [(kind, ", ".join(f"`{name}`" for name in names)) for kind, names in rows]
     return (
         f"`{shipped.command}`, {len(shipped.rows)} clean models:\n\n{table(('kind of trigger', 'statistics'), words)}"
     )
+
+
+def statistics_block() -> str:
+    """Every column of the scanner by its stage, and what it means."""
+    rows = [
+        (statistic.key, f"`{column.key}`", column.means)
+        for statistic in STATISTICS.values()
+        for column in statistic.columns
+    ]
+    return table(("stage", "column", "what it is"), rows)
 
 
 def study_block(name: str) -> str:
@@ -190,6 +200,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "variants": lambda: measured_block("variants"),
     "rules": lambda: measured_block("rules"),
     "scanner-kinds": kinds_block,
+    "scanner-statistics": statistics_block,
     "scanner-dev-quality": lambda: measured_block("scanner-dev-quality"),
     "adaptive": lambda: measured_block("adaptive"),
     "scan-imagenet": lambda: measured_block("scan-imagenet"),

@@ -113,14 +113,15 @@ def maps(cases: list[Case] = CASES) -> Iterator[tuple[str, str]]:
 
 def scans() -> Iterator[tuple[str, str]]:
     """Name and digest of every statistic of a few scanned models of the mini zoo."""
-    from phosphene.scanner import Settings, measure
+    from phosphene.scanner.calibration import measure_row
+    from phosphene.scanner.settings import Settings
 
-    short = {"patch": 8, "additive": 6, "colour": 4, "warp": 4}
-    settings = Settings(surrogates=2, surrogate_iterations=8, stamps=12, images=4, short=short, pair_iterations=4,
+    settings = Settings(surrogates=2, surrogate_iterations=8, stamps=12, images=4, patch_iterations=8,
+                        additive_iterations=6, colour_iterations=4, warp_iterations=4, pair_iterations=4,
                         margin_iterations=6, permutation_iterations=6)  # fmt: skip
     for place in SCANNED:
         card = zoo.cards(TESTS / "zoo")[place]
-        row = measure(zoo.load(card), settings)
+        row = measure_row(zoo.load(card), settings)
         numbers = {**row.classes, **{name: (value,) for name, value in row.whole.items()}}
         for name, values in sorted(numbers.items()):
             yield f"{card.name} | {name}", digest(torch.tensor(values, dtype=torch.float64))

@@ -10,7 +10,7 @@ import torch
 from benchmarks.baselines import BASELINES, Opinion, StepsAside
 from benchmarks.baselines.decisions import fitted_gamma, gamma_log_p, grubbs_log_p, mad_index, quartile_index
 from benchmarks.baselines.free_eagle import FreeEagle, tendencies
-from benchmarks.baselines.maximum_margin import MaximumMargin, margin_of
+from benchmarks.baselines.maximum_margin import MaximumMargin
 from benchmarks.baselines.neural_cleanse import Cost, NeuralCleanse
 from benchmarks.baselines.opinion import outlier
 from benchmarks.baselines.parts import head, middle
@@ -34,6 +34,7 @@ from torch import Tensor, nn
 import models
 from phosphene.model.classifier import Classifier
 from phosphene.model.input_format import InputFormat
+from phosphene.scanner.margins import margin
 
 SIDE, CLASSES, TARGET = 12, 8, 5
 PATCH = (slice(8, 11), slice(7, 10))
@@ -114,7 +115,7 @@ def test_margin_of_a_linear_model_reaches_its_optimum() -> None:
 
 def test_margin_leaves_the_own_class_out() -> None:
     logits = torch.tensor([[3.0, 1.0, 2.0], [0.0, 5.0, 4.0]])
-    assert margin_of(logits, torch.tensor([0, 2])).tolist() == [1.0, -1.0]
+    assert margin(logits, torch.tensor([0, 2])).tolist() == [1.0, -1.0]
 
 
 def test_free_eagle_cuts_where_nothing_bypasses_and_its_tendency_sees_the_planted_shortcut() -> None:

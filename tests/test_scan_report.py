@@ -18,11 +18,13 @@ from PIL import Image
 
 from browser import DESKTOP, PHONE
 from command import phosphene
+from phosphene.core.records import to_plain
 from phosphene.errors import DamagedArtifact
+from phosphene.model.input_format import InputFormat
+from phosphene.model.record import ModelRecord
 from phosphene.report.page import format_p_value
 from phosphene.report.scan import drawings, rerun, wording
 from phosphene.report.scan.page import render_scan, write_scan_report
-from phosphene.scanner import Settings
 from phosphene.scanner.record import (
     VERDICTS,
     Calibration,
@@ -33,8 +35,9 @@ from phosphene.scanner.record import (
     Scan,
     Stage,
     Trigger,
-    picture,
+    encode_picture,
 )
+from phosphene.scanner.settings import Settings
 
 SCRIPT = "<script>alert(1)</script>"
 LONG = "a class with a verylongwordthatwouldneverfitonthescreenofaphonehoweversmallthelettersare in it"
@@ -56,10 +59,9 @@ def made(names: list[str] = NAMES, aim: int = 2, side: int = 28, **changes: Any)
     )  # fmt: skip
     areas = (0.0, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.0)
     entries: dict[str, Any] = {
-        "model": {"name": "my.models:build", "fingerprint": "5eed" * 16, "classes": count,
-                  "input": {"size": [side, side], "channels": 1, "mean": [0.5], "std": [0.25]}},
+        "model": ModelRecord("my.models:build", "5eed" * 16, InputFormat((side, side), 1, (0.5,), (0.25,)), count),
         "verdict": "backdoor-like", "p_value": 0.00875, "p_internal": 0.00175, "p_external": 1 / 61,
-        "target": aimed, "targets": (aimed,), "classes": classes, "absolutes": {"level patch": -0.75}, "score": 5.25,
+        "target": aimed, "classes": classes, "absolutes": {"level patch": -0.75}, "score": 5.25,
         "trigger": trigger(aimed, side),
         "curve": Curve(areas, {"trigger": tuple(min(1.0, 8 * area) for area in areas),
                                "shuffled in place": tuple(area / 5 for area in areas),
@@ -68,7 +70,7 @@ def made(names: list[str] = NAMES, aim: int = 2, side: int = 28, **changes: Any)
         "stability": {"restarts": 3.0, "agreement": 0.875, "log_size_deviation": 0.0625},
         "stages": (Stage("probes", count, 0.5, 120), Stage("short patch", count, 7.75, 4800), Stage("long", 4, 2.5, 999)),
         "checks": ("no convincing surrogate image of newt",), "not_covered": ("dynamic <triggers>", "all else"),
-        "calibration": Calibration("clean models of somebody", 60, ()), "settings": Settings(seed=11).to_json(),
+        "calibration": Calibration("clean models of somebody", 60, ()), "settings": to_plain(Settings(seed=11)),
         "versions": {"phosphene": "0.1.0", "torch": "2.6.0"}, "seconds": 12.25, "passes": 5919, "seed": 11,
     }  # fmt: skip
     return Scan(**entries | changes)
@@ -78,21 +80,21 @@ def trigger(target: Named, side: int) -> Trigger:
     mask = torch.zeros(1, side, side)
     mask[:, 3:6, 20:24] = 1.0
     drawn = [torch.rand(1, side, side, generator=torch.Generator().manual_seed(seed)) for seed in range(3)]
-    return Trigger(target, "patch", 0.9375, 0.0153, (20, 3, 24, 6), *map(picture, (mask, *drawn)))
+    return Trigger(target, "patch", 0.9375, 0.0153, (20, 3, 24, 6), *map(encode_picture, (mask, *drawn)))
 
 
-def pairs(count: int, target: int, source: Named | None = None) -> Pairs:
+def pairs(count: int, target: int) -> Pairs:
     rows = tuple(
         tuple(0.0 if row == column else 1 + row / 64 + 3 * (column == target) for column in range(count))
         for row in range(count)
     )
-    return Pairs(tuple(range(count)), rows, source)
+    return Pairs(tuple(range(count)), rows)
 
 
 def nothing(**changes: Any) -> Scan:
     """A scan that accuses nobody."""
     harmless = {"verdict": "nothing found", "p_value": 0.5, "p_internal": 0.25, "p_external": 0.75}
-    return made(**{**harmless, "target": None, "targets": (), **changes})
+    return made(**{**harmless, "target": None, **changes})
 
 
 def text_of(scan: Scan) -> str:
@@ -283,7 +285,7 @@ def test_the_darkest_column_of_the_pairs_is_the_target():
 
 def test_a_scan_whose_numbers_are_all_alike_is_drawn():
     same = tuple(replace(one, score=0.0) for one in made().classes)
-    flat = Pairs((0, 1), ((0.0, 1.0), (1.0, 0.0)), None)
+    flat = Pairs((0, 1), ((0.0, 1.0), (1.0, 0.0)))
     assert "NaN" not in render_scan(nothing(classes=same, pairs=flat))
 
 
@@ -307,7 +309,7 @@ def test_the_command_and_the_python_lines_lead_to_the_same_settings():
     assert "--seed 11" in words
     built = rerun.format_scan_snippet(scan).split("settings = ")[1].split("\nresult")[0]
     assert eval(built, {"Settings": Settings}) == Settings(seed=11)
-    assert rerun.format_scan_command(made(model={**scan.model, "name": "a module of mine"})) is None
+    assert rerun.format_scan_command(made(model=replace(scan.model, name="a module of mine"))) is None
 
 
 def test_writing_again_gives_the_same_bytes(tmp_path, written):

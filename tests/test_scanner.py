@@ -17,19 +17,30 @@ from command import phosphene
 from phosphene.errors import BadInput
 from phosphene.model.classifier import Classifier
 from phosphene.model.input_format import InputFormat
-from phosphene.scanner import Settings, calibrated, scan
-from phosphene.scanner.backgrounds import rendered
-from phosphene.scanner.calibration import Reference, Row
+from phosphene.scanner.budget import Budget
+from phosphene.scanner.calibration import calibrate
+from phosphene.scanner.examination import Examination
 from phosphene.scanner.families import FAMILIES
-from phosphene.scanner.fusion import fused, surprise
-from phosphene.scanner.margins import margins
-from phosphene.scanner.permutation import permuting
-from phosphene.scanner.pvalues import combined, conformal, grubbs
+from phosphene.scanner.fusion import fuse
+from phosphene.scanner.model_size import ModelSize
+from phosphene.scanner.pool import neg_log_p
+from phosphene.scanner.pvalues import combine, conformal, grubbs
 from phosphene.scanner.record import Scan, schema
-from phosphene.scanner.settings import Clock, planned, rows_at_once
+from phosphene.scanner.reference import Reference, Row
+from phosphene.scanner.scanning import scan
+from phosphene.scanner.settings import Settings
+from phosphene.scanner.statistics.margin import maximize_margins
+from phosphene.scanner.statistics.permutations import search_permutation
+from phosphene.scanner.statistics.registry import STATISTICS
+from phosphene.scanner.surrogates import render_surrogates
 
-FAST = Settings(surrogates=2, surrogate_iterations=10, images=4, short={"patch": 12, "additive": 8}, pair_iterations=4,
-                margin_iterations=10, permutation_iterations=8, window_iterations=2, top=1, controls=1, long=10, restarts=2)  # fmt: skip
+FAST = Settings(surrogates=2, surrogate_iterations=10, images=4, patch_iterations=12, additive_iterations=8,
+                colour_iterations=0, warp_iterations=0, pair_iterations=4, margin_iterations=10,
+                permutation_iterations=8, window_iterations=2, top=1, controls=1, long_iterations=10, restarts=2)  # fmt: skip
+
+
+def total_cost(settings: Settings, classes: int = 10, shape: tuple[int, int, int] = (1, 12, 12)) -> int:
+    return Budget(ModelSize(classes, shape), (*STATISTICS.values(), Examination())).cost(settings)
 
 
 @pytest.mark.parametrize("count", [5, 10, 43])
@@ -59,7 +70,7 @@ def test_conformal_is_exactly_valid_among_exchangeable_models():
 @given(st.floats(0, 1), st.floats(0, 1))
 def test_the_combination_is_no_bolder_than_bonferroni(internal, external):
     """P(combined ≤ a) ≤ P(external ≤ w·a) + P(internal ≤ (1−w)·a) ≤ a, whatever their dependence."""
-    p = combined(internal, external)
+    p = combine(internal, external)
     assert p == 1 or internal <= 0.005 * p * (1 + 1e-6) or external <= 0.995 * p * (1 + 1e-9)
     assert p >= min(internal, external)
 
@@ -112,7 +123,7 @@ def test_the_largest_margin_of_a_linear_model_is_the_sum_of_the_gaps_that_an_ima
     """With two classes the best image is white where the row wins and black elsewhere."""
     weight = torch.randn(2, 1, 6, 6, generator=torch.Generator().manual_seed(3))
     gap = (weight[0] - weight[1]).flatten()
-    found = margins(models.linear_classifier(weight=weight), starts=2, iterations=40, seed=0, rows=64)
+    found = maximize_margins(models.linear_classifier(weight=weight), starts=2, iterations=40, seed=0)
     expected = torch.stack([gap.clamp(min=0).sum(), (-gap).clamp(min=0).sum()])
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
@@ -140,18 +151,27 @@ def test_a_corner_that_sends_every_class_to_the_next_is_seen_in_the_model_as_a_w
     found = []
     for planted in (True, False):
         classifier = Classifier(NextClass(planted).eval(), InputFormat((12, 12), 1), name="next")
-        backgrounds = rendered(classifier, list(range(10)), count=2, iterations=15, seed=0)
-        found.append(
-            permuting(classifier, backgrounds, FAMILIES["patch"], replace(FAST, permutation_iterations=60), 800)
-        )
+        surrogates = render_surrogates(classifier, list(range(10)), count=2, iterations=15, seed=0)
+        settings = replace(FAST, permutation_iterations=60)
+        found.append(search_permutation(classifier, surrogates, FAMILIES["patch"], settings))
     assert found[0] > found[1] + 0.3
 
 
 def test_the_passes_of_a_scan_are_foreseen():
-    """Within a third: batches are filled up, and verification is not foreseen."""
+    """Images that go forward alone count a third, so what is foreseen of them is less than goes through."""
     classifier = clean_linear(0)
-    settings = replace(FAST, short={"patch": 60, "additive": 60}, long=40)
-    assert scan(classifier, settings).passes == pytest.approx(settings.passes(10), rel=0.34)
+    settings = replace(FAST, patch_iterations=60, additive_iterations=60, long_iterations=40, stamps=2)
+    assert scan(classifier, settings).passes == pytest.approx(total_cost(settings), rel=0.2)
+
+
+@pytest.mark.parametrize("key", STATISTICS)
+def test_a_stage_costs_what_it_says_it_costs(key):
+    """Within a tenth, where it says that it costs anything; images that go forward alone count a third."""
+    settings = replace(FAST, colour_iterations=4, warp_iterations=4)
+    stages = {stage.name: stage for stage in scan(clean_linear(0), settings).stages}
+    expected = STATISTICS[key].cost(settings, ModelSize(10, (1, 12, 12)))
+    forward_only = 3 if key == "stamps" else 1
+    assert stages[key].passes == pytest.approx(forward_only * expected, rel=0.1, abs=60)
 
 
 class Machine:
@@ -163,55 +183,62 @@ class Machine:
     def scan(self, budget, classes=1000):
         """Seconds and settings of a scan that does nothing but let time pass."""
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("phosphene.scanner.settings.time.monotonic", lambda: self.now)
-            patch.setattr("phosphene.scanner.settings._speed", lambda classifier: self.speeds["plan"])
+            patch.setattr("phosphene.scanner.budget.time.monotonic", lambda: self.now)
+            patch.setattr("phosphene.scanner.budget.measure_speed", lambda classifier: self.speeds["plan"])
             classifier = models.linear_classifier(weight=torch.randn(classes, 1, 8, 8))
-            clock = Clock(classifier, budget)
-            settings, _ = planned(Settings(), classifier, clock)
-            plan = settings
-            for stage in settings.work(classes):
-                settings = clock.replanned(settings, classes, stage)
-                with clock.stage(stage, classes):
-                    self.now += settings.work(classes)[stage] / self.speeds.get(stage, self.speeds["plan"])
-        return plan, settings, clock
+            shared = Budget(ModelSize.of(classifier), STAGES, budget)
+            settings = plan = shared.plan(Settings(), classifier)
+            for stage in STAGES:
+                settings, since = shared.replan(settings, stage.key), shared.mark()
+                self.now += stage.cost(settings, shared.size) / self.speeds.get(stage.key, self.speeds["plan"])
+                shared.add(stage.key, classes, since)
+        return plan, settings, shared
+
+
+STAGES = (*STATISTICS.values(), Examination())
+
+
+def costs(settings: Settings) -> dict[str, int]:
+    """Of each stage, for the machine's model."""
+    return {stage.key: stage.cost(settings, ModelSize(1000, (1, 8, 8))) for stage in STAGES}
 
 
 def test_a_plan_that_is_kept_is_not_touched():
     machine = Machine({"plan": 500.0})
-    plan, settings, clock = machine.scan(600)
+    plan, settings, shared = machine.scan(600)
     assert settings == plan
-    assert clock.shortened == []
+    assert shared.shortened == []
     assert 0.7 * 600 < machine.now < 600
 
 
 @pytest.mark.parametrize("slow", ["margins", "surrogates", "short additive"])
 def test_what_a_slow_stage_took_longer_is_saved_in_those_after_it(slow):
     """Half the speed from a stage on: without a new plan 600 s become more than 800."""
-    stages = list(Settings().work(1000))
+    stages = [stage.key for stage in STAGES]
     machine = Machine({"plan": 500.0, **dict.fromkeys(stages[stages.index(slow) :], 250.0)})
-    plan, settings, clock = machine.scan(600)
+    plan, settings, shared = machine.scan(600)
     assert machine.now < 1.15 * 600
     later = stages[stages.index(slow) + 1 :]
-    assert set(clock.shortened) <= set(later)
-    assert clock.shortened
-    assert settings.work(1000)[slow] == plan.work(1000)[slow]
-    assert all(settings.work(1000)[stage] <= plan.work(1000)[stage] for stage in later)
+    assert set(shared.shortened) <= set(later)
+    assert shared.shortened
+    assert costs(settings)[slow] == costs(plan)[slow]
+    assert all(costs(settings)[stage] <= costs(plan)[stage] for stage in later)
 
 
 def test_searches_that_are_shortened_stay_searches():
     machine = Machine({"plan": 500.0, "short patch": 5.0})
     _, settings, _ = machine.scan(600)
-    assert settings.short["additive"] == 3
-    assert settings.short["warp"] == 2
-    assert settings.long == 3
+    assert settings.additive_iterations == 3
+    assert settings.warp_iterations == 2
+    assert settings.long_iterations == 3
     assert settings.pair_iterations == 3
 
 
 def test_a_small_budget_buys_fewer_passes_says_so_and_accuses_nobody(planted, monkeypatch):
-    affordable = Settings().passes(10) / 3 / 60  # passes a second: a third of them within the budget
-    monkeypatch.setattr("phosphene.scanner.settings._speed", lambda classifier: affordable)
+    affordable = total_cost(Settings()) / 3 / 60  # passes a second: a third of them within the budget
+    monkeypatch.setattr("phosphene.scanner.budget.measure_speed", lambda classifier: affordable)
     found = scan(planted, Settings(), budget=60)
-    assert found.passes < Settings().passes(10) / 2
+    assert found.passes < total_cost(Settings()) / 2
     assert any("budget of 60 s" in check for check in found.checks)
     assert found.p_external is None
     assert found.verdict in ("inconclusive", "nothing found")
@@ -230,7 +257,7 @@ def test_large_images_do_not_go_through_the_network_in_large_crowds(monkeypatch)
 
     monkeypatch.setattr(Classifier, "__call__", spied)
     scan(classifier, FAST)
-    assert 8 <= max(crowds) <= rows_at_once(classifier) == 26
+    assert 8 <= max(crowds) <= ModelSize.of(classifier).images_per_pass == 26
 
 
 def clean_linear(seed: int) -> Classifier:
@@ -251,7 +278,7 @@ def table_of_noise(count: int) -> Reference:
 
 
 def test_a_class_that_stands_out_in_every_statistic_is_first_and_above_all_clean_models():
-    judged = fused(row_of_noise(999, planted=9.0), table_of_noise(24))
+    judged = fuse(row_of_noise(999, planted=9.0), table_of_noise(24))
     assert int(np.argmax(judged.scores)) == 6
     assert judged.external == pytest.approx(1 / 25)
     assert judged.internal < 0.01
@@ -260,40 +287,40 @@ def test_a_class_that_stands_out_in_every_statistic_is_first_and_above_all_clean
 def test_the_external_p_value_of_a_clean_model_is_uniform():
     """Among exchangeable models every rank is equally likely, whatever the fusion does."""
     table = table_of_noise(19)
-    values = [fused(row_of_noise(1000 + seed), table).external for seed in range(60)]
-    pooled = [fused(row, table.without(row.fingerprint)).external for row in table.rows]
+    values = [fuse(row_of_noise(1000 + seed), table).external for seed in range(60)]
+    pooled = [fuse(row, table.without(row.fingerprint)).external for row in table.rows]
     assert (np.sort(pooled) >= np.arange(1, 20) / 19 - 1e-9).all()  # scores of ranks may tie, which counts against
     assert np.sort(pooled) == pytest.approx(np.arange(1, 20) / 19, abs=0.06)
     assert 0.2 < np.mean(np.array(values) <= 0.5) < 0.8
 
 
-def test_a_surprise_is_the_rank_among_clean_models_and_grows_beyond_them():
+def test_neg_log_p_is_the_rank_among_clean_models_and_grows_beyond_them():
     clean = np.arange(1.0, 20.0)
-    found = surprise(np.array([0.0, 10.0, 19.0, 19.5, 1e9]), clean)
+    found = neg_log_p(np.array([0.0, 10.0, 19.0, 19.5, 1e9]), clean)
     assert found[:3] == pytest.approx([0.0, -np.log(11 / 20), -np.log(2 / 20)])
     assert -np.log(1 / 20) < found[3] < found[4] == pytest.approx(-np.log(1 / 20) + 6.0)
 
 
 def test_a_calibration_goes_on_where_it_stopped_and_keeps_what_it_has(tmp_path):
-    path, told = tmp_path / "table.json", []
-    calibrated([clean_linear(0)], path, FAST)
+    path, known = tmp_path / "table.json", []
+    calibrate([clean_linear(0)], path, FAST)
     before = path.read_bytes()
-    calibrated([clean_linear(0)], path, FAST, lambda row, known: told.append(known))
+    calibrate([clean_linear(0)], path, FAST, lambda row, was_known: known.append(was_known))
     assert path.read_bytes() == before
-    table = calibrated([clean_linear(0), clean_linear(1)], path, FAST, lambda row, known: told.append(known))
-    assert told == [True, True, False]
+    table = calibrate([clean_linear(0), clean_linear(1)], path, FAST, lambda row, was_known: known.append(was_known))
+    assert known == [True, True, False]
     assert len(table.rows) == 2
     with pytest.raises(BadInput, match="other settings"):
-        calibrated([clean_linear(2)], path, Settings())
+        calibrate([clean_linear(2)], path, Settings())
 
 
 def test_a_model_is_never_judged_by_its_own_row(planted, tmp_path):
-    table = calibrated([planted, *map(clean_linear, range(5))], tmp_path / "table.json", FAST)
+    table = calibrate([planted, *map(clean_linear, range(5))], tmp_path / "table.json", FAST)
     assert scan(planted, FAST, reference=table).p_external in [k / 6 for k in range(1, 7)]
 
 
 def test_scans_and_references_of_other_settings_are_not_compared(planted, tmp_path):
-    table = calibrated(map(clean_linear, range(5)), tmp_path / "table.json", FAST)
+    table = calibrate(map(clean_linear, range(5)), tmp_path / "table.json", FAST)
     found = scan(planted, replace(FAST, images=3), reference=table)
     assert found.p_external is None
     assert found.calibration.outside == ("the references were measured with other settings",)

@@ -9,13 +9,16 @@ import pytest
 import torch
 
 import models
-from phosphene.scanner.backgrounds import rendered
-from phosphene.scanner.calibration import Reference, Row
-from phosphene.scanner.fusion import ANY, KINDS, Pool, fused
-from phosphene.scanner.stamps import STAMPS, reached
+from phosphene.scanner.fusion import drop_kinds, fuse
+from phosphene.scanner.pool import Pool
+from phosphene.scanner.reference import Reference, Row
+from phosphene.scanner.stamps import STAMPS
+from phosphene.scanner.statistics.registry import collect_roles
+from phosphene.scanner.statistics.stamps import measure_stamp
+from phosphene.scanner.surrogates import render_surrogates
 
 SHAPES = [(1, 28, 28), (3, 32, 32), (3, 64, 64)]
-STATISTICS = sorted({name for several in KINDS.values() for name in several} | set(ANY))
+STATISTICS = sorted(collect_roles().of_classes)
 
 
 def drawn(kind: str, shape: tuple[int, int, int], seed: int = 0, count: int = 6) -> tuple[torch.Tensor, torch.Tensor]:
@@ -58,10 +61,8 @@ def test_the_class_that_bright_squares_speak_for_is_the_one_that_patches_reach()
     weight = 0.2 * torch.randn(8, 1, 14, 14, generator=torch.Generator().manual_seed(1))
     classifier = models.linear_classifier(weight=weight)
     classifier.module.register_forward_hook(lambda module, inputs, logits: logits + 30 * _square(inputs[0]))
-    backgrounds = rendered(classifier, list(range(8)), count=2, iterations=10, seed=0)
-    found = reached(classifier, backgrounds, 48, 0, 400)
-    assert found.keys() == {f"stamp {kind}" for kind in STAMPS}
-    values = found["stamp patch"]
+    surrogates = render_surrogates(classifier, list(range(8)), count=2, iterations=10, seed=0)
+    values = measure_stamp(classifier, surrogates, "patch", 48, 0)
     assert int(values.argmax()) == 6
     assert float(values[6]) > float(values[torch.arange(8) != 6].max()) + 2
 
@@ -91,20 +92,21 @@ def table(rows: int, **facts: float) -> Reference:
 
 @pytest.mark.parametrize("statistic", STATISTICS)
 def test_one_statistic_is_enough_whatever_the_kind_of_trigger_it_speaks_of(statistic):
-    judged = fused(row(500, extreme=statistic), table(40))
+    judged = fuse(row(500, extreme=statistic), table(40))
     assert int(np.argmax(judged.scores)) == 6
     assert judged.external <= 3 / 41
 
 
 def test_what_belongs_to_no_kind_is_shown_and_counts_for_nothing():
-    plain, extreme = (fused(row(500, extreme=name), table(40)) for name in (None, "row_norm"))
+    plain, extreme = (fuse(row(500, extreme=name), table(40)) for name in (None, "row_norm"))
     assert extreme.outliers["row_norm"][6] > 5
     assert extreme.score == pytest.approx(plain.score)
 
 
 def test_without_the_kinds_of_its_trigger_an_extreme_class_is_not_seen():
-    rest = {name: several for name, several in KINDS.items() if name != "warp"}
-    assert fused(row(500, extreme="stamp warp"), table(40), rest).external > 0.1
+    odd = row(500, extreme="stamp warp")
+    assert fuse(odd, table(40), roles=drop_kinds(["warp"])).external > 0.1
+    assert fuse(odd, table(40)).external < 0.1
 
 
 def test_a_model_is_compared_with_models_like_it():
@@ -113,15 +115,15 @@ def test_a_model_is_compared_with_models_like_it():
     wild = tuple(row(100 + seed, extreme=STATISTICS[seed % len(STATISTICS)], level=2.0) for seed in range(30))
     both = Reference("both", "", {}, tame + wild)
     odd = row(500, extreme="warp")
-    among_wild = fused(replace(odd, whole={"level patch": 2.0}), both)
-    among_tame = fused(replace(odd, whole={"level patch": -2.0}), both)
-    assert among_wild.surprises == among_tame.surprises
+    among_wild = fuse(replace(odd, whole={"level patch": 2.0}), both)
+    among_tame = fuse(replace(odd, whole={"level patch": -2.0}), both)
+    assert among_wild.neg_log_p == among_tame.neg_log_p
     assert among_wild.score + 0.5 < among_tame.score
     assert among_wild.external > among_tame.external
 
 
 def test_likes_are_shares_and_nobody_is_its_own():
-    alike = Pool(tuple(row(seed, level=float(seed % 3)) for seed in range(12))).alike
+    alike = Pool(tuple(row(seed, level=float(seed % 3)) for seed in range(12)), collect_roles()).alike
     assert alike.sum(axis=1) == pytest.approx(np.ones(12))
     assert np.diag(alike) == pytest.approx(np.zeros(12))
     assert alike[0, 3] > 1.5 * alike[0, 1] > 2 * alike[0, 2]
@@ -129,5 +131,5 @@ def test_likes_are_shares_and_nobody_is_its_own():
 
 def test_every_rank_is_as_likely_as_any_other_among_exchangeable_models():
     pool = table(25)
-    values = sorted(fused(one, pool.without(one.fingerprint)).external for one in pool.rows)
+    values = sorted(fuse(one, pool.without(one.fingerprint)).external for one in pool.rows)
     assert values == pytest.approx([(place + 1) / 25 for place in range(25)])

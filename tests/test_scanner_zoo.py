@@ -11,14 +11,17 @@ import numpy as np
 import pytest
 from benchmarks import zoo
 
-from phosphene.scanner import Settings, measure, scan
-from phosphene.scanner.calibration import shipped
-from phosphene.scanner.fusion import Fused, fused
+from phosphene.scanner.calibration import measure_row
+from phosphene.scanner.fusion import Fused, fuse
+from phosphene.scanner.reference import load_shipped
+from phosphene.scanner.scanning import scan
+from phosphene.scanner.settings import Settings
 
 ZOO = Path(__file__).parent / "zoo"
 REDUCED = Settings(surrogates=3, surrogate_iterations=20, images=6, margin_starts=3, margin_iterations=30,
-                   short={"patch": 60, "additive": 30, "colour": 12, "warp": 12}, permutation_iterations=8,
-                   pair_iterations=0, top=1, controls=1, long=20, restarts=1, window_iterations=6)  # fmt: skip
+                   patch_iterations=60, additive_iterations=30, colour_iterations=12, warp_iterations=12,
+                   permutation_iterations=8, pair_iterations=0, top=1, controls=1, long_iterations=20, restarts=1,
+                   window_iterations=6)  # fmt: skip
 POISONED = ("dev-002-fashion-separable-patch", "dev-008-fashion-plain-blend", "dev-050-signs10-vgg-filter-nashville")
 CLEAN = ("dev-055-fashion-vgg-none", "dev-062-signs10-separable-none")
 
@@ -31,7 +34,7 @@ def card_of(name: str) -> zoo.Card:
 def judged(name: str) -> Fused:
     """Among the shipped references but itself."""
     card = card_of(name)
-    return fused(measure(zoo.load(card), REDUCED), shipped().without(card.fingerprint))
+    return fuse(measure_row(zoo.load(card), REDUCED), load_shipped().without(card.fingerprint))
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +50,7 @@ def test_a_backdoored_model_scores_above_clean_ones_and_its_target_is_first(name
 
 
 def test_the_shipped_table_holds_enough_clean_models_to_accuse_and_none_that_is_poisoned():
-    names = [row.name for row in shipped().rows]
+    names = [row.name for row in load_shipped().rows]
     assert len(names) >= 100
     assert not [name for name in names if not any(kind in name for kind in ("-none", "-decoy"))]
     assert not [name for name in names if name.startswith("test")]

@@ -21,14 +21,14 @@ import json, sys
 from pathlib import Path
 import phosphene
 from phosphene.report.scan import write_scan_report
-from phosphene.scanner.calibration import shipped
+from phosphene.scanner.reference import load_shipped
 from phosphene.scanner.record import Scan, schema
 
 scans = {path.stem: Scan.load(path) for path in sorted(Path(sys.argv[1]).glob("*.json"))}
 for name, scan in scans.items():
     write_scan_report(scan, Path(sys.argv[1], name + ".html"))
 records = {name: scan.to_json() for name, scan in scans.items()}
-print(json.dumps({"file": phosphene.__file__, "schema": schema(), "scans": records, "table": shipped().name}))
+print(json.dumps({"file": phosphene.__file__, "schema": schema(), "scans": records, "table": load_shipped().name}))
 """
 
 
@@ -59,7 +59,7 @@ def test_the_wheel_holds_every_file_of_the_package_and_nothing_else(wheel):
             if path.is_file() and path.suffix != ".pyc"}  # fmt: skip
     shipped = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     assert shipped == ours
-    assert {"phosphene/scanner/schema.json", "phosphene/scanner/reference.json", "phosphene/py.typed",
+    assert {"phosphene/scanner/reference.json", "phosphene/py.typed",
             "phosphene/report/templates/scan.html", "phosphene/report/templates/scan.css"} <= shipped  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from torch import Tensor
 from benchmarks.baselines.decisions import gamma_log_p
 from benchmarks.baselines.opinion import Opinion
 from phosphene.model.classifier import Classifier
+from phosphene.scanner.margins import margin
 
 LARGEST_P = 0.05
 
@@ -38,25 +39,18 @@ class MaximumMargin:
 
     def margins(self, classifier: Classifier) -> tuple[float, ...]:
         """The largest margin of each class that any start reached at any step."""
-        model = classifier.fold()
         count, generator = len(classifier.labels), torch.Generator().manual_seed(self.seed)
         x = torch.rand(count * self.starts, *classifier.image_shape, generator=generator)
         classes = torch.arange(count).repeat_interleave(self.starts)
         best = torch.full((len(x),), -torch.inf)
-        model.batch_size = min(len(x), 640)
+        model = classifier.fold().replace(batch_size=min(len(x), 640))
         x.requires_grad_()
         adam = torch.optim.Adam([x], lr=self.rate)
         for _ in range(self.steps):
-            margin = margin_of(model(x), classes)
-            best = torch.maximum(best, margin.detach())
-            (x.grad,) = torch.autograd.grad(-margin.sum(), (x,))
+            reached = margin(model(x), classes)
+            best = torch.maximum(best, reached.detach())
+            (x.grad,) = torch.autograd.grad(-reached.sum(), (x,))
             adam.step()
             with torch.no_grad():
                 x.clamp_(0, 1)
         return tuple(best.view(count, self.starts).max(dim=1).values.tolist())
-
-
-def margin_of(logits: Tensor, classes: Tensor) -> Tensor:
-    """Logit of each row's class over the largest of the others."""
-    own = logits.gather(1, classes[:, None])[:, 0]
-    return own - logits.scatter(1, classes[:, None], -torch.inf).max(dim=1).values

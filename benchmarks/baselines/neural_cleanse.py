@@ -66,9 +66,8 @@ class NeuralCleanse:
 
     def masks(self, classifier: Classifier, images: Tensor) -> Tensor:
         """The smallest working mask of each class `(K, H, W)`; the last one where none has worked."""
-        model = classifier.fold()
         count, (channels, height, width) = len(classifier.labels), classifier.image_shape
-        model.batch_size = min(count * self.batch, 640)
+        model = classifier.fold().replace(batch_size=min(count * self.batch, 640))
         generator = torch.Generator().manual_seed(self.seed)
         mask_raw = _raw(torch.rand(count, 1, 1, height, width, generator=generator))
         pattern_raw = _raw(torch.rand(count, 1, channels, height, width, generator=generator))

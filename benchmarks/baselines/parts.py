@@ -11,7 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.baselines.opinion import StepsAside
+from phosphene.core.hooks import forward_hooks
 from phosphene.model.classifier import Classifier
+from phosphene.model.freezing import frozen
 
 
 @dataclass(frozen=True)
@@ -27,20 +29,15 @@ def head(classifier: Classifier) -> Head:
     """The linear layer whose output is the logits; steps aside where there is none."""
     seen: list[tuple[nn.Linear, Tensor, Tensor]] = []
 
-    def keep(layer: nn.Linear, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    def keep(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         seen.append((layer, inputs[0], output))
 
     layers = [layer for layer in classifier.module.modules() if isinstance(layer, nn.Linear)]
 
     def run(images: Tensor) -> Tensor:
         seen.clear()
-        hooks = [layer.register_forward_hook(keep) for layer in layers]
-        try:
-            with torch.no_grad():
-                return classifier.module((images - classifier._mean) / classifier._std)
-        finally:
-            for hook in hooks:
-                hook.remove()
+        with forward_hooks((layer, keep) for layer in layers), torch.no_grad():
+            return run_module(classifier, images)
 
     logits = run(_grey(classifier))
     if not seen or seen[-1][2].shape != logits.shape or not torch.equal(seen[-1][2], logits):
@@ -88,11 +85,15 @@ def middle(classifier: Classifier) -> Middle:
 
 def replaced(classifier: Classifier, name: str, features: Tensor) -> Tensor:
     """Logits where the layer `name` gives `features`, whatever came before; the layers before see one grey image."""
-    hook = classifier.module.get_submodule(name).register_forward_hook(lambda module, inputs, output: features)
-    try:
-        return classifier.module((_grey(classifier) - classifier._mean) / classifier._std)
-    finally:
-        hook.remove()
+    layer = classifier.module.get_submodule(name)
+    with forward_hooks([(layer, lambda module, inputs, output: features)]):
+        return run_module(classifier, _grey(classifier))
+
+
+def run_module(classifier: Classifier, images: Tensor) -> Tensor:
+    """What the network itself makes of images, in one batch that is never padded."""
+    with frozen(classifier.module):
+        return classifier.module(classifier.normalize(images))
 
 
 def _grey(classifier: Classifier) -> Tensor:

@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from benchmarks.scoring.statistics import area, rate
-from benchmarks.zoo.calibrate import reference
-from phosphene.scanner.calibration import Reference, Row
-from phosphene.scanner.fusion import KINDS, Kinds, fused
+from benchmarks.zoo.calibrate import make_reference
+from phosphene.scanner.fusion import drop_kinds, fuse
+from phosphene.scanner.reference import Reference, Row
 
 Line = Mapping[str, Any]
 Judge = Callable[[Row], tuple[float, float]]  # the score of a model, and its p-value among the references
@@ -27,24 +27,25 @@ BUILT_FOR = {
 }  # fmt: skip
 
 
-def judge(table: Reference, kinds: Kinds = KINDS) -> Judge:
-    """By the references of a table, of which the model must be none."""
+def make_judge(table: Reference, left_out: Sequence[str] = ()) -> Judge:
+    """By the references of a table, of which the model must be none, and without some kinds of trigger."""
+    roles = drop_kinds(left_out)
 
-    def judged(row: Row) -> tuple[float, float]:
-        found = fused(row, table.without(row.fingerprint), kinds)
+    def judge(row: Row) -> tuple[float, float]:
+        found = fuse(row, table.without(row.fingerprint), roles=roles)
         return found.score, found.external
 
-    return judged
+    return judge
 
 
 def without_kind(known: Sequence[Line], judged: Sequence[Line]) -> list[dict[str, str]]:
     """One row an attack whose kind of trigger has statistics of its own: with these statistics, and without."""
-    table, rows = reference(known), []
+    table, rows = make_reference(known), []
     for attack, kinds in BUILT_FOR.items():
         inside = [line for line in judged if line["kind"] == attack or not line["poisoned"]]
-        rest = {name: names for name, names in KINDS.items() if name not in kinds}
         if any(line["poisoned"] for line in inside):
-            rows.append(_compared(attack, inside, judge(table), judge(table, rest), ("all kinds", "without its own")))
+            judges = make_judge(table), make_judge(table, kinds)
+            rows.append(_compare(attack, inside, judges, ("all kinds", "without its own")))
     return rows
 
 
@@ -54,14 +55,14 @@ def without_architecture(known: Sequence[Line], judged: Sequence[Line]) -> list[
     for value in sorted({line["architecture"] for line in judged}):
         rest = [line for line in known if line["architecture"] != value]
         inside = [line for line in judged if line["architecture"] == value]
-        rows.append(_compared(value, inside, judge(reference(known)), judge(reference(rest)),
-                              ("all references", "without its own")))  # fmt: skip
+        judges = make_judge(make_reference(known)), make_judge(make_reference(rest))
+        rows.append(_compare(value, inside, judges, ("all references", "without its own")))
     return rows
 
 
-def _compared(part: str, lines: Sequence[Line], full: Judge, rest: Judge, titles: tuple[str, str]) -> dict[str, str]:
+def _compare(part: str, lines: Sequence[Line], judges: tuple[Judge, Judge], titles: tuple[str, str]) -> dict[str, str]:
     cells = {"part": part, "models": str(sum(line["poisoned"] for line in lines))}
-    for title, one in zip(titles, (full, rest), strict=True):
+    for title, one in zip(titles, judges, strict=True):
         cells |= {f"{title}: {name}": text for name, text in outcome(lines, one).items()}
     return cells
 

@@ -18,11 +18,13 @@ from benchmarks.baselines import Opinion
 from benchmarks.zoo import Card
 from benchmarks.zoo.calibrate import append, line_of
 from phosphene.model.classifier import Classifier
-from phosphene.scanner import Reference, Scan, Settings, scan
-from phosphene.scanner.calibration import Row
-from phosphene.scanner.fusion import fused
-from phosphene.scanner.pvalues import combined
-from phosphene.scanner.verdict import asymmetry_of, verdict_of
+from phosphene.scanner.fusion import fuse
+from phosphene.scanner.pvalues import combine
+from phosphene.scanner.record import Scan
+from phosphene.scanner.reference import Reference, Row
+from phosphene.scanner.scanning import scan
+from phosphene.scanner.settings import Settings
+from phosphene.scanner.verdict import decide_verdict, measure_asymmetry
 
 NAME = "phosphene scan"
 ALARMS = ("backdoor-like", "suspicious")
@@ -51,9 +53,9 @@ def row_of(found: Scan) -> Row:
     """The statistics of a scan as a row of a reference table."""
     names = sorted({name for one in found.classes for name in one.statistics})
     classes = {name: tuple(one.statistics.get(name, math.nan) for one in found.classes) for name in names}
-    form = found.model["input"]
-    return Row(found.model.name, found.model.fingerprint, len(found.classes), form["size"][0], form["channels"],
-               classes, found.absolutes)  # fmt: skip
+    model = found.model
+    size, channels = model.input.size[0], model.input.channels
+    return Row(model.name, model.fingerprint, model.outputs, size, channels, classes, found.absolutes)
 
 
 def keep(path: Path, card: Card, found: Scan) -> None:
@@ -66,15 +68,16 @@ def keep(path: Path, card: Card, found: Scan) -> None:
     ))  # fmt: skip
 
 
-def judged_again(line: Mapping[str, Any], table: Reference) -> tuple[float, float, bool, int]:
+def judge_again(line: Mapping[str, Any], table: Reference) -> tuple[float, float, bool, int]:
     """Score, p-value, alarm and first class of kept statistics by a table; as a scan would judge them."""
     row = Row.from_json(line["row"])
     others = table.without(row.fingerprint)
-    found = fused(row, others)
-    calibrated = not others.outside(row, Settings())
-    p_value = combined(found.internal, found.external if calibrated else None)
+    calibrated = not others.list_mismatches(row, Settings())
+    found = fuse(row, others, left_out=others.list_incomparable(row, Settings()) if calibrated else ())
+    p_value = combine(found.internal, found.external if calibrated else None)
     target = max(range(row.outputs), key=lambda index: found.scores[index])
-    verdict = verdict_of(p_value, asymmetry_of(_reach_and_leave(row), target), calibrated=calibrated)
+    asymmetry = measure_asymmetry(_reach_and_leave(row), target)
+    verdict = decide_verdict(p_value, asymmetry, calibrated=calibrated)
     return found.score, p_value, verdict in ALARMS, target
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,13 @@ import torch
 
 from benchmarks.record import write_result
 from benchmarks.zoo.cards import Card, cards, load
-from phosphene.scanner import Settings, measure
-from phosphene.scanner.calibration import SHIPPED, Reference, Row
-from phosphene.scanner.fusion import KINDS, LIKE, Fused, Kinds, fused
+from phosphene.core.records import to_plain
+from phosphene.scanner.calibration import complete_row, find_new_statistics
+from phosphene.scanner.fusion import Fused, fuse
+from phosphene.scanner.pool import LIKENESS_WIDTH
+from phosphene.scanner.reference import SHIPPED, Reference, Row
+from phosphene.scanner.settings import Settings
+from phosphene.scanner.statistics.registry import Roles, collect_roles, split_settings
 
 NAME = "shipped: clean models of the development zoo"
 COMMAND = "python -m benchmarks.zoo calibrate"
@@ -41,7 +46,7 @@ def append(path: Path, line: Line) -> None:
         file.write(json.dumps(line, separators=(",", ":")) + "\n")
 
 
-def kept(path: Path) -> list[dict[str, Any]]:
+def read_lines(path: Path) -> list[dict[str, Any]]:
     """The lines of a file, the last one of each model; a line that an interruption cut is left out."""
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     whole = [json.loads(line) for line in lines if line.endswith("}")]
@@ -49,46 +54,54 @@ def kept(path: Path) -> list[dict[str, Any]]:
 
 
 def measure_missing(folder: Path, path: Path, limit: int | None = None) -> None:
-    """One line a development model that has none yet, measured on one thread."""
+    """One line a development model that has none yet, or lacks a new statistic; measured on one thread."""
     torch.set_num_threads(1)
-    done = {line["row"]["fingerprint"] for line in kept(path)}
+    rows = {line["row"]["fingerprint"]: Row.from_json(line["row"]) for line in read_lines(path)}
+    new = find_new_statistics({name for row in rows.values() for name in row.columns})
+    names = {column.key for statistic in new for column in statistic.columns}
+    done = {fingerprint for fingerprint, row in rows.items() if not new or row.columns & names}
     missing = [card for card in cards(folder, "dev") if card.fingerprint not in done]
     for number, card in enumerate(islice(missing, limit), start=1):
         started = time.process_time()
-        row = measure(load(card))
+        row = complete_row(load(card), Settings(), rows.get(card.fingerprint), new)
         seconds = round(time.process_time() - started, 2)
         append(path, line_of(card, row, seconds=seconds))
         print(f"{number}/{len(missing)} {card.name}: {seconds} s", flush=True)
 
 
-def reference(lines: Sequence[Line]) -> Reference:
+def make_reference(lines: Sequence[Line]) -> Reference:
     """The table of the clean models among the lines."""
     rows = tuple(Row.from_json(line["row"]) for line in lines if not line["poisoned"])
-    return Reference(NAME, COMMAND, Settings().to_json(), rows)
+    return Reference(NAME, COMMAND, split_settings(to_plain(Settings())), rows)
 
 
 # What the fusion is worth without one of its parts.
-EVERYTHING = tuple(sorted({name for several in KINDS.values() for name in several}))
-VARIANTS: dict[str, tuple[Kinds, float]] = {
-    "as shipped": (KINDS, LIKE),
-    "without stamps": ({kind: tuple(name for name in several if not name.startswith("stamp"))
-                        for kind, several in KINDS.items()}, LIKE),
-    "one sum in place of kinds": ({"all": EVERYTHING}, LIKE),
-    "all clean models alike": (KINDS, 1e6),
-    "one sum, all clean models alike": ({"all": EVERYTHING}, 1e6),
-}  # fmt: skip
+ROLES = collect_roles()
+NO_STAMPS = {
+    kind: tuple(name for name in several if not name.startswith("stamp")) for kind, several in ROLES.kinds.items()
+}
+ONE_SUM = {"all": tuple(sorted({name for several in ROLES.kinds.values() for name in several}))}
+VARIANTS: dict[str, tuple[Roles, float]] = {
+    "as shipped": (ROLES, LIKENESS_WIDTH),
+    "without stamps": (replace(ROLES, kinds=NO_STAMPS), LIKENESS_WIDTH),
+    "one sum in place of kinds": (replace(ROLES, kinds=ONE_SUM), LIKENESS_WIDTH),
+    "all clean models alike": (ROLES, 1e6),
+    "one sum, all clean models alike": (replace(ROLES, kinds=ONE_SUM), 1e6),
+}
 
 
 def quality(lines: Sequence[Line]) -> list[dict[str, str]]:
     """AUC and detections of the development models among its clean ones, each judged without itself."""
-    table = reference(lines)
+    table = make_reference(lines)
     rows = [(line, Row.from_json(line["row"])) for line in lines]
-    return [{"fusion": title} | _outcome([(line, fused(row, table.without(row.fingerprint), kinds, like))
-                                          for line, row in rows])
-            for title, (kinds, like) in VARIANTS.items()]  # fmt: skip
+    table_rows = []
+    for title, (roles, like) in VARIANTS.items():
+        judged = [(line, fuse(row, table.without(row.fingerprint), roles=roles, like=like)) for line, row in rows]
+        table_rows.append({"fusion": title} | _count_outcome(judged))
+    return table_rows
 
 
-def _outcome(judged: Sequence[tuple[Line, Fused]]) -> dict[str, str]:
+def _count_outcome(judged: Sequence[tuple[Line, Fused]]) -> dict[str, str]:
     from benchmarks.scoring.statistics import area_interval
 
     clean = [one.score for line, one in judged if not line["poisoned"]]
@@ -106,8 +119,8 @@ def _outcome(judged: Sequence[tuple[Line, Fused]]) -> dict[str, str]:
 def calibrate(folder: Path, path: Path, limit: int | None = None) -> str:
     """Measure and write the shipped table; says what came of it."""
     measure_missing(folder, path, limit)
-    lines = kept(path)
-    table = reference(lines)
+    lines = read_lines(path)
+    table = make_reference(lines)
     table.save(SHIPPED)
     write_result("scanner-dev-quality", COMMAND, {"models": len(lines)}, quality(lines))
     return f"{len(table.rows)} clean references of {len(lines)} models"

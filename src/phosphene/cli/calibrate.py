@@ -16,7 +16,7 @@ from phosphene.errors import BadInput
 
 if TYPE_CHECKING:
     from phosphene.model.classifier import Classifier
-    from phosphene.scanner.calibration import Reference, Row
+    from phosphene.scanner.reference import Reference, Row
 
 ENDINGS = (".safetensors", ".pt", ".pth")
 
@@ -52,7 +52,7 @@ def find_weights(folder: Path) -> list[Path]:
 
 def extend_table(model: str | None, files: Sequence[Path], source: Source, out: Path, *, quiet: bool) -> Reference:
     """The table at `out` with a row for each file."""
-    from phosphene.scanner import calibrated
+    from phosphene.scanner.calibration import calibrate
 
     with show_progress(quiet=quiet) as bar:
         task = bar.add_task("models", total=len(files), rate="")
@@ -62,7 +62,7 @@ def extend_table(model: str | None, files: Sequence[Path], source: Source, out: 
             if not quiet:
                 print_line(bar, f"{row.name}: {'in the table already' if known else 'measured'}")
 
-        return calibrated(load_each(model, files, source), out, told=advance)
+        return calibrate(load_each(model, files, source), out, on_row=advance)
 
 
 def load_each(model: str | None, files: Sequence[Path], source: Source) -> Iterator[Classifier]:
@@ -72,11 +72,11 @@ def load_each(model: str | None, files: Sequence[Path], source: Source) -> Itera
 
 
 def print_table(table: Reference, out: Path, *, as_json: bool) -> None:
-    from phosphene.scanner.calibration import SMALLEST
+    from phosphene.scanner.reference import MIN_MODELS
 
     models = len(table.rows)
-    if models < SMALLEST:
-        warn(f"{models} models are too few to compare with; expected {SMALLEST} or more")
+    if models < MIN_MODELS:
+        warn(f"{models} models are too few to compare with; expected {MIN_MODELS} or more")
     summary = {"table": str(out), "models": models, "smallest_p": 1 / (models + 1)}
     sentence = f"{models} models in {out}; `phosphene scan MODEL --calibration {out}` compares with them"
     typer.echo(json.dumps(summary) if as_json else sentence)

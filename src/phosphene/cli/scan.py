@@ -41,7 +41,9 @@ def run_scan(
     check_budget(budget)
     check_target(report)
     classifier = source.load(model)
-    from phosphene.scanner import Reference, Settings, scan
+    from phosphene.scanner.reference import Reference
+    from phosphene.scanner.scanning import scan
+    from phosphene.scanner.settings import Settings
 
     reference = Reference.load(calibration) if calibration is not None else None
     with show_progress(quiet=as_json) as bar:
@@ -51,7 +53,7 @@ def run_scan(
             Settings(seed=seed),
             reference=reference,
             budget=budget,
-            told=lambda stage: bar.update(task, description=stage),
+            on_stage=lambda stage: bar.update(task, description=stage),
         )
     if report is not None:
         write_result(result, report)
@@ -101,7 +103,7 @@ def describe_verdict(scan: Scan) -> list[str]:
 
     external = "not used" if scan.p_external is None else f"{scan.p_external:.3g}"
     return [
-        f"{scan.model['name']}: {scan.verdict} (p = {scan.p_value:.3g}): {VERDICTS[scan.verdict].means}",
+        f"{scan.model.name}: {scan.verdict} (p = {scan.p_value:.3g}): {VERDICTS[scan.verdict].means}",
         f"p-values: internal {scan.p_internal:.3g} (this model's classes against each other), external {external} "
         f"(against {scan.calibration.models} clean models)",
     ]

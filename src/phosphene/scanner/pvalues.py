@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-EXTERNAL_SHARE = 0.995  # of the allowed false alarms: the external test needs no assumption on the shape of the null
+EXTERNAL_SHARE = 0.995  # of the allowed false alarms: the external test assumes nothing about the shape of the null
 
 
 def grubbs(values: Sequence[float]) -> float:
@@ -39,10 +39,11 @@ def grubbs(values: Sequence[float]) -> float:
 
 def conformal(score: float, reference: Sequence[float]) -> float:
     """Rank of a score among those of clean models; ties count against it."""
-    return (1 + sum(other >= score for other in reference)) / (len(reference) + 1)
+    at_least = sum(bool(other >= score) for other in reference)
+    return (1 + at_least) / (len(reference) + 1)
 
 
-def combined(internal: float, external: float | None) -> float:
+def combine(internal: float, external: float | None) -> float:
     """One p-value from both: weighted Bonferroni, valid however they depend on each other; internal alone without."""
     if external is None:
         return internal

@@ -1,14 +1,14 @@
 """The smallest change of a family that sends the images of other classes to a target, for many targets at once.
 
-The size is not penalised but steered: each candidate has a radius that shrinks while enough of its images arrive and
-grows while too few do, and is projected onto it after every step. Where the radius settles is the statistic.
+The size is not penalised but steered: each candidate has a radius that shrinks while enough of its images reach the
+target and grows while too few do, and is projected onto it after every step. Where the radius settles is the statistic.
 
 Source: decoupled direction and norm, Rony et al., CVPR 2019, here for one change common to many images.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -17,18 +17,27 @@ from torch import Tensor
 
 from phosphene.core.seeding import make_generator
 from phosphene.model.classifier import Classifier
-from phosphene.scanner.backgrounds import Adam
 from phosphene.scanner.families import Family, Parameters
+from phosphene.scanner.model_size import ModelSize
+from phosphene.scanner.optimizer import Adam
+from phosphene.scanner.settings import Settings
+from phosphene.scanner.surrogates import SETTINGS as SURROGATE_SETTINGS
+from phosphene.scanner.surrogates import Surrogates
 
-WANTED = 0.8  # flip rate at which a radius settles
-PACE = (0.3, 0.05)  # change of log radius an iteration, first and last
-ROOM = 1.0  # log radius that a candidate may grow beyond its start: what does not arrive then is out of reach
-SHORTFALL = 2.0  # log size that a missing flip rate of 1 counts as
+TARGET_RATE = 0.8  # flip rate at which a radius settles
+RADIUS_STEPS = (0.3, 0.05)  # change of log radius an iteration, first and last
+MAX_GROWTH = 1.0  # log radius that a candidate may grow beyond its start: what needs more is out of reach
+SHORTFALL_PENALTY = 2.0  # log size that a missing flip rate of 1 counts as
+LATE_SHARE = 3  # the last third of the iterations is averaged
+STEP_DECAY = 0.7  # share of the step size that is gone at the last iteration
+SETTINGS = (*SURROGATE_SETTINGS, "images", "images_many", "pair_classes")  # what a search for all classes depends on
+
+Draw = Callable[[int], Tensor]
 
 
 @dataclass(frozen=True)
-class Found:
-    """Candidates with the log of the radius where each settled and the flip rate there, over the last third."""
+class Candidates:
+    """One change a row, with the log of the radius where it settled and its flip rate there, over the last third."""
 
     family: Family
     parameters: Parameters
@@ -37,59 +46,100 @@ class Found:
 
     @property
     def easiness(self) -> Tensor:
-        """−log of the size, less what is missing to the wanted flip rate where the largest size does not do either."""
-        return -self.log_size - SHORTFALL * (WANTED - self.flip_rate).clamp(min=0)
+        """−log of the size, less a penalty where even the largest size misses the wanted flip rate."""
+        return -self.log_size - SHORTFALL_PENALTY * (TARGET_RATE - self.flip_rate).clamp(min=0)
 
-    def rows(self, which: Tensor) -> Found:
-        return Found(
-            self.family, tuple(one[which] for one in self.parameters), self.log_size[which], self.flip_rate[which]
-        )
+    def select(self, rows: Sequence[int]) -> Candidates:
+        which = torch.tensor(rows)
+        parameters = tuple(one[which] for one in self.parameters)
+        return Candidates(self.family, parameters, self.log_size[which], self.flip_rate[which])
+
+    @staticmethod
+    def concatenate(parts: Sequence[Candidates]) -> Candidates:
+        parameters = tuple(torch.cat(several) for several in zip(*(part.parameters for part in parts), strict=True))
+        log_size, flip_rate = (torch.cat([getattr(part, name) for part in parts]) for name in ("log_size", "flip_rate"))
+        return Candidates(parts[0].family, parameters, log_size, flip_rate)
 
 
-def smallest(
+def images_per_candidate(settings: Settings, classes: int) -> int:
+    """Fewer for a model of many classes; over the iterations they are of more classes than with few."""
+    many = min(settings.images, settings.images_many)
+    return settings.images if classes <= settings.pair_classes else many
+
+
+def search_classes(
     classifier: Classifier,
     family: Family,
-    names: list[str],
-    targets: Tensor,
-    draw: Callable[[int], Tensor],
+    targets: list[int],
+    surrogates: Surrogates,
+    iterations: int,
+    settings: Settings,
+    restart: int = 0,
+) -> Candidates:
+    """The smallest changes of a family that send other classes to each of `targets`."""
+    size = ModelSize.of(classifier)
+    images = images_per_candidate(settings, size.classes)
+    per_pass = max(1, size.images_per_pass // images)
+    parts = []
+    for first in range(0, len(targets), per_pass):
+        chosen = targets[first : first + per_pass]
+        names = [f"{classifier.labels[index]}/{restart}" for index in chosen]
+
+        def draw(iteration: int, chosen: list[int] = chosen) -> Tensor:
+            return surrogates.draw(chosen, images, iteration + 1000 * restart)
+
+        candidates = minimize_size(classifier, family, names, chosen, draw, iterations=iterations, seed=settings.seed)
+        parts.append(candidates)
+    return Candidates.concatenate(parts)
+
+
+def minimize_size(
+    classifier: Classifier,
+    family: Family,
+    names: Sequence[str],
+    targets: Sequence[int],
+    draw: Draw,
     *,
     iterations: int,
     seed: int,
-) -> Found:
+) -> Candidates:
     """One candidate a target; `draw(iteration)` gives its backgrounds `(candidates, n, C, H, W)`.
 
-    `names` seed the starts, so that a candidate does not depend on its company.
+    `names` seed the starts, so that a candidate does not depend on what is searched beside it.
     """
-    shape = classifier.image_shape
     generators = [make_generator(seed, f"{family.name} {name}", 0) for name in names]
-    parameters = family.start(shape, generators)
+    parameters = family.start(classifier.image_shape, generators)
     log_radius = torch.full((len(targets),), family.start_radius).log()
-    largest = log_radius + ROOM
-    adam = Adam.zero(parameters)
-    sizes, rates = [], []
+    largest, wanted = log_radius + MAX_GROWTH, torch.tensor(targets)
+    adam, sizes, rates = Adam.zero(parameters), [], []
     for iteration in range(iterations):
         share = iteration / max(1, iterations - 1)
         parameters = family.project(parameters, log_radius.exp())
-        slopes, rate = _slopes(classifier, family, parameters, targets, draw(iteration))
-        moves = adam.step(slopes)
-        size = family.step * (1 - 0.7 * share)
+        gradients, rate = _differentiate(classifier, family, parameters, wanted, draw(iteration))
+        moves = adam.step(gradients)
+        size = step_size(family, share)
         parameters = tuple(one - size * move for one, move in zip(parameters, moves, strict=True))
-        log_radius = steered(log_radius, rate, WANTED, share)
-        log_radius = torch.minimum(log_radius, largest)
+        log_radius = torch.minimum(steer_radius(log_radius, rate, TARGET_RATE, share), largest)
         sizes.append(log_radius)
         rates.append(rate)
-    late = max(1, iterations // 3)
-    log_size, flips = torch.stack(sizes[-late:]).mean(dim=0), torch.stack(rates[-late:]).mean(dim=0)
-    return Found(family, family.project(parameters, log_size.exp()), log_size, flips)
+    late = max(1, iterations // LATE_SHARE)
+    log_size, flip_rate = torch.stack(sizes[-late:]).mean(dim=0), torch.stack(rates[-late:]).mean(dim=0)
+    return Candidates(family, family.project(parameters, log_size.exp()), log_size, flip_rate)
 
 
-def steered(log_radius: Tensor, rate: Tensor, wanted: float, share: float) -> Tensor:
-    """Smaller where more than `wanted` has arrived, larger where less; ever more gently as `share` goes to 1."""
-    pace = PACE[0] * (PACE[1] / PACE[0]) ** share
+def step_size(family: Family, share: float) -> float:
+    """Of the iteration at `share` of all, from 0 to 1."""
+    return family.step * (1 - STEP_DECAY * share)
+
+
+def steer_radius(log_radius: Tensor, rate: Tensor, wanted: float, share: float) -> Tensor:
+    """Smaller where the flip rate exceeds `wanted`, larger where it is below; by less as `share` goes to 1."""
+    first, last = RADIUS_STEPS
+    pace = first * (last / first) ** share
     return log_radius - pace * torch.where(rate > wanted, (rate - wanted) / (1 - wanted), rate / wanted - 1)
 
 
-def _slopes(
+def _differentiate(
     classifier: Classifier, family: Family, parameters: Parameters, targets: Tensor, images: Tensor
 ) -> tuple[tuple[Tensor, ...], Tensor]:
     """Gradient of the mean cross-entropy to the target by each parameter, and the flip rate of each candidate."""

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from torch import Tensor
 
-ACCUSED, SUSPECTED = 0.01, 0.05
+from phosphene.scanner.record import VerdictName
+
+BACKDOOR_LEVEL, SUSPICIOUS_LEVEL = 0.01, 0.05
 SYMMETRIC = 0.0  # forward minus backward easiness, in log size, below which a class is a weak spot and no target
 
 NOT_COVERED = (
@@ -16,7 +20,7 @@ NOT_COVERED = (
 )
 
 
-def asymmetry_of(sizes: Tensor | None, target: int) -> dict[str, float]:
+def measure_asymmetry(sizes: Tensor | None, target: int) -> dict[str, float]:
     """How much easier the target is to reach than to leave, in log size, against the mean of the other classes."""
     if sizes is None:
         return {}
@@ -26,16 +30,16 @@ def asymmetry_of(sizes: Tensor | None, target: int) -> dict[str, float]:
     return {"forward": float(forward), "backward": float(backward), "difference": float(forward - backward)}
 
 
-def verdict_of(p_value: float, asymmetry: dict[str, float], *, calibrated: bool = True) -> str:
-    """The name of the verdict, as thresholds and the asymmetry test decide it.
+def decide_verdict(p_value: float, asymmetry: Mapping[str, float], *, calibrated: bool) -> VerdictName:
+    """The name of the verdict, by thresholds and the asymmetry test.
 
-    Without references that speak for the model nobody is accused: the internal p-value alone takes the classes'
-    scores for normal, and where they are not it cries wolf, the louder the more classes there are.
+    Without references that speak for the model nobody is accused: the internal p-value alone assumes that the classes'
+    scores are normal, and where they are not it gives false alarms, the more the more classes there are.
     """
-    if p_value > SUSPECTED:
+    if p_value > SUSPICIOUS_LEVEL:
         return "nothing found"
     if not calibrated:
         return "inconclusive"
     if asymmetry and asymmetry["difference"] < SYMMETRIC < asymmetry["backward"]:
         return "natural weak spot"
-    return "backdoor-like" if p_value <= ACCUSED else "suspicious"
+    return "backdoor-like" if p_value <= BACKDOOR_LEVEL else "suspicious"

@@ -86,4 +86,5 @@ def _embed_pictures(trigger: Trigger) -> dict[str, Picture]:
 def _list_columns(classes: Sequence[ClassEvidence]) -> list[Column]:
     present = list(dict.fromkeys(name for one in classes for name in one.statistics))
     unknown = "a statistic that this version does not describe"
-    return [Column(name, *wording.STATISTICS.get(name, (name, unknown))) for name in wording.order_statistics(present)]
+    known = wording.describe_statistics()
+    return [Column(name, *known.get(name, (name, unknown))) for name in wording.order_statistics(present)]

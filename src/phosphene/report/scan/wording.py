@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from phosphene.scanner.record import Calibration, Curve, Named, Scan, Trigger
+from phosphene.scanner.statistics.registry import list_columns
+from phosphene.scanner.statistics.statistic import ANY
 
 HALF = 0.5  # flip rate at which series of the curve are compared
 
@@ -93,48 +95,6 @@ SERIES = {
     "trigger": "the candidate",
     "shuffled in place": "the same change with its pixels shuffled",
     "other classes": "changes found for other classes",
-}
-
-STATISTICS: dict[str, tuple[str, str]] = {
-    "patch": ("patch", "how small a patch turns images of other classes into this one, −log of its share of the area"),
-    "additive": ("additive", "how faint an added pattern does so, −log of its root mean square"),
-    "colour": ("colour", "how slight a change of colours does so"),
-    "warp": ("warp", "how slight a distortion does so"),
-    "pairs_to": ("way in", "how small a change leads from one other class to this one, mean over the classes"),
-    "pairs_excess": ("in − out", "how much easier it is to reach than to leave"),
-    "concentration": ("concentration", "share of the patch’s mask that lies in its largest fiftieth of pixels"),
-    "margin": ("margin", "how far any image can raise the class above all others, as a logarithm"),
-    "pairs_one": ("one way in", "how far its easiest source lies above what source and class explain together"),
-    **{
-        f"stamp {kind}": (f"{kind} stamps", f"its probability under the random {words} that suits it best, log-odds")
-        for kind, words in (
-            ("patch", "small patch"),
-            ("polygon", "polygon"),
-            ("colour", "change of colours"),
-            ("blend", "picture blended in"),
-            ("wave", "wave"),
-            ("warp", "distortion"),
-        )
-    },
-    "confidence": ("surrogate", "mean log-probability of the class on the images generated for it"),
-    "easy_noise": ("noise", "mean log-probability on noise and flat colours: the model’s bias towards the class"),
-    "row_mean": ("row mean", "mean of the class’s row of the last layer, which poisoning shifts upwards"),
-    "row_norm": ("row norm", "length of that row compared with the others"),
-    "head": ("head", "mean log-probability on random features as input of the last layer"),
-}
-
-WHOLE = {
-    **{
-        f"permutation {family}": (
-            f"All classes, {family}",
-            "how small such a change moves every class to other classes, to many different ones, −log of its size",
-        )
-        for family in ("patch", "additive", "warp")
-    },
-    **{
-        f"level {family}": (f"Median class, {family}", "log size of the smallest change that leads to the median class")
-        for family in FAMILIES
-    },
 }
 
 STABILITY = {
@@ -242,6 +202,19 @@ def explain_stages(scan: Scan) -> str:
     )
 
 
+def describe_statistics() -> dict[str, tuple[str, str]]:
+    """Label and meaning of every column of the classes; first those of one kind of trigger, then of any."""
+    columns = [column for column in list_columns().values() if not column.whole]
+    ordered = sorted(columns, key=lambda column: (not column.kinds, column.kinds == ANY))
+    return {column.key: (column.label, column.means) for column in ordered}
+
+
+def describe_absolutes() -> dict[str, tuple[str, str]]:
+    """Label and meaning of every column of the model as a whole."""
+    return {key: (column.label, column.means) for key, column in list_columns().items() if column.whole}
+
+
 def order_statistics(present: Sequence[str]) -> list[str]:
     """Statistics in the order in which they are explained, then those that this version does not describe."""
-    return [*(name for name in STATISTICS if name in present), *(name for name in present if name not in STATISTICS)]
+    known = describe_statistics()
+    return [*(name for name in known if name in present), *(name for name in present if name not in known)]

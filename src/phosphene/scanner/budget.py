@@ -1,0 +1,171 @@
+"""Seconds shared out among the stages of a scan, by what each stage says it costs.
+
+A plan is made once the speed of the machine is known, and made again before each stage: where the machine has become
+slower, the stages ahead are shortened. All classes go through a stage with the same settings, so that they stay
+comparable, and no class is left out.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import torch
+
+from phosphene.core.hooks import pre_hooks
+from phosphene.errors import BadInput
+from phosphene.model.classifier import Classifier
+from phosphene.scanner.families import FAMILIES
+from phosphene.scanner.model_size import ModelSize
+from phosphene.scanner.record import Stage
+from phosphene.scanner.search import minimize_size
+from phosphene.scanner.settings import Settings
+from phosphene.scanner.statistics.statistic import Stage as PlannedStage
+
+SAFETY = 0.85  # share of a budget that is planned for: no machine keeps the speed that was measured
+TRIALS = 4  # searches that measure the speed; the first warms up
+BISECTIONS = 20
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A moment of a scan: seconds since its start, and images that went through the network until then."""
+
+    seconds: float
+    passes: int
+
+
+class Budget:
+    """Plans `stages` and counts what they take; `allowed` is in seconds, and None does not limit anything."""
+
+    def __init__(self, size: ModelSize, stages: Sequence[PlannedStage], allowed: float | None = None) -> None:
+        self.size, self.stages, self.allowed = size, tuple(stages), allowed
+        self.started = time.monotonic()
+        self.passes = 0
+        self.speed = math.inf  # passes a second, as planned
+        self.done: list[Stage] = []
+        self.shortened: list[str] = []  # keys of the stages before which the plan was shortened
+        self.checks: list[str] = []
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.started
+
+    def cost(self, settings: Settings, stages: Sequence[PlannedStage] | None = None) -> int:
+        """Passes that the stages say they cost."""
+        return sum(stage.cost(settings, self.size) for stage in (self.stages if stages is None else stages))
+
+    def plan(self, settings: Settings, classifier: Classifier) -> Settings:
+        """The settings, as deep as the budget allows. Raises `BadInput` where even the least would not fit."""
+        if self.allowed is None:
+            return settings
+        self.speed = measure_speed(classifier)
+        affordable, fields = SAFETY * self.allowed * self.speed, _least_of(self.stages)
+        self._check_affordable(self.cost(_scale(settings, fields, 0.0)), affordable, classifier.name)
+        if self.cost(settings) <= affordable:
+            return settings
+        deepest = self._find_deepest(settings, fields, self.stages, affordable)
+        share = self.cost(deepest) / self.cost(settings)
+        self.checks.append(f"the budget of {self.allowed:g} s bought {share:.0%} of the passes of a full scan")
+        return deepest
+
+    def replan(self, settings: Settings, key: str) -> Settings:
+        """The settings from stage `key` on: shorter, where the time left is too short for the plan.
+
+        What an earlier stage has used stays as it is.
+        """
+        if self.allowed is None:
+            return settings
+        place = [stage.key for stage in self.stages].index(key)
+        before, ahead = self.stages[:place], self.stages[place:]
+        affordable = (self.allowed - self.seconds) * self._pace(settings, before)
+        if self.cost(settings, ahead) <= affordable:
+            return settings
+        used = _least_of(before)
+        fields = {name: least for name, least in _least_of(ahead).items() if name not in used}
+        shorter = self._find_deepest(settings, fields, ahead, affordable)
+        if shorter != settings:
+            self.shortened.append(key)
+        return shorter
+
+    def mark(self) -> Mark:
+        return Mark(self.seconds, self.passes)
+
+    def add(self, key: str, classes: int, since: Mark) -> None:
+        """Note that a stage for so many classes is done."""
+        seconds, passes = self.seconds - since.seconds, self.passes - since.passes
+        self.done.append(Stage(key, classes, round(seconds, 2), passes))
+
+    @contextmanager
+    def count_passes(self, classifier: Classifier) -> Iterator[None]:
+        """Count the images that go through the classifier's network."""
+
+        def count(module: object, inputs: tuple[object, ...]) -> None:
+            if isinstance(inputs[0], torch.Tensor):
+                self.passes += len(inputs[0])
+
+        with pre_hooks([(classifier.module, count)]):
+            yield
+
+    def list_checks(self) -> list[str]:
+        """What a user must know of the plan and how it was kept."""
+        if not self.shortened:
+            return self.checks
+        stages = ", ".join(self.shortened)
+        slower = f"the machine became slower than the budget was planned for; shorter than planned: {stages}"
+        return [*self.checks, slower]
+
+    def _check_affordable(self, least: int, affordable: float, name: str) -> None:
+        if self.allowed is not None and affordable < least:
+            needed = math.ceil(self.allowed * least / affordable)
+            raise BadInput(
+                f"a budget of {self.allowed:g} s is too small: no class is left out, so {name} with its "
+                f"{self.size.classes} classes takes {needed} s here at the least; expected a budget of that or more"
+            )
+
+    def _pace(self, settings: Settings, before: Sequence[PlannedStage]) -> float:
+        """Passes a second: the planned speed, or that of the stages done, whichever is slower."""
+        costs = {stage.key: stage.cost(settings, self.size) for stage in before}
+        spent = sum(stage.seconds for stage in self.done if costs.get(stage.name))
+        return min(self.speed, sum(costs.values()) / spent) if spent > 0 else self.speed
+
+    def _find_deepest(
+        self, settings: Settings, fields: Mapping[str, int], stages: Sequence[PlannedStage], affordable: float
+    ) -> Settings:
+        """By bisection, the largest share of each field that the stages can be had for; at the least, its minimum."""
+        low, high = 0.0, 1.0
+        for _ in range(BISECTIONS):
+            middle = (low + high) / 2
+            if self.cost(_scale(settings, fields, middle), stages) <= affordable:
+                low = middle
+            else:
+                high = middle
+        return _scale(settings, fields, low)
+
+
+def measure_speed(classifier: Classifier) -> float:
+    """Images a second in a search for patches, which does more than going forward and back."""
+    count = ModelSize.of(classifier).images_per_pass
+    images = torch.full((count, 1, *classifier.image_shape), 0.5)
+    names = [f"speed {place}" for place in range(count)]
+    seconds = []
+    for _ in range(TRIALS):
+        started = time.monotonic()
+        minimize_size(classifier, FAMILIES["patch"], names, [0] * count, lambda iteration: images, iterations=1, seed=0)
+        seconds.append(time.monotonic() - started)
+    return count / max(1e-9, min(seconds[1:]))
+
+
+def _least_of(stages: Sequence[PlannedStage]) -> dict[str, int]:
+    return {name: least for stage in stages for name, least in stage.least.items()}
+
+
+def _scale(settings: Settings, fields: Mapping[str, int], share: float) -> Settings:
+    """About `share` of each field, but not below its least."""
+    values = {name: getattr(settings, name) for name in fields}
+    return replace(
+        settings, **{name: max(min(fields[name], value), round(value * share)) for name, value in values.items()}
+    )

@@ -1,0 +1,132 @@
+"""The last stage: long searches for the most suspicious classes, and the verification of the first suspect."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from phosphene.core.seeding import make_generator
+from phosphene.scanner.context import Context, get_iterations
+from phosphene.scanner.families import FAMILIES
+from phosphene.scanner.fusion import Fused
+from phosphene.scanner.localization import count_passes, localize_patch
+from phosphene.scanner.model_size import ModelSize, forward_cost
+from phosphene.scanner.record import Curve, Named, Trigger
+from phosphene.scanner.search import Candidates, images_per_candidate, search_classes
+from phosphene.scanner.settings import Settings
+from phosphene.scanner.surrogates import Surrogates, render_surrogates
+from phosphene.scanner.verification import (
+    AREAS,
+    MAX_IMAGES,
+    apply_candidate,
+    choose_images,
+    describe_trigger,
+    measure_agreement,
+    measure_curve,
+    measure_flip_rates,
+)
+
+KEPT_RATE = 0.8  # of the candidate's flip rate: what a single window has to reach to be shown in its place
+FRESH_SURROGATES = 2  # of each class
+FRESH_SEED = 1_000_003  # added to the seed of the scan
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What was found for the first of the suspects."""
+
+    suspects: tuple[int, ...]
+    trigger: Trigger
+    curve: Curve
+    stability: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Examination:
+    """Its cost, for the budget."""
+
+    key: str = "long"
+    least: Mapping[str, int] = field(default_factory=lambda: {"long_iterations": 3, "window_iterations": 2})
+
+    def cost(self, settings: Settings, size: ModelSize) -> int:
+        suspects = min(size.classes, settings.top + settings.controls)
+        fresh = FRESH_SURROGATES * size.background_classes * settings.surrogate_iterations
+        searches = suspects + settings.restarts - 1
+        long = images_per_candidate(settings, size.classes) * searches * settings.long_iterations
+        window = count_passes(size, settings.window_images, settings.window_iterations)
+        series = suspects + 1 + 2  # of the curve, and of candidate and window before it
+        return fresh + long + window + forward_cost(series * len(AREAS) * MAX_IMAGES)
+
+
+def choose_suspects(scores: tuple[float, ...], settings: Settings) -> list[int]:
+    """The classes of the highest scores, then random controls."""
+    ranked = sorted(range(len(scores)), key=lambda index: -scores[index])
+    top, rest = ranked[: settings.top], sorted(ranked[settings.top :])
+    order = torch.randperm(len(rest), generator=make_generator(settings.seed, "controls", 0)).tolist()
+    return top + [rest[place] for place in order[: settings.controls]]
+
+
+def examine_suspects(context: Context, judged: Fused) -> Evidence:
+    """Long searches of the family that says most about the first suspect, from several starts, and its verification."""
+    classifier, settings = context.classifier, context.settings
+    suspects = choose_suspects(judged.scores, settings)
+    target = suspects[0]
+    long, again = _search_longer(context, _choose_family(settings, judged, target), suspects)
+    images = choose_images(classifier, _render_fresh(context), target, settings.seed)
+    best = min([long.select([0]), *again], key=lambda one: float(one.log_size[0]))
+    best = _localize(context, best, target, images)
+    others = long.select(range(1, len(suspects))) if len(suspects) > 1 else None
+    curve = measure_curve(classifier, best, others, images, target, settings.seed)
+    named, flip_rate = Named(target, classifier.labels[target]), curve.series["trigger"][-1]
+    trigger = describe_trigger(best, images, named, flip_rate)
+    return Evidence(tuple(suspects), trigger, curve, _measure_stability([long, *again], images))
+
+
+def _choose_family(settings: Settings, judged: Fused, target: int) -> str:
+    searched = [family for family in FAMILIES if get_iterations(settings, family)]
+    return max(searched, key=lambda family: judged.neg_log_p[family][target])
+
+
+def _search_longer(context: Context, family: str, suspects: list[int]) -> tuple[Candidates, list[Candidates]]:
+    """One candidate a suspect, and more of the first one from other starts."""
+
+    def search(targets: list[int], restart: int) -> Candidates:
+        settings, surrogates = context.settings, context.surrogates
+        iterations = settings.long_iterations
+        return search_classes(context.classifier, FAMILIES[family], targets, surrogates, iterations, settings, restart)
+
+    again = range(2, context.settings.restarts + 1)
+    return search(suspects, 1), [search(suspects[:1], restart) for restart in again]
+
+
+def _render_fresh(context: Context) -> Surrogates:
+    """Surrogates that no search has used."""
+    iterations, seed = context.settings.surrogate_iterations, context.settings.seed + FRESH_SEED
+    classes = list(context.surrogates.classes)
+    return render_surrogates(context.classifier, classes, count=FRESH_SURROGATES, iterations=iterations, seed=seed)
+
+
+def _localize(context: Context, best: Candidates, target: int, images: Tensor) -> Candidates:
+    """The smallest window that does about what the candidate does, whatever its family; else the candidate.
+
+    One small square that sends everything to a class is the simplest explanation that there is.
+    """
+    settings = context.settings
+    shown = images[: settings.window_images]
+    window = localize_patch(context.classifier, target, shown, settings.window_iterations).as_candidate()
+    wanted, reached = (
+        measure_flip_rates(context.classifier, images, apply_candidate(one, 0, images), target)[-1]
+        for one in (best, window)
+    )
+    return window if reached >= KEPT_RATE * wanted else best
+
+
+def _measure_stability(searches: list[Candidates], images: Tensor) -> dict[str, float]:
+    """How well the restarts for the first suspect agree."""
+    masks = [(apply_candidate(one, 0, images) - images).abs().mean(dim=(0, 1)) for one in searches]
+    sizes = torch.stack([one.log_size[0] for one in searches])
+    deviation = float(sizes.std()) if len(masks) > 1 else 0.0
+    return {"restarts": float(len(masks)), "agreement": measure_agreement(masks), "log_size_deviation": deviation}

@@ -1,0 +1,64 @@
+"""Measures every statistic of one model; knows no thresholds, weights or other models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+from phosphene.model.classifier import Classifier
+from phosphene.scanner.budget import Budget
+from phosphene.scanner.context import Context
+from phosphene.scanner.reference import Row
+from phosphene.scanner.statistics.registry import STATISTICS
+from phosphene.scanner.statistics.statistic import Measured, Statistic
+
+MAX_BATCH = 180  # images; a larger batch is no faster
+SMALL_BATCH = 16  # images of a batch of large images, which a larger one would push out of the processor's cache
+
+OnStage = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A model's row of statistics, what was computed for it, and what a user must know of it."""
+
+    row: Row
+    context: Context
+    checks: tuple[str, ...]
+
+
+def ignore_stage(key: str) -> None:
+    """Default callback; does nothing."""
+
+
+def prepare_classifier(classifier: Classifier) -> Classifier:
+    """A private folded copy; small images go through it in larger batches, which are never padded."""
+    private = classifier.fold()
+    size = MAX_BATCH if private.batch_size > SMALL_BATCH else private.batch_size
+    return private.replace(pad_batches=False, batch_size=size)
+
+
+def measure_statistics(
+    context: Context,
+    budget: Budget,
+    on_stage: OnStage = ignore_stage,
+    statistics: Iterable[Statistic] | None = None,
+) -> Measurement:
+    """All registered statistics, or the given ones, of a model that `prepare_classifier` made."""
+    results: list[Measured] = []
+    for statistic in STATISTICS.values() if statistics is None else statistics:
+        context = replace(context, settings=budget.replan(context.settings, statistic.key))
+        on_stage(statistic.key)
+        since, measured = budget.mark(), statistic.measure(context)
+        if measured.classes or measured.whole:
+            budget.add(statistic.key, measured.reached or context.size.classes, since)
+        results.append(measured)
+    checks = tuple(check for measured in results for check in measured.checks)
+    return Measurement(_make_row(context.classifier, results), context, checks)
+
+
+def _make_row(classifier: Classifier, results: list[Measured]) -> Row:
+    classes = {key: tuple(values.tolist()) for measured in results for key, values in measured.classes.items()}
+    whole = {key: value for measured in results for key, value in measured.whole.items()}
+    size, channels = classifier.format.size[0], classifier.format.channels
+    return Row(classifier.name, classifier.fingerprint, len(classifier.labels), size, channels, classes, whole)

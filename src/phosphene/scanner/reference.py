@@ -1,0 +1,179 @@
+"""Clean reference models: what each statistic is on models without a backdoor, and which scans they speak for.
+
+A reference table holds one row a clean model, and for each column the settings that it was measured with. Everything
+else is computed from the rows: the spread of each statistic, the reference scores of the external p-value, and the
+range of models that the table speaks for.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phosphene.core.files import write_atomically
+from phosphene.core.records import from_plain, to_plain
+from phosphene.errors import BadInput
+from phosphene.scanner.settings import Settings
+from phosphene.scanner.statistics.registry import collect_roles, list_columns, split_settings
+from phosphene.scanner.upgrade import upgrade_table
+
+SHIPPED = Path(__file__).with_name("reference.json")
+FORMAT = 2
+MIN_MODELS = 5  # clean models below which a rank says nothing
+MARGIN = 0.5  # of the references' range: how far outside it a level may lie before a model is unlike them
+MIN_RANGE = 0.2  # log size: a range is never taken for narrower
+DIGITS = 5
+OTHER_SETTINGS = "the references were measured with other settings"
+FACTS = (("classes", "outputs"), ("side in pixels", "size"), ("channels", "channels"))
+
+
+@dataclass(frozen=True)
+class Row:
+    """What was measured on one model: `classes[column]` one value a class, `whole[column]` one value."""
+
+    name: str
+    fingerprint: str
+    outputs: int
+    size: int
+    channels: int
+    classes: Mapping[str, tuple[float, ...]]
+    whole: Mapping[str, float]
+
+    @cached_property
+    def centred(self) -> dict[str, tuple[NDArray[np.float64], float]]:
+        """By column: distances from the median class, 0 where not finite, and their spread.
+
+        The spread is the standard deviation of all but the largest value, which may be the very outlier that is looked
+        for. Columns of fewer than 3 finite values are left out.
+        """
+        centred = {}
+        for name, values in self.classes.items():
+            array = np.array(values, dtype=np.float64)
+            finite = np.sort(array[np.isfinite(array)])
+            if len(finite) > 2:
+                distances = np.where(np.isfinite(array), array - np.median(finite), 0.0)
+                centred[name] = (distances, float(np.std(finite[:-1], ddof=1)))
+        return centred
+
+    @property
+    def columns(self) -> set[str]:
+        return {*self.classes, *self.whole}
+
+    def without(self, columns: Collection[str]) -> Row:
+        classes = {name: values for name, values in self.classes.items() if name not in columns}
+        return replace(
+            self, classes=classes, whole={name: value for name, value in self.whole.items() if name not in columns}
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        classes = {name: tuple(round(value, DIGITS) for value in values) for name, values in self.classes.items()}
+        whole = {name: round(value, DIGITS) for name, value in self.whole.items()}
+        plain: dict[str, Any] = to_plain(replace(self, classes=classes, whole=whole))
+        return plain
+
+    @staticmethod
+    def from_json(record: Mapping[str, Any]) -> Row:
+        return from_plain(Row, record)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A table of clean models; `columns[key]` are the settings that the column was measured with."""
+
+    name: str
+    command: str
+    columns: Mapping[str, Mapping[str, Any]]
+    rows: tuple[Row, ...]
+
+    @cached_property
+    def ranges(self) -> dict[str, tuple[float, float]]:
+        """Smallest and largest value, over clean models, of each whole-model column."""
+        names = {name for row in self.rows for name in row.whole}
+        values = {name: [row.whole[name] for row in self.rows if name in row.whole] for name in names}
+        return {name: (min(several), max(several)) for name, several in values.items()}
+
+    def speaks_for(self, column: str, settings: Settings) -> bool:
+        """Was the column measured on the references, and as a scan with `settings` measures it?"""
+        return column in self.columns and self.columns[column] == split_settings(to_plain(settings)).get(column)
+
+    def list_incomparable(self, row: Row, settings: Settings) -> tuple[str, ...]:
+        """Columns of a model that cannot be compared with the references."""
+        return tuple(name for name in list_columns() if name in row.columns and not self.speaks_for(name, settings))
+
+    def describe_left_out(self, row: Row, settings: Settings) -> list[str]:
+        """A check that names what is left out of the comparison and would have counted."""
+        names = [name for name in self.list_incomparable(row, settings) if name in collect_roles().compared]
+        missing = [name for name in names if name not in self.columns]
+        other = [name for name in names if name in self.columns]
+        reasons = ((other, "measured with other settings"), (missing, "not measured"))
+        parts = [f"{', '.join(several)} ({reason} on them)" for several, reason in reasons if several]
+        return [f"not compared with the references: {'; '.join(parts)}"] if parts else []
+
+    def list_mismatches(self, row: Row, settings: Settings) -> tuple[str, ...]:
+        """What of a model and a scan the references do not speak for as a whole; empty where they do."""
+        if len(self.rows) < MIN_MODELS:
+            return (f"the table holds {len(self.rows)} models, fewer than {MIN_MODELS}",)
+        levels = [name for name in collect_roles().levels if name in row.whole and self.speaks_for(name, settings)]
+        if not levels:  # nothing tells whether the model is like them
+            return (OTHER_SETTINGS,)
+        return (*self._strange_facts(row), *self._strange_levels(row, levels))
+
+    def _strange_facts(self, row: Row) -> list[str]:
+        strange = []
+        for words, name in FACTS:
+            own, known = getattr(row, name), sorted({getattr(other, name) for other in self.rows})
+            near = own in known if name == "channels" else known[0] * 0.8 <= own <= known[-1] * 1.25
+            if not near:
+                strange.append(f"{words}: {own}, references {', '.join(map(str, known))}")
+        return strange
+
+    def _strange_levels(self, row: Row, levels: Collection[str]) -> list[str]:
+        strange = []
+        for name in levels:
+            value = row.whole[name]
+            least, most = self.ranges.get(name, (value, value))
+            room = MARGIN * max(most - least, MIN_RANGE)
+            if not least - room <= value <= most + room:
+                words = name.removeprefix("level ")
+                strange.append(f"{words} of the median class: {value:.2f}, references {least:.2f} to {most:.2f}")
+        return strange
+
+    def without(self, fingerprint: str) -> Reference:
+        """The table without one model: a reference is never judged by itself."""
+        return replace(self, rows=tuple(row for row in self.rows if row.fingerprint != fingerprint))
+
+    def save(self, path: Path) -> None:
+        rows = [row.to_json() for row in self.rows]
+        record = {"format": FORMAT, **to_plain(replace(self, rows=())), "rows": rows}
+        write_atomically(path, (json.dumps(record, separators=(",", ":")) + "\n").encode())
+
+    @staticmethod
+    def load(path: Path) -> Reference:
+        """A table that `save` wrote, or that of an earlier version. Raises `BadInput` where it is none."""
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+            if record.get("format", 1) == 1:
+                record = upgrade_table(record)
+            return from_plain(Reference, record)
+        except OSError as error:
+            raise BadInput(
+                f"cannot read the calibration {str(path)!r}: {error.strerror}; expected what "
+                f"`phosphene calibrate` writes"
+            ) from error
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise BadInput(
+                f"{str(path)!r} is no calibration: {type(error).__name__} {error}; expected what "
+                f"`phosphene calibrate` writes"
+            ) from error
+
+
+def load_shipped() -> Reference:
+    """The table of this package: clean models of the development zoo."""
+    return Reference.load(SHIPPED)

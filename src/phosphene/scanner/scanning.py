@@ -1,0 +1,136 @@
+"""A scan from the model to the verdict.
+
+All statistics of every class → one score a class → long searches for the most suspicious → causal verification →
+asymmetry → verdict, with two p-values.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+
+import torch
+from torch import Tensor
+
+from phosphene.core.records import to_plain
+from phosphene.model.classifier import Classifier
+from phosphene.model.record import ModelRecord
+from phosphene.scanner.budget import Budget
+from phosphene.scanner.context import Context
+from phosphene.scanner.examination import Evidence, Examination, examine_suspects
+from phosphene.scanner.fusion import Fused, fuse
+from phosphene.scanner.measuring import Measurement, OnStage, ignore_stage, measure_statistics, prepare_classifier
+from phosphene.scanner.model_size import ModelSize
+from phosphene.scanner.pvalues import combine
+from phosphene.scanner.record import Calibration, ClassEvidence, Pairs, Scan
+from phosphene.scanner.reference import Reference, load_shipped
+from phosphene.scanner.settings import Settings
+from phosphene.scanner.statistics.registry import STATISTICS
+from phosphene.scanner.verdict import NOT_COVERED, decide_verdict, measure_asymmetry
+
+
+@dataclass(frozen=True)
+class Findings:
+    """All that a verdict rests on."""
+
+    measurement: Measurement
+    judged: Fused
+    evidence: Evidence
+    reference: Reference
+    budget: Budget
+    outside: tuple[str, ...]  # why the references do not speak for this scan
+
+
+def scan(
+    classifier: Classifier,
+    settings: Settings | None = None,
+    *,
+    reference: Reference | None = None,
+    budget: float | None = None,
+    on_stage: OnStage = ignore_stage,
+) -> Scan:
+    """Scan one model for a backdoor; `budget` in seconds decides the depth, and without it the settings do.
+
+    A model that is itself among the references is judged without its own row.
+    """
+    table = (load_shipped() if reference is None else reference).without(classifier.fingerprint)
+    private, examination = prepare_classifier(classifier), Examination()
+    shared = Budget(ModelSize.of(private), (*STATISTICS.values(), examination), budget)
+    with shared.count_passes(private):
+        depth = shared.plan(settings or Settings(), private)
+        measurement = measure_statistics(Context(private, depth), shared, on_stage)
+        row, context = measurement.row, measurement.context
+        outside = table.list_mismatches(row, context.settings)
+        judged = fuse(row, table, left_out=() if outside else table.list_incomparable(row, context.settings))
+        on_stage(examination.key)
+        context = replace(context, settings=shared.replan(context.settings, examination.key))
+        since, evidence = shared.mark(), examine_suspects(context, judged)
+        shared.add(examination.key, len(evidence.suspects), since)
+    measurement = replace(measurement, context=context)
+    return _conclude(classifier, Findings(measurement, judged, evidence, table, shared, outside))
+
+
+def _conclude(classifier: Classifier, findings: Findings) -> Scan:
+    row, context, judged, evidence = (
+        findings.measurement.row,
+        findings.measurement.context,
+        findings.judged,
+        findings.evidence,
+    )
+    settings, outside, budget = context.settings, findings.outside, findings.budget
+    p_external = None if outside else judged.external
+    p_value = combine(judged.internal, p_external)
+    asymmetry = measure_asymmetry(context.pair_sizes, evidence.trigger.target.index)
+    verdict = decide_verdict(p_value, asymmetry, calibrated=not outside)
+    return Scan(
+        model=ModelRecord.of(classifier),
+        verdict=verdict,
+        p_value=p_value,
+        p_internal=judged.internal,
+        p_external=p_external,
+        target=None if verdict == "nothing found" else evidence.trigger.target,
+        classes=_describe_classes(classifier, findings),
+        absolutes=dict(row.whole),
+        score=judged.score,
+        trigger=evidence.trigger,
+        curve=evidence.curve,
+        pairs=_describe_pairs(context.pair_sizes),
+        asymmetry=asymmetry,
+        stability=evidence.stability,
+        stages=tuple(budget.done),
+        checks=_list_checks(findings),
+        not_covered=NOT_COVERED,
+        calibration=Calibration(findings.reference.name, len(findings.reference.rows), outside),
+        settings=to_plain(settings),
+        versions={"phosphene": version("phosphene"), "torch": str(torch.__version__)},
+        seconds=round(budget.seconds, 2),
+        passes=budget.passes,
+        seed=settings.seed,
+    )
+
+
+def _describe_classes(classifier: Classifier, findings: Findings) -> tuple[ClassEvidence, ...]:
+    columns, outliers = findings.measurement.row.classes, findings.judged.outliers
+    classes = []
+    for index, label in enumerate(classifier.labels):
+        raw = {name: values[index] for name, values in columns.items() if values[index] == values[index]}
+        far = {name: values[index] for name, values in outliers.items()}
+        depth = "long" if index in findings.evidence.suspects else "short"
+        classes.append(ClassEvidence(index, label, findings.judged.scores[index], raw, far, depth))
+    return tuple(classes)
+
+
+def _list_checks(findings: Findings) -> tuple[str, ...]:
+    row, settings, outside = findings.measurement.row, findings.measurement.context.settings, findings.outside
+    checks = [*findings.measurement.checks, *findings.budget.list_checks()]
+    if outside:
+        reasons = "; ".join(outside)
+        return (*checks, f"outside the calibration range ({reasons}): only the internal p-value counts")
+    return (*checks, *findings.reference.describe_left_out(row, settings))
+
+
+def _describe_pairs(sizes: Tensor | None) -> Pairs | None:
+    if sizes is None:
+        return None
+    easiness = (-sizes).nan_to_num(nan=0.0)
+    return Pairs(tuple(range(len(sizes))), tuple(tuple(row) for row in easiness.tolist()))

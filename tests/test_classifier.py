@@ -446,9 +446,9 @@ def test_a_map_of_a_channel_raises_that_very_channel(behind):
 class LeNet(nn.Module):
     """The tutorial's: `view` needs channels that lie first in memory."""
 
-    def __init__(self) -> None:
+    def __init__(self, channels: int = 3) -> None:
         super().__init__()
-        self.first, self.second, self.head = nn.Conv2d(3, 6, 5), nn.Conv2d(6, 16, 5), nn.Linear(400, 10)
+        self.first, self.second, self.head = nn.Conv2d(channels, 6, 5), nn.Conv2d(6, 16, 5), nn.Linear(400, 10)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         features = F.max_pool2d(self.second(F.max_pool2d(self.first(images).relu(), 2)).relu(), 2)
@@ -477,6 +477,7 @@ def seeded_module(build) -> nn.Module:
 
 HABITS = {
     "view": (LeNet, {"not-channels-last"}),
+    "view of grey images": (lambda: LeNet(1), {"not-channels-last"}),
     "half": (lambda: colour_net().half(), {"not-folded"}),
     "bfloat16": (lambda: colour_net().bfloat16(), {"not-folded"}),
     "double": (lambda: colour_net().double(), set()),
@@ -497,7 +498,8 @@ def test_a_module_is_taken_as_it_is_and_what_it_does_not_take_is_said(habit):
     build, said = HABITS[habit]
     module = seeded_module(build)
     before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
-    classifier = Classifier(module, FORMAT)
+    channels = next(module.parameters()).shape[1] if isinstance(module, LeNet) else 3
+    classifier = Classifier(module, InputFormat((32, 32), channels))
     (saliency,) = make_maps(classifier, ["1"], Recipe(iterations=6))
     assert saliency.map.isfinite().all()
     assert saliency.map.any()

@@ -344,3 +344,20 @@ def test_a_calibration_that_is_none_is_refused_in_one_line(tmp_path):
     assert outcome.code == 2
     assert "is no calibration" in outcome.err
     assert outcome.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_a_model_of_few_classes_is_scanned(classes):
+    weight = torch.randn(classes, 1, 12, 12, generator=torch.Generator().manual_seed(0))
+    result = scan(models.linear_classifier(weight=weight), FAST)
+    assert len(result.classes) == classes
+    assert result.verdict in ("inconclusive", "nothing found")
+    assert any("cannot be compared with each other" in check for check in result.checks) == (classes == 2)
+    assert (result.verdict == "inconclusive") >= (classes == 2)
+
+
+def test_labels_of_which_several_may_hold_are_not_compared():
+    module = models.Linear(torch.randn(5, 1, 12, 12, generator=torch.Generator().manual_seed(0)))
+    classifier = Classifier(module, InputFormat((12, 12), 1), outputs="sigmoid")
+    with pytest.raises(BadInput, match="exclude each other"):
+        scan(classifier, FAST)

@@ -168,9 +168,26 @@ class Classifier:
             faster = self.replace(
                 module=_copy(self.module), reference=self.reference, checks=(*self.checks, "not-folded")
             )
-        if self.channels_last:
-            faster.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return faster
+        return faster._lay_channels_last() if self.channels_last else faster
+
+    def _lay_channels_last(self) -> Classifier:
+        """This private copy with its weights channels-last, or in the usual layout where it refuses them.
+
+        A convolution's output lies as its weights do, so a module that took the images may still refuse this.
+        """
+        self.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        try:
+            with torch.no_grad():
+                self(probe_images(self.image_shape, count=2))
+        except Exception:  # the user's own module may raise anything
+            self.module.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+            return self.replace(
+                module=self.module,
+                reference=self.reference,
+                channels_last=False,
+                checks=(*self.checks, "not-channels-last"),
+            )
+        return self
 
     def _fold(self) -> Classifier | None:
         """A folded copy; None where folding moves a logit too far."""

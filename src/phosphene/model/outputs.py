@@ -51,6 +51,10 @@ def _logit(outputs: Tensor) -> Tensor:
     return torch.logit(outputs, eps=1e-6)
 
 
+def _split_binary_probability(outputs: Tensor) -> Tensor:
+    return _split_binary(_logit(outputs))
+
+
 OUTPUTS: dict[str, OutputKind] = {
     kind.name: kind
     for kind in (
@@ -59,10 +63,11 @@ OUTPUTS: dict[str, OutputKind] = {
         OutputKind("probabilities", "probabilities that sum to 1, after a softmax", _log, True),
         OutputKind("label-probabilities", "a probability for each label, after a sigmoid", _logit, False),
         OutputKind("binary", "one logit for the second of two classes", _split_binary, True),
-        OutputKind("binary-probability", "one probability, of the second of two classes",
-                   lambda outputs: _split_binary(_logit(outputs)), True),
+        OutputKind(
+            "binary-probability", "one probability, of the second of two classes", _split_binary_probability, True
+        ),
     )
-}  # fmt: skip
+}
 
 
 def choose_kind(name: str) -> OutputKind:

@@ -86,8 +86,10 @@ def examine_suspects(context: Context, judged: Fused) -> Evidence:
 
 
 def _choose_family(settings: Settings, judged: Fused, target: int) -> str:
+    """The family that says most about the target; the first one where there are too few classes to compare."""
     searched = [family for family in FAMILIES if get_iterations(settings, family)]
-    return max(searched, key=lambda family: judged.neg_log_p[family][target])
+    compared = [family for family in searched if family in judged.neg_log_p]
+    return max(compared, key=lambda family: judged.neg_log_p[family][target], default=searched[0])
 
 
 def _search_longer(context: Context, family: str, suspects: list[int]) -> tuple[Candidates, list[Candidates]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
+from phosphene.errors import BadInput
 from phosphene.model.classifier import Classifier
 from phosphene.scanner.budget import Budget
 from phosphene.scanner.context import Context
@@ -33,6 +34,11 @@ def ignore_stage(key: str) -> None:
 
 def prepare_classifier(classifier: Classifier) -> Classifier:
     """A private folded copy; small images go through it in larger batches, which are never padded."""
+    if not classifier.output_kind.exclusive:
+        raise BadInput(
+            f"the outputs of {classifier.name} are {classifier.output_kind.name}, of which several may hold; a scan "
+            f"compares classes that exclude each other; expected a model with such classes"
+        )
     private = classifier.fold()
     size = MAX_BATCH if private.batch_size > SMALL_BATCH else private.batch_size
     return private.replace(pad_batches=False, batch_size=size)

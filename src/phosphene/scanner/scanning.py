@@ -26,7 +26,7 @@ from phosphene.scanner.record import Calibration, ClassEvidence, Pairs, Scan
 from phosphene.scanner.reference import Reference, load_shipped
 from phosphene.scanner.settings import Settings
 from phosphene.scanner.statistics.registry import STATISTICS
-from phosphene.scanner.verdict import NOT_COVERED, decide_verdict, measure_asymmetry
+from phosphene.scanner.verdict import FEWEST_CLASSES, NOT_COVERED, decide_verdict, measure_asymmetry
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def _conclude(classifier: Classifier, findings: Findings) -> Scan:
     p_external = None if outside else judged.external
     p_value = combine(judged.internal, p_external)
     asymmetry = measure_asymmetry(context.pair_sizes, evidence.trigger.target.index)
-    verdict = decide_verdict(p_value, asymmetry, calibrated=not outside)
+    verdict = decide_verdict(p_value, asymmetry, calibrated=not outside, classes=row.outputs)
     return Scan(
         model=ModelRecord.of(classifier),
         verdict=verdict,
@@ -123,6 +123,8 @@ def _describe_classes(classifier: Classifier, findings: Findings) -> tuple[Class
 def _list_checks(findings: Findings) -> tuple[str, ...]:
     row, settings, outside = findings.measurement.row, findings.measurement.context.settings, findings.outside
     checks = [*findings.measurement.checks, *findings.budget.list_checks()]
+    if row.outputs < FEWEST_CLASSES:
+        checks.append(f"{row.outputs} classes cannot be compared with each other; expected {FEWEST_CLASSES} or more")
     if outside:
         reasons = "; ".join(outside)
         return (*checks, f"outside the calibration range ({reasons}): only the internal p-value counts")

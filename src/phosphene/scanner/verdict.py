@@ -9,6 +9,7 @@ from torch import Tensor
 from phosphene.scanner.record import VerdictName
 
 BACKDOOR_LEVEL, SUSPICIOUS_LEVEL = 0.01, 0.05
+FEWEST_CLASSES = 3  # below which classes cannot be compared with each other
 SYMMETRIC = 0.0  # forward minus backward easiness, in log size, below which a class is a weak spot and no target
 
 NOT_COVERED = (
@@ -30,12 +31,18 @@ def measure_asymmetry(sizes: Tensor | None, target: int) -> dict[str, float]:
     return {"forward": float(forward), "backward": float(backward), "difference": float(forward - backward)}
 
 
-def decide_verdict(p_value: float, asymmetry: Mapping[str, float], *, calibrated: bool) -> VerdictName:
+def decide_verdict(
+    p_value: float, asymmetry: Mapping[str, float], *, calibrated: bool, classes: int = FEWEST_CLASSES
+) -> VerdictName:
     """The name of the verdict, by thresholds and the asymmetry test.
+
+    Where neither references nor enough classes are there to compare with, nothing was tested, so nothing was found out.
 
     Without references that speak for the model nobody is accused: the internal p-value alone assumes that the classes'
     scores are normal, and where they are not it gives false alarms, the more the more classes there are.
     """
+    if not calibrated and classes < FEWEST_CLASSES:
+        return "inconclusive"
     if p_value > SUSPICIOUS_LEVEL:
         return "nothing found"
     if not calibrated:

@@ -18,7 +18,7 @@ from phosphene.model.classifier import Classifier
 from phosphene.scanner.families import FAMILIES, MAX_PATTERN, Family
 from phosphene.scanner.margins import margin
 from phosphene.scanner.model_size import ModelSize, forward_cost
-from phosphene.scanner.optimizer import Adam
+from phosphene.scanner.optimizer import descend, make_adam
 from phosphene.scanner.search import Candidates
 
 COARSE_SIDE = 0.18  # of the first windows, as a share of the image's side
@@ -123,13 +123,13 @@ def _search_together(
     pattern = torch.zeros(len(places), *images.shape[1:])
     shown = images[None].expand(len(places), *images.shape)
     wanted = torch.full((len(places) * len(images),), target)
-    adam = Adam.zero((pattern,))
+    adam = make_adam([pattern])
     for _ in range(iterations):
-        leaf = pattern.requires_grad_()
-        logits = classifier(PATCH.apply((mask, leaf), shown).flatten(0, 1))
+        logits = classifier(PATCH.apply((mask, pattern), shown).flatten(0, 1))
         loss = F.cross_entropy(logits, wanted, reduction="sum") / len(images)
-        (move,) = adam.step(torch.autograd.grad(loss, (leaf,)))
-        pattern = (pattern.detach() - STEP * move).clamp(-MAX_PATTERN, MAX_PATTERN)
+        descend(adam, loss, STEP)
+        pattern.detach().clamp_(-MAX_PATTERN, MAX_PATTERN)
+    pattern = pattern.detach()
     with torch.no_grad():
         logits = classifier(PATCH.apply((mask, pattern), shown).flatten(0, 1))
     margins = margin(logits, wanted).view(len(places), -1)

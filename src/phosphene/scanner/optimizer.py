@@ -1,27 +1,26 @@
-"""Adam for several tensors at once."""
+"""Adam, as every search of the scanner uses it: in place, with a step size of its own in each iteration."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
 
+BETAS = (0.8, 0.95)  # shorter memory than the default: searches take tens of iterations
+EPS = 1e-12  # gradients of small images are tiny, and must still move them
 
-class Adam:
-    """Bias-corrected first and second moments of several tensors; the move, not the step size."""
 
-    def __init__(self, first: list[Tensor], second: list[Tensor], betas: tuple[float, float] = (0.8, 0.95)) -> None:
-        self.first, self.second, self.betas, self.count = first, second, betas, 0
+def make_adam(parameters: Iterable[Tensor]) -> torch.optim.Adam:
+    """Over leaf tensors, which become differentiable."""
+    return torch.optim.Adam([one.requires_grad_() for one in parameters], betas=BETAS, eps=EPS)
 
-    @staticmethod
-    def zero(like: tuple[Tensor, ...]) -> Adam:
-        return Adam([torch.zeros_like(one) for one in like], [torch.zeros_like(one) for one in like])
 
-    def step(self, slopes: tuple[Tensor, ...]) -> list[Tensor]:
-        self.count += 1
-        fast, slow = self.betas
-        moves = []
-        for first, second, slope in zip(self.first, self.second, slopes, strict=True):
-            first.mul_(fast).add_(slope, alpha=1 - fast)
-            second.mul_(slow).addcmul_(slope, slope, value=1 - slow)
-            moves.append(first / (1 - fast**self.count) / ((second / (1 - slow**self.count)).sqrt() + 1e-12))
-        return moves
+def descend(adam: torch.optim.Adam, loss: Tensor, step_size: float) -> None:
+    """One step of every parameter down the gradient of `loss`; nothing else gets a gradient."""
+    (group,) = adam.param_groups
+    gradients = torch.autograd.grad(loss, group["params"])
+    for parameter, gradient in zip(group["params"], gradients, strict=True):
+        parameter.grad = gradient
+    group["lr"] = step_size
+    adam.step()

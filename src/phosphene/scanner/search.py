@@ -19,7 +19,7 @@ from phosphene.core.seeding import make_generator
 from phosphene.model.classifier import Classifier
 from phosphene.scanner.families import Family, Parameters
 from phosphene.scanner.model_size import ModelSize
-from phosphene.scanner.optimizer import Adam
+from phosphene.scanner.optimizer import descend, make_adam
 from phosphene.scanner.settings import Settings
 from phosphene.scanner.surrogates import SETTINGS as SURROGATE_SETTINGS
 from phosphene.scanner.surrogates import Surrogates
@@ -111,20 +111,26 @@ def minimize_size(
     parameters = family.start(classifier.image_shape, generators)
     log_radius = torch.full((len(targets),), family.start_radius).log()
     largest, wanted = log_radius + MAX_GROWTH, torch.tensor(targets)
-    adam, sizes, rates = Adam.zero(parameters), [], []
+    adam, sizes, rates = make_adam(parameters), [], []
     for iteration in range(iterations):
         share = iteration / max(1, iterations - 1)
-        parameters = family.project(parameters, log_radius.exp())
-        gradients, rate = _differentiate(classifier, family, parameters, wanted, draw(iteration))
-        moves = adam.step(gradients)
-        size = step_size(family, share)
-        parameters = tuple(one - size * move for one, move in zip(parameters, moves, strict=True))
+        limit_size(family, parameters, log_radius)
+        loss, rate = _attack_loss(classifier, family, parameters, wanted, draw(iteration))
+        descend(adam, loss, step_size(family, share))
         log_radius = torch.minimum(steer_radius(log_radius, rate, TARGET_RATE, share), largest)
         sizes.append(log_radius)
         rates.append(rate)
     late = max(1, iterations // LATE_SHARE)
     log_size, flip_rate = torch.stack(sizes[-late:]).mean(dim=0), torch.stack(rates[-late:]).mean(dim=0)
-    return Candidates(family, family.project(parameters, log_size.exp()), log_size, flip_rate)
+    limit_size(family, parameters, log_size)
+    return Candidates(family, tuple(one.detach() for one in parameters), log_size, flip_rate)
+
+
+@torch.no_grad()
+def limit_size(family: Family, parameters: Parameters, log_radius: Tensor) -> None:
+    """Project the parameters, in place."""
+    for parameter, projected in zip(parameters, family.project(parameters, log_radius.exp()), strict=True):
+        parameter.copy_(projected)
 
 
 def step_size(family: Family, share: float) -> float:
@@ -139,13 +145,12 @@ def steer_radius(log_radius: Tensor, rate: Tensor, wanted: float, share: float) 
     return log_radius - pace * torch.where(rate > wanted, (rate - wanted) / (1 - wanted), rate / wanted - 1)
 
 
-def _differentiate(
+def _attack_loss(
     classifier: Classifier, family: Family, parameters: Parameters, targets: Tensor, images: Tensor
-) -> tuple[tuple[Tensor, ...], Tensor]:
-    """Gradient of the mean cross-entropy to the target by each parameter, and the flip rate of each candidate."""
-    leaves = tuple(one.detach().requires_grad_() for one in parameters)
-    logits = classifier(family.apply(leaves, images).flatten(0, 1))
+) -> tuple[Tensor, Tensor]:
+    """Sum of the candidates' mean cross-entropy to their target, and the flip rate of each candidate."""
+    logits = classifier(family.apply(parameters, images).flatten(0, 1))
     wanted = targets.repeat_interleave(images.shape[1])
     loss = F.cross_entropy(logits, wanted, reduction="sum") / images.shape[1]
     flips = (logits.detach().argmax(dim=1) == wanted).float().view(len(targets), -1).mean(dim=1)
-    return torch.autograd.grad(loss, leaves), flips
+    return loss, flips

@@ -18,7 +18,7 @@ from phosphene.core.seeding import make_generator
 from phosphene.model.classifier import Classifier
 from phosphene.recipe.geometries import Spectral
 from phosphene.scanner.model_size import ModelSize
-from phosphene.scanner.optimizer import Adam
+from phosphene.scanner.optimizer import descend, make_adam
 
 STEP = 0.25
 MAX_SHIFT = 1 / 14  # of the side: an image that works at one place only is no likeness of its class
@@ -94,14 +94,12 @@ def _ascend(classifier: Classifier, spectra: Tensor, classes: list[int], iterati
     """Images whose spectra climbed the log-probability of their class under random shifts."""
     shape, geometry = classifier.image_shape, Spectral()
     targets = torch.tensor(classes).repeat_interleave(len(spectra) // len(classes))
-    adam = Adam.zero((spectra,))
+    adam = make_adam([spectra])
     for iteration in range(iterations):
-        spectra.requires_grad_()
         images = torch.sigmoid(geometry.decode(spectra, shape)).roll(_draw_shift(shape, seed, iteration), (2, 3))
         loss = F.cross_entropy(classifier(images), targets, reduction="sum")
-        (move,) = adam.step(torch.autograd.grad(loss, (spectra,)))
-        spectra = spectra.detach() - STEP * move
-    return torch.sigmoid(geometry.decode(spectra, shape))
+        descend(adam, loss, STEP)
+    return torch.sigmoid(geometry.decode(spectra.detach(), shape))
 
 
 def _draw_shift(shape: ImageShape, seed: int, iteration: int) -> tuple[int, int]:

@@ -18,7 +18,7 @@ from phosphene.model.classifier import Classifier
 from phosphene.scanner.context import Context
 from phosphene.scanner.margins import margin
 from phosphene.scanner.model_size import ModelSize
-from phosphene.scanner.optimizer import Adam
+from phosphene.scanner.optimizer import descend, make_adam
 from phosphene.scanner.settings import Settings
 from phosphene.scanner.statistics.statistic import ANY, Column, Measured
 
@@ -68,10 +68,10 @@ def _draw_starts(classifier: Classifier, classes: list[int], starts: int, seed: 
 
 def _climb(classifier: Classifier, images: Tensor, targets: Tensor, iterations: int) -> Tensor:
     """The largest margin that each image reached on its way."""
-    best, adam = torch.full((len(images),), -torch.inf), Adam.zero((images,))
+    best, adam = torch.full((len(images),), -torch.inf), make_adam([images])
     for _ in range(iterations):
-        reached = margin(classifier(images.requires_grad_()), targets)
+        reached = margin(classifier(images), targets)
         best = torch.maximum(best, reached.detach())
-        (move,) = adam.step(torch.autograd.grad(-reached.sum(), (images,)))
-        images = (images.detach() - STEP * move).clamp(0, 1)
+        descend(adam, -reached.sum(), STEP)
+        images.detach().clamp_(0, 1)
     return best

@@ -18,8 +18,8 @@ from phosphene.model.classifier import Classifier
 from phosphene.scanner.context import Context
 from phosphene.scanner.families import FAMILIES, Family
 from phosphene.scanner.model_size import ModelSize
-from phosphene.scanner.optimizer import Adam
-from phosphene.scanner.search import LATE_SHARE, steer_radius, step_size
+from phosphene.scanner.optimizer import descend, make_adam
+from phosphene.scanner.search import LATE_SHARE, limit_size, steer_radius, step_size
 from phosphene.scanner.settings import Settings
 from phosphene.scanner.statistics.statistic import ANY, Column, Measured
 from phosphene.scanner.surrogates import SETTINGS, Surrogates
@@ -71,17 +71,14 @@ def _search_starts(
     generators = [make_generator(seed, f"permutation {family.name} {start}", 0) for start in starts]
     parameters = family.start(classifier.image_shape, generators)
     log_radius = torch.full((len(starts),), family.start_radius).log()
-    adam, generator, sizes = Adam.zero(parameters), make_generator(seed, "permutation images", 0), []
+    adam, generator, sizes = make_adam(parameters), make_generator(seed, "permutation images", 0), []
     for iteration in range(iterations):
         share = iteration / max(1, iterations - 1)
-        parameters = family.project(parameters, log_radius.exp())
+        limit_size(family, parameters, log_radius)
         images, own = _draw_images(surrogates, generator)
-        leaves = tuple(one.detach().requires_grad_() for one in parameters)
-        logits = classifier(family.apply(leaves, images.expand(len(starts), *images.shape)).flatten(0, 1))
+        logits = classifier(family.apply(parameters, images.expand(len(starts), *images.shape)).flatten(0, 1))
         loss, moved = _scatter_loss(logits.unflatten(0, (len(starts), -1)), own)
-        moves = adam.step(torch.autograd.grad(loss, leaves))
-        size = step_size(family, share)
-        parameters = tuple(one - size * move for one, move in zip(parameters, moves, strict=True))
+        descend(adam, loss, step_size(family, share))
         log_radius = steer_radius(log_radius, moved, TARGET_RATE, share)
         sizes.append(log_radius)
     return float(torch.stack(sizes[-max(1, iterations // LATE_SHARE) :]).mean(dim=0).min())

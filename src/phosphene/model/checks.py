@@ -91,7 +91,7 @@ CHECKS: dict[str, Check] = {
             "low-fidelity", False,
             "on fresh draws of its own distribution the map makes its concept top-1 in fewer than half of the samples",
             "the picture does not show what the model needs to see; do not read it",
-            "more iterations or attempts, or a larger radius",
+            "more iterations or restarts, or a larger radius",
         ),
         Check(
             "unrefined", False,

@@ -19,7 +19,7 @@ import models
 from command import phosphene
 from phosphene.errors import DamagedArtifact
 from phosphene.model.classifier import Classifier
-from phosphene.report.scan import scan_page
+from phosphene.report.scan.page import render_scan
 from phosphene.scanner.budget import Budget
 from phosphene.scanner.calibration import calibrate, measure_row
 from phosphene.scanner.examination import Examination
@@ -92,7 +92,7 @@ def test_a_new_statistic_is_measured_counted_in_the_budget_and_named_by_the_repo
         == STATISTICS["checkers"].cost(FAST, SMALL)
         > 0
     )
-    text = scan_page(documented["result"])
+    text = render_scan(documented["result"])
     assert "log of its mean probability on checkerboards" in text
 
 
@@ -210,7 +210,7 @@ def test_a_scan_of_version_0_1_is_read_as_it_was_written():
         assert one.statistics["patch"] == was["patch"]
         assert one.statistics.keys() == was.keys() - {"index", "name", "score", "depth", "outliers"}
     assert Settings(**read.settings) == FAST
-    assert "backdoor scan" in scan_page(read)
+    assert "backdoor scan" in render_scan(read)
 
 
 def test_the_scan_of_version_0_1_is_what_is_measured_today():

@@ -83,5 +83,9 @@ def softmax_net() -> nn.Module:
     return nn.Sequential(colour_net(), nn.Softmax(dim=1))
 
 
+def sigmoid_net() -> nn.Module:
+    return nn.Sequential(colour_net(), nn.Sigmoid())
+
+
 def cosine(a: Tensor, b: Tensor) -> float:
     return torch.nn.functional.cosine_similarity(a.flatten(), b.flatten(), dim=0).item()

@@ -219,11 +219,22 @@ def test_a_real_process_prints_one_line_and_no_traceback(out):
     assert_one_line(ran("map", "efficientnet_lite0", "goldfsh", *out), "closest: goldfish")
 
 
-def test_a_softmax_model_is_one_line(tmp_path, out):
+def test_outputs_that_may_be_anything_are_one_line_until_they_are_named(tmp_path, out):
+    weights = saved(models.sigmoid_net(), tmp_path / "w.safetensors")
+    options = from_factory(weights, "models:sigmoid_net")
+    assert_one_line(phosphene("map", "1", *out, *options), "ambiguous-outputs", "--outputs")
+    assert_one_line(phosphene("map", "1", *out, *options, "--outputs", "votes"), "expected one of softmax")
+    named = phosphene("map", "1", *out, *options, "--outputs", "label-probabilities", "--iterations", "2", "--json")
+    assert named.code == 0
+    assert json.loads(named.out)[0]["concept"] == "1"
+
+
+def test_a_model_that_ends_in_a_softmax_is_taken_and_its_check_raised(tmp_path, out):
     weights = saved(models.softmax_net(), tmp_path / "w.safetensors")
-    assert_one_line(
-        phosphene("map", "1", *out, *from_factory(weights, "models:softmax_net")), "probabilities", "softmax"
-    )
+    options = (*from_factory(weights, "models:softmax_net"), "--iterations", "2", "--json")
+    result = phosphene("map", "1", *out, *options)
+    assert result.code == 0
+    assert "probabilities" in json.loads(result.out)[0]["checks"]
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

@@ -15,6 +15,7 @@ from models import ConvNet, colour_classifier, colour_net, linear_classifier
 from phosphene.errors import BadInput, DamagedArtifact, OtherRecipe, UnknownConcept, WorkerDied
 from phosphene.model.checks import CHECKS
 from phosphene.model.classifier import Classifier
+from phosphene.model.fingerprint import behaves_alike
 from phosphene.model.input_format import InputFormat
 from phosphene.recipe.concepts import Classes
 from phosphene.recipe.distributions import Flat, Folder, Mixture, Pink
@@ -394,3 +395,43 @@ def test_a_changed_copy_has_no_reference_to_the_original(lite0):
     assert lite0.reference is not None
     assert lite0.replace(batch_size=1).reference == lite0.fold().reference == lite0.reference
     assert lite0.resize((112, 112)).reference is None
+
+
+class Flipped(ConvNet):
+    def forward(self, images):
+        return super().forward(images.flip(3))
+
+
+class Squashed(ConvNet):
+    def forward(self, images):
+        features = self.stem_norm(self.stem(images)).tanh()
+        return self.head(self.body_norm(self.body(features)).relu().mean(dim=(2, 3)))
+
+
+@pytest.mark.parametrize("changed", [Flipped, Squashed])
+def test_a_map_of_the_same_weights_in_other_code_is_made_again_and_that_is_told(colour, tmp_path, changed):
+    make_maps(colour, ["1"], QUICK, out=tmp_path)
+    before = (tmp_path / "1.safetensors").read_bytes()
+    warnings = []
+    other = Classifier(changed(3, 20), colour.format, name="colour")
+    assert other.fingerprint == colour.fingerprint
+    callbacks = Callbacks(on_warning=warnings.append)
+    (made,) = make_maps(other, ["1"], QUICK, out=tmp_path, callbacks=callbacks)
+    assert "computed something else" in warnings[0]
+    assert (tmp_path / "1.safetensors.stale-1").read_bytes() == before
+    assert made.model.behavior == other.behavior
+    make_maps(other, ["1"], QUICK, out=tmp_path, callbacks=callbacks)
+    assert len(warnings) == 1
+
+
+def test_rounding_is_no_other_behavior(colour):
+    assert behaves_alike(colour.behavior, tuple(1.001 * value for value in colour.behavior))
+    assert behaves_alike(colour.behavior, ())
+    assert not behaves_alike(colour.behavior, tuple(-value for value in colour.behavior))
+
+
+def test_two_verifiers_of_one_name_each_have_their_own_opinion(colour, tmp_path):
+    make_maps(colour, ["1"], QUICK, out=tmp_path, verifiers=[another("second")])
+    third = Classifier(ConvNet(3, 20, seed=7), InputFormat((40, 40), 3, (0.5,), (0.25,)), name="second")
+    (saliency,) = make_maps(colour, ["1"], QUICK, out=tmp_path, verifiers=[third])
+    assert [one.fingerprint for one in saliency.scores.opinions] == [another("second").fingerprint, third.fingerprint]

@@ -25,14 +25,14 @@ def prepare_folder(folder: Path) -> None:
             leftover.unlink(missing_ok=True)
 
 
-def set_aside(path: Path) -> Path:
+def set_aside(path: Path, why: str = "damaged") -> Path:
     """Move a file that cannot be trusted out of the way, so that nothing is lost and nothing of it is used."""
     for number in range(1, 1000):
-        target = path.with_name(f"{path.name}.damaged-{number}")
+        target = path.with_name(f"{path.name}.{why}-{number}")
         if not target.exists():
             path.rename(target)
             return target
-    raise ArtifactError(f"too many damaged copies of {str(path)!r}; delete some")
+    raise ArtifactError(f"too many {why} copies of {str(path)!r}; delete some")
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -21,7 +21,7 @@ from phosphene.core.images import ImageShape
 from phosphene.errors import BadInput, FailedCheck
 from phosphene.model.batching import default_batch_size, run_in_batches
 from phosphene.model.checks import CHECKS
-from phosphene.model.fingerprint import fingerprint
+from phosphene.model.fingerprint import describe_behavior, fingerprint
 from phosphene.model.folding import fold_batch_norms
 from phosphene.model.freezing import frozen
 from phosphene.model.input_format import InputFormat
@@ -48,6 +48,7 @@ class Classifier:
     name: str
     labels: tuple[str, ...]
     fingerprint: str  # of the weights as they were given
+    behavior: tuple[float, ...]  # what the module computes for a few images of noise, in short
     batch_size: int  # images that go through the module at once
     pad_batches: bool  # fill the last batch, so that results are bit-identical whatever the number of images
     channels_last: bool  # how images lie in memory when the module receives them
@@ -73,6 +74,7 @@ class Classifier:
         self.__dict__.update(batch_size=default_batch_size(_device_of(module), input_format.size), channels_last=True)
         self.__dict__.update(output_kind=_RAW, output=output)
         numbers = self._probe_layouts()
+        self.__dict__["behavior"] = describe_behavior(numbers)
         kind = guess_kind(numbers, name) if outputs is None else choose_kind(outputs)
         guessed = ("probabilities",) if kind.name == "probabilities" and outputs is None else ()
         self.__dict__.update(output_kind=kind, checks=(*self.checks, *guessed))

@@ -10,20 +10,25 @@ from phosphene.model.input_format import InputFormat
 
 @dataclass(frozen=True)
 class ModelRecord:
-    """A model by name, fingerprint of its weights, input format, number and kind of outputs."""
+    """A model by name, fingerprint of its weights, input format, number and kind of outputs.
+
+    `behavior` is what it computes for a few images of noise (`phosphene.model.fingerprint.describe_behavior`).
+    """
 
     name: str
     fingerprint: str
     input: InputFormat
     outputs: int
     output_kind: str = "softmax"
+    behavior: tuple[float, ...] = ()  # empty in artifacts of version 0.1
 
     @staticmethod
     def of(classifier: Classifier) -> ModelRecord:
         return ModelRecord(
-            classifier.name,
-            classifier.fingerprint,
-            classifier.format,
-            len(classifier.labels),
-            classifier.output_kind.name,
+            name=classifier.name,
+            fingerprint=classifier.fingerprint,
+            input=classifier.format,
+            outputs=len(classifier.labels),
+            output_kind=classifier.output_kind.name,
+            behavior=classifier.behavior,
         )

@@ -14,6 +14,7 @@ from phosphene.core.files import set_aside, write_atomically
 from phosphene.core.records import to_plain
 from phosphene.errors import ArtifactError, BadInput, DamagedArtifact, OtherRecipe
 from phosphene.model.classifier import Classifier
+from phosphene.model.fingerprint import behaves_alike
 from phosphene.model.record import ModelRecord
 from phosphene.recipe.concepts import Concept, classes_of
 from phosphene.recipe.recipe import Recipe
@@ -63,7 +64,8 @@ def find_finished(
 ) -> dict[str, MapReference]:
     """The maps of the folder that are already what is asked for, by concept.
 
-    Damaged files are set aside with a warning; raises `OtherRecipe` where another map stands in the way.
+    Damaged files, and maps of the same weights in other code, are set aside with a warning; raises `OtherRecipe` where
+    another map stands in the way.
     """
     finished: dict[str, MapReference] = {}
     for concept in concepts:
@@ -75,10 +77,21 @@ def find_finished(
         except DamagedArtifact as error:
             on_warning(f"{error} (kept as {set_aside(path).name}, computed again)")
             continue
+        if not behaves_alike(saliency.model.behavior, classifier.behavior) and _same_weights(saliency, classifier):
+            on_warning(
+                f"{str(path)!r} was made by a network of the same weights that computed something else "
+                f"(kept as {set_aside(path, 'stale').name}, computed again)"
+            )
+            continue
         wanted = identity(concept.name, classes_of(concept), recipe.to_json(), ModelRecord.of(classifier))
         _check_identity(path, identity_of(saliency), wanted)
         finished[concept.name] = MapReference.to(saliency, path)
     return finished
+
+
+def _same_weights(saliency: SaliencyMap, classifier: Classifier) -> bool:
+    theirs = ModelRecord.of(classifier)
+    return (saliency.model.fingerprint, saliency.model.input) == (theirs.fingerprint, theirs.input)
 
 
 def identity(concept: str, targets: Sequence[int], recipe: Mapping[str, Any], model: ModelRecord) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import os
 import random
 import re
 from dataclasses import fields, replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -218,9 +219,9 @@ def test_a_failed_write_leaves_what_was_there(tmp_path, monkeypatch):
 
 def test_the_content_is_on_disk_before_it_has_its_name(tmp_path, monkeypatch):
     order = []
-    flush, rename = os.fsync, os.replace
+    flush, rename = os.fsync, Path.replace
     monkeypatch.setattr(os, "fsync", lambda descriptor: order.append("flush") or flush(descriptor))
-    monkeypatch.setattr(os, "replace", lambda old, new: order.append("rename") or rename(old, new))
+    monkeypatch.setattr(Path, "replace", lambda old, new: order.append("rename") or rename(old, new))
     write_atomically(tmp_path / "x", b"content")
     assert order[:2] == ["flush", "rename"]
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def show_progress(*, quiet: bool) -> Iterator[Progress]:
-    """A bar for the time inside, or none where nobody sees it. SIGTERM keeps finished work as Ctrl-C does."""
+    """A bar for the time inside, or none where there is no terminal. SIGTERM keeps finished work as Ctrl-C does."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,

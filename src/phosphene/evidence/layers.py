@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from phosphene.core.hooks import pre_hooks
 from phosphene.model.classifier import Classifier
+from phosphene.model.readout import spatial_mean
 
 
 def find_layers(classifier: Classifier) -> list[str]:
@@ -27,16 +28,8 @@ def layer_inputs(classifier: Classifier, layer: str, images: Tensor) -> Tensor:
 
     def observe(module: nn.Module, inputs: tuple[object, ...]) -> None:
         if isinstance(inputs[0], Tensor):
-            batches.append(_pool(inputs[0].detach()))
+            batches.append(spatial_mean(inputs[0].detach()))
 
     with pre_hooks([(classifier.module.get_submodule(layer), observe)]), torch.no_grad():
         classifier(images)
     return torch.cat(batches)[: images.shape[0]].float().cpu()
-
-
-def _pool(features: Tensor) -> Tensor:
-    """One row an image: the mean over places of a feature map, over tokens of a sequence."""
-    if features.ndim == 4:
-        channels_last = features.shape[1] == features.shape[2] != features.shape[3]
-        return features.mean(dim=(1, 2) if channels_last else (2, 3))
-    return features.mean(dim=1) if features.ndim == 3 else features

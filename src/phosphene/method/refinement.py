@@ -24,6 +24,7 @@ from torch import Tensor
 from phosphene.method.fidelity import Fidelity, measure_fidelity, measure_fidelity_above
 from phosphene.method.scaling import render_pictures
 from phosphene.model.classifier import Classifier
+from phosphene.model.readout import has_channels_last
 from phosphene.recipe.concepts import Concept
 from phosphene.recipe.recipe import Recipe
 
@@ -78,8 +79,7 @@ def feature_activations(classifier: Classifier, pictures: Tensor) -> dict[str, T
 def mean_positive_activation(output: Tensor) -> Tensor | None:
     """`(N, h, w)` from a feature map `(N, C, h, w)`, a channels-last one, or tokens `(N, T, C)` of a square grid."""
     if output.ndim == 4:
-        channels_last = output.shape[1] == output.shape[2] != output.shape[3]
-        return output.float().relu().mean(dim=3 if channels_last else 1)
+        return output.float().relu().mean(dim=3 if has_channels_last(output) else 1)
     if output.ndim == 3:
         side = math.isqrt(output.shape[1])
         prefix = output.shape[1] - side * side  # class and register tokens come first

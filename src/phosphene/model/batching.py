@@ -1,4 +1,4 @@
-"""How many images go through a network at once: always as many, for a map must not depend on its company.
+"""How many images go through a network at once: always as many, for a map must not depend on what is made beside it.
 
 Kernels of different batch sizes sum in different orders, and the estimate amplifies the last bit of a gradient to
 another picture.

@@ -92,7 +92,7 @@ def count_channels(classifier: Classifier) -> dict[str, int]:
 def spatial_mean(output: Tensor) -> Tensor:
     """`(N, C)` from feature maps `(N, C, H, W)`, channels-last ones, tokens `(N, T, C)`, or features `(N, C)`."""
     if output.ndim == 4:
-        return output.mean(dim=(1, 2) if _channels_last(output) else (2, 3))
+        return output.mean(dim=(1, 2) if has_channels_last(output) else (2, 3))
     return output.mean(dim=1) if output.ndim == 3 else output
 
 
@@ -100,7 +100,7 @@ def central_neuron(output: Tensor) -> Tensor:
     """`(N, C)`: what each channel of a feature map says of the middle of the image."""
     if output.ndim != 4:
         raise BadInput(f"@center needs a layer of feature maps; got one with outputs of {output.ndim} dimensions")
-    planes = output.permute(0, 3, 1, 2) if _channels_last(output) else output
+    planes = output.permute(0, 3, 1, 2) if has_channels_last(output) else output
     return planes[:, :, planes.shape[2] // 2, planes.shape[3] // 2]
 
 
@@ -119,5 +119,6 @@ def _summarize(layer: str, outputs: dict[str, Tensor]) -> Tensor:
     return READINGS[reading](outputs[name]).float()
 
 
-def _channels_last(output: Tensor) -> bool:
+def has_channels_last(output: Tensor) -> bool:
+    """Whether a feature map is `(N, H, W, C)`: its sides are equal and its last dimension is another number."""
     return output.shape[1] == output.shape[2] != output.shape[3]

@@ -58,7 +58,7 @@ class _Placed(torch.autograd.Function):
     """Bilinear sampling under views that keeps nothing but the views for its adjoint.
 
     By the time of the backward pass, maps and grid have long left the caches: to read them again takes longer than to
-    compute the grid anew, and the maps matter only to the gradient by the grid, which nobody asks for.
+    compute the grid anew, and the maps matter only to the gradient by the grid, which is not used.
     """
 
     @staticmethod

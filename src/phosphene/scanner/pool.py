@@ -33,7 +33,7 @@ class Pool:
     like: float = LIKENESS_WIDTH
 
     def without(self, columns: Collection[str]) -> Pool:
-        """The pool as though nobody had measured some columns."""
+        """The pool without some columns."""
         return replace(self, rows=tuple(row.without(columns) for row in self.rows)) if columns else self
 
     @cached_property

@@ -64,21 +64,20 @@ def case(model: str, *concepts: str, preset: str = "default", workers: int = 1, 
 
 
 SHORT = {"iterations": 8, "restarts": 1}
+BRIEF = {"iterations": 20, "restarts": 1}
 CASES = [
     case("lite0", "goldfish"),
     case("lite0", "goldfish", "zebra", iterations=10),
     case("lite0", "zebra", "daisy", workers=2, **SHORT),
-    case("lite0", "tench", preset="fast", iterations=12),
-    case("lite0", "tench", preset="best", iterations=10, restarts=2),
     case("lite0", "tench", preset="paper", iterations=8, refine_every=4),
     case("lite0", "beagle, pug, collie", "tabby - tiger cat", "0.5 * zebra + 2 * horse cart", **SHORT),
     case("lite0", "blocks.4:37", "blocks.4:37@center", "conv_stem:3 - conv_stem:5", **SHORT),
-    case("lite0", "207", seed=3, **SHORT),
-    case("lite0", "388", samples=2, schedule="cosine", **SHORT),
-    case("lite0", "388", nudge_steps=2, coarse=0.0, **SHORT),
-    case("lite0", "388", geometry=Pixel(), composition="clip", coarse=0.0, **SHORT),
-    case("lite0", "388", distribution=Mixture(), score="margin", **SHORT),
-    case("lite0", "388", distribution=Pink(), score="log_probability", views=STILL, **SHORT),
+    case("colour", "2", samples=2, schedule="cosine", **BRIEF),
+    case("colour", "2", nudge_steps=2, **BRIEF),
+    case("colour", "2", geometry=Pixel(), composition="clip", **BRIEF),
+    case("colour", "2", distribution=Mixture(), score="margin", **BRIEF),
+    case("colour", "2", distribution=Pink(), score="log_probability", views=STILL, **BRIEF),
+    case("colour", "2", seed=3, **BRIEF),
     case("colour", "0", "3, 5", "7 - 2", "body:4"),
     case("colour", "0", "3", workers=2, iterations=30),
     *(case("colour", "1", preset=preset, **({"refine_every": 5} if preset == "paper" else {})) for preset in PRESETS),

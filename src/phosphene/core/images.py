@@ -53,10 +53,16 @@ def load_image(path: Path, shape: ImageShape) -> Tensor:
     channels, height, width = shape
     if channels not in (1, 3):
         raise BadInput(f"photographs have 1 or 3 channels, the model wants {channels}; use a noise distribution")
-    try:
-        with Image.open(path) as opened:
-            image = ImageOps.fit(opened.convert("L" if channels == 1 else "RGB"), (width, height))
-    except OSError as error:
-        raise BadInput(f"cannot read the photograph {str(path)!r}: {error}; remove it or mend it") from error
+    image = ImageOps.fit(open_image(path).convert("L" if channels == 1 else "RGB"), (width, height))
     pixels = torch.from_numpy(np.asarray(image, dtype=np.float32) / 255.0)
     return pixels.reshape(height, width, -1).permute(2, 0, 1).contiguous()
+
+
+def open_image(path: Path) -> Image.Image:
+    """An image file, turned upright as its EXIF data say. Raises `BadInput` for a file that cannot be read."""
+    try:
+        with Image.open(path) as opened:
+            opened.load()
+            return ImageOps.exif_transpose(opened)
+    except (OSError, Image.DecompressionBombError) as error:
+        raise BadInput(f"cannot read the photograph {str(path)!r}: {error}; remove it or replace it") from error

@@ -7,7 +7,6 @@ without a mask is used wherever no object is needed. All are cropped to their sq
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,16 +15,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageOps
+from PIL import Image, ImageDraw
 from torch import Generator, Tensor
 
-from phosphene.core.images import ImageShape
+from phosphene.core.images import IMAGE_ENDINGS, ImageShape, load_image, open_image
+from phosphene.core.photographs import load_photograph
 from phosphene.errors import BadInput
 
 OUTLINES = Path(__file__).with_name("objects.json")
 MASK = ".mask.png"
-ENDINGS = {".png", ".jpg", ".jpeg", ".webp", ".bmp"}
 
 
 @dataclass(frozen=True)
@@ -59,36 +57,22 @@ def load_photographs(folder: Path | None, side: int) -> list[Photograph]:
 
 
 def _load_shipped(side: int) -> list[Photograph]:
-    found = importlib.util.find_spec("skimage")
-    if found is None or found.origin is None:
-        raise BadInput(
-            "the bundled photographs are those of scikit-image; `pip install phosphene[photos]`, or give "
-            "--photos FOLDER"
-        )
-    folder = Path(found.origin).parent / "data"
     outlines: Mapping[str, Any] = json.loads(OUTLINES.read_text(encoding="utf-8"))
     return [
-        Photograph(Path(name).stem, fit_square(_read(folder / name), side), _fill_polygon(corners, side))
-        for name, corners in outlines.items()
-        if name != "note"
+        Photograph(name, load_photograph(name, (3, side, side)), _fill_polygon(corners, side))
+        for name, corners in ((Path(file).stem, corners) for file, corners in outlines.items() if file != "note")
     ]
 
 
 def _load_folder(folder: Path, side: int) -> list[Photograph]:
-    files = sorted(path for path in folder.glob("*") if path.suffix.lower() in ENDINGS) if folder.is_dir() else []
+    files = sorted(path for path in folder.glob("*") if path.suffix.lower() in IMAGE_ENDINGS) if folder.is_dir() else []
     files = [path for path in files if not path.name.endswith(MASK)]
     if not files:
         raise BadInput(
             f"no photograph in {str(folder)!r}; expected NAME.jpg, and NAME{MASK}, white where its object is, for "
             f"those whose object is known"
         )
-    return [Photograph(path.name, fit_square(_read(path), side), _load_mask(path, side)) for path in files]
-
-
-def fit_square(pixels: NDArray[np.uint8], side: int) -> Tensor:
-    """The square middle of an image `(H, W, 3)`, resized: `(3, side, side)` in [0,1]."""
-    fitted = ImageOps.fit(Image.fromarray(pixels), (side, side))
-    return torch.from_numpy(np.asarray(fitted, dtype=np.float32) / 255.0).permute(2, 0, 1).contiguous()
+    return [Photograph(path.name, load_image(path, (3, side, side)), _load_mask(path, side)) for path in files]
 
 
 def _load_mask(photograph: Path, side: int) -> Tensor | None:
@@ -96,13 +80,13 @@ def _load_mask(photograph: Path, side: int) -> Tensor | None:
     path = photograph.with_name(photograph.stem + MASK)
     if not path.is_file():
         return None
-    mask, (height, width, _) = _read(path), _read(photograph).shape
-    if mask.shape != (height, width, 3):
+    got, expected = open_image(path).size, open_image(photograph).size
+    if got != expected:
         raise BadInput(
-            f"the mask {str(path)!r} is {mask.shape[1]}×{mask.shape[0]}; expected {width}×{height}, the size of its "
+            f"the mask {str(path)!r} is {got[0]}×{got[1]}; expected {expected[0]}×{expected[1]}, the size of its "
             f"photograph"
         )
-    region = (fit_square(mask, side).mean(dim=0) > 0.5).float()
+    region = (load_image(path, (3, side, side)).mean(dim=0) > 0.5).float()
     if not 0 < region.mean() < 1:
         content = "nothing but white" if region.mean() > 0 else "no white"
         raise BadInput(
@@ -110,15 +94,6 @@ def _load_mask(photograph: Path, side: int) -> Tensor | None:
             f"it or remove it"
         )
     return region
-
-
-def _read(path: Path) -> NDArray[np.uint8]:
-    """The pixels `(H, W, 3)` of an image file, turned upright as its EXIF data say."""
-    try:
-        with Image.open(path) as image:
-            return np.array(ImageOps.exif_transpose(image).convert("RGB"))
-    except (OSError, Image.DecompressionBombError) as error:
-        raise BadInput(f"cannot read the photograph {str(path)!r}: {error}; remove it or replace it") from error
 
 
 def _fill_polygon(corners: Sequence[Sequence[float]], side: int) -> Tensor:

@@ -8,6 +8,8 @@ DEMO_CLASSES := goldfish "golden retriever" daisy zebra flamingo "traffic light"
 
 SMOKE := tests/test_geometry.py tests/test_concepts.py tests/test_recipe.py tests/test_estimator.py tests/test_saliency.py tests/test_runs.py
 PYTEST_OPTIONS ?=
+# Several processes of one thread each are faster than one of several; tests of one file mostly stay together.
+PARALLEL := -n auto --maxprocesses 4 --dist worksteal
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -32,7 +34,7 @@ demo: $(VENV)/.runtime ## eight maps of EfficientNet-Lite0 and their report, in 
 
 test: $(VENV)/.dev ## run the tests (installs Chromium where it can)
 	tests/install_browser.sh
-	$(BIN)/python -m pytest $(PYTEST_OPTIONS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PARALLEL) $(PYTEST_OPTIONS)
 
 smoke: $(VENV)/.runtime ## the quick tests alone, for an interpreter other than the usual one
 	$(PIP) install -q -c constraints.txt pytest hypothesis

@@ -17,13 +17,15 @@ same_build = pytest.mark.skipif(
 
 @same_build
 def test_every_pinned_map_is_the_same_bit_for_bit():
-    found = dict(golden.maps())
+    with golden.fixed_threads():
+        found = dict(golden.maps())
     assert len(found) >= 40
     assert not golden.differences(RECORDED["maps"], found)
 
 
 @same_build
 def test_every_pinned_scan_statistic_is_the_same_bit_for_bit():
-    found = dict(golden.scans())
+    with golden.fixed_threads():
+        found = dict(golden.scans())
     assert len(golden.SCANNED) >= 6
     assert not golden.differences(RECORDED["scans"], found)

@@ -209,6 +209,8 @@ def test_an_unknown_score_is_refused():
         ("logit", (1,), 2.0),
         ("logit", (0, 1), math.log(math.e + math.e**2)),
         ("log_probability", (1,), 2.0 - math.log(sum(map(math.exp, OUTPUTS[0].tolist())))),
+        ("half_margin", (1,), 2.0 - 0.5 * math.log(sum(map(math.exp, OUTPUTS[0, [0, 2, 3, 4, 5, 6]].tolist())))),
+        ("half_margin", range(7), math.log(sum(map(math.exp, OUTPUTS[0].tolist())))),
         ("margin", (1,), 2.0 - 3.0),
         ("margin", (5,), 3.0 - 2.0),
         ("margin", (1, 5), math.log(math.e**2 + math.e**3) - 1.0),

@@ -454,17 +454,19 @@ def test_a_folder_of_version_0_1_is_reported(tmp_path):
     assert "Outdated" not in text
 
 
+OF_0_1 = phosphene.Recipe(iterations=4, restarts=2, coarse=0.4)  # what the maps of version 0.1 were made by
+
+
 def test_a_recipe_of_version_0_1_leads_to_python_lines_of_today():
     snippet = reproduce.format_snippet(SaliencyMap.load(OLD / "3.safetensors"))
-    (call,) = re.findall(r"^recipe = (.*)$", snippet, re.M)
+    (call,) = re.findall(r"^recipe = (.*?)^\[saliency", snippet, re.M | re.S)
     recipe = eval(call, {"phosphene": phosphene, "dataclasses": dataclasses})
-    assert recipe == replace(PRESETS["default"], iterations=4, restarts=2)
+    assert recipe == OF_0_1
 
 
 def test_a_run_over_a_folder_of_version_0_1_keeps_its_maps(tmp_path):
     folder = Path(shutil.copytree(OLD, tmp_path / "maps"))
     before = {path.name: path.read_bytes() for path in folder.glob("*.safetensors")}
-    recipe = replace(PRESETS["default"], iterations=4, restarts=2)
-    maps = make_maps(models.grey_classifier(), ["3", "7"], recipe, out=folder)
+    maps = make_maps(models.grey_classifier(), ["3", "7"], OF_0_1, out=folder)
     assert [saliency.concept for saliency in maps] == ["3", "7"]
     assert {path.name: path.read_bytes() for path in folder.glob("*.safetensors")} == before

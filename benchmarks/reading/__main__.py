@@ -49,8 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     making, writing, scored = (commands.add_parser(name) for name in ("make", "sheets", "score"))
+    making.add_argument("names", nargs="+", metavar="METHOD", choices=METHODS, help=", ".join(METHODS))
+    writing.add_argument("names", nargs="+", metavar="METHOD", help="whatever there are pictures of")
     for one in (making, writing):
-        one.add_argument("names", nargs="+", metavar="METHOD", choices=METHODS, help=", ".join(METHODS))
         one.add_argument("--classes", type=int, default=max(SETS.values()), help="the first so many of the set")
     for one in (making, writing, scored):
         one.add_argument("--set", choices=SETS, default="development")
@@ -58,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     writing.add_argument("--rounds", type=int, default=2, help="readers of each picture")
     writing.add_argument("--seed", type=int, default=0)
     scored.add_argument("folder", type=Path)
-    scored.add_argument("--base", choices=METHODS, default="default", help="the method that others are compared with")
+    scored.add_argument("--base", default="default", help="the method that others are compared with")
     scored.add_argument("--readers", required=True, help="who read, in words, as the docs will say it")
     for one, run in ((making, make), (writing, write), (scored, score)):
         one.set_defaults(run=run)

@@ -41,11 +41,11 @@ def run_map(
     With --factory, MODEL is left out.
     """
     from phosphene.runs.executors.registry import choose_executor
-    from phosphene.runs.make import make, parse_concepts
+    from phosphene.runs.make import fit_recipe, make, parse_concepts
 
     model, asked = (None, names) if source.factory else (names[0], names[1:])
-    chosen = recipe.build()
     classifier = source.load(model)
+    chosen = fit_recipe(recipe.build(), classifier)
     concepts = parse_concepts(classifier, asked, chosen)
     references: dict[str, MapReference] = {}
     with show_progress(quiet=as_json) as bar:

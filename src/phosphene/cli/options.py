@@ -79,7 +79,7 @@ class RecipeOptions:
     geometry: Annotated[str | None, typer.Option(help="pixel or spectral.")] = None
     views: Annotated[str | None, typer.Option(help="How the map is moved: all, shift, zoom, rotation or none.")] = None
     composition: Annotated[str | None, typer.Option(help="How the map is put into a sample: logit or clip.")] = None
-    score: Annotated[str | None, typer.Option(help="logit, log_probability or margin.")] = None
+    score: Annotated[str | None, typer.Option(help="logit, half_margin, log_probability or margin.")] = None
     samples: Annotated[int | None, typer.Option(help="Samples an iteration, instead of the preset's.")] = None
     nudge_steps: Annotated[int | None, typer.Option(help="Steps that each data point walks in an iteration.")] = None
     restarts: Annotated[

@@ -17,7 +17,7 @@ Operators stand between spaces, so that `black-and-tan coonhound` stays one name
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -53,17 +53,37 @@ def log_probability(outputs: Tensor, indices: Sequence[int]) -> Tensor:
     return logit(outputs, indices) - outputs.logsumexp(dim=1)
 
 
+def half_margin(outputs: Tensor, indices: Sequence[int]) -> Tensor:
+    """The logit, less half the log-sum-exp of all other logits: what the class has, more than what its likes share.
+
+    Of a set of all outputs the bare logit, for there is nothing else to tell it from.
+    """
+    others = outputs[:, _outside(outputs, indices)]
+    return logit(outputs, indices) - 0.5 * others.logsumexp(dim=1) if others.shape[1] else logit(outputs, indices)
+
+
 def margin(outputs: Tensor, indices: Sequence[int]) -> Tensor:
     """The logit over the best of all other logits."""
-    others = torch.ones(outputs.shape[1], dtype=torch.bool, device=outputs.device)
-    others[list(indices)] = False
+    others = _outside(outputs, indices)
     if not others.any():
         raise BadInput("margin needs an output outside the set; got a set of all outputs, use the logit score")
     return logit(outputs, indices) - outputs[:, others].amax(dim=1)
 
 
+def _outside(outputs: Tensor, indices: Sequence[int]) -> Tensor:
+    """Which outputs `(classes,)` are not among `indices`."""
+    others = torch.ones(outputs.shape[1], dtype=torch.bool, device=outputs.device)
+    others[list(indices)] = False
+    return others
+
+
 Score = Callable[[Tensor, Sequence[int]], Tensor]
-SCORES: dict[str, Score] = {"logit": logit, "log_probability": log_probability, "margin": margin}
+SCORES: dict[str, Score] = {
+    "logit": logit,
+    "half_margin": half_margin,
+    "log_probability": log_probability,
+    "margin": margin,
+}
 
 
 class Algebra:
@@ -83,14 +103,14 @@ class Algebra:
 
 @dataclass(frozen=True)
 class Classes(Algebra):
-    """A class, or a set of classes of which any will do."""
+    """A class, or a set of classes of which any will do; `scored` is a key of `SCORES`, None for the recipe's score."""
 
     targets: tuple[int, ...]
     name: str
-    scored: str = "logit"
+    scored: str | None = None
 
     def score(self, outputs: Tensor) -> Tensor:
-        return SCORES[self.scored](outputs, self.targets)
+        return SCORES[self.scored or "logit"](outputs, self.targets)
 
 
 @dataclass(frozen=True)
@@ -150,7 +170,14 @@ def scores_used(concept: Concept) -> set[str]:
     """The registered scores that a concept is made of; empty for one that scores in its own way."""
     if isinstance(concept, Weighted):
         return {name for _, term in concept.terms for name in scores_used(term)}
-    return {concept.scored} if isinstance(concept, Classes) else set()
+    return {concept.scored} if isinstance(concept, Classes) and concept.scored is not None else set()
+
+
+def score_by(concept: Concept, score: str) -> Concept:
+    """The concept with its classes scored by `score`, wherever they do not say how."""
+    if isinstance(concept, Weighted):
+        return Weighted(tuple((weight, score_by(term, score)) for weight, term in concept.terms))
+    return replace(concept, scored=score) if isinstance(concept, Classes) and concept.scored is None else concept
 
 
 def _terms(concept: object) -> tuple[tuple[float, Concept], ...]:

@@ -18,7 +18,7 @@ from phosphene.errors import BadInput
 from phosphene.model.classifier import Classifier
 from phosphene.model.memory import fit_batch_size
 from phosphene.model.readout import check_readable
-from phosphene.recipe.concepts import Concept, layer_of, scores_used
+from phosphene.recipe.concepts import Concept, layer_of, score_by, scores_used
 from phosphene.recipe.grammar import parse
 from phosphene.recipe.recipe import PRESETS, Recipe
 from phosphene.runs.callbacks import Callbacks
@@ -51,6 +51,7 @@ def make_maps(
     """
     temporary = tempfile.TemporaryDirectory(prefix="phosphene-") if out is None else None
     folder = Path(temporary.name) if temporary is not None else Path(str(out))
+    recipe = fit_recipe(recipe, classifier)
     asked = parse_concepts(classifier, concepts, recipe)
     options: dict[str, Any] = {"overwrite": overwrite, "verifiers": verifiers}
     finished = make(classifier, asked, recipe, folder, executor=executor, callbacks=callbacks, **options)
@@ -71,6 +72,7 @@ def make(
 ) -> Iterator[MapReference]:
     """Make the map of each concept in `folder`; yields a reference to each as soon as it is there, finished ones of
     earlier runs first. Keeps no map in memory."""
+    recipe = fit_recipe(recipe, classifier)
     asked = parse_concepts(classifier, concepts, recipe)
     check_same_classes(classifier, verifiers)
     prepare_folder(folder)
@@ -88,12 +90,20 @@ def make(
         yield reference
 
 
+def fit_recipe(recipe: Recipe, classifier: Classifier) -> Recipe:
+    """The recipe for this classifier: labels that do not exclude each other have no margin, so their logit counts."""
+    exclusive = classifier.output_kind.exclusive
+    return replace(recipe, score="logit") if recipe.score == "half_margin" and not exclusive else recipe
+
+
 def parse_concepts(classifier: Classifier, concepts: Sequence[str | Concept], recipe: Recipe) -> list[Concept]:
     """The concepts that are asked for, each once. Raises `UnknownConcept` or `BadInput` where one cannot be."""
     if not concepts:
         raise BadInput("no concept given; name at least one class, for example `goldfish`")
     parsed = [
-        parse(one, classifier.labels, model=classifier.name, scored=recipe.score) if isinstance(one, str) else one
+        parse(one, classifier.labels, model=classifier.name, scored=recipe.score)
+        if isinstance(one, str)
+        else score_by(one, recipe.score)
         for one in concepts
     ]
     if recipe.score != "logit" and not classifier.output_kind.exclusive:

@@ -16,7 +16,7 @@ from phosphene.model.sources.onnx_files.tensors import read_tensor
 
 SIGNATURES = (0x12, 0x1A, 0x22, 0x28, 0x32, 0x3A, 0x42, 0x72)  # what follows the version in files of all exporters
 LARGEST = 2**31  # bytes of a protobuf message
-OPSETS = range(7, 24)
+OPSETS = range(7, 29)
 OWN_DOMAINS = ("", "ai.onnx")
 LIMIT_OF_NODES = 100_000  # functions that call functions may stand for any number
 

@@ -19,12 +19,18 @@ def instance_normalization(call: Call, x: Tensor, scale: Tensor, bias: Tensor) -
     return F.instance_norm(x, weight=scale, bias=bias, eps=call.get("epsilon", 1e-5))
 
 
-def layer_normalization(call: Call, x: Tensor, scale: Tensor, bias: Tensor | None = None) -> Tensor:
-    if call.outputs > 1:
-        raise refuse("gives its mean and deviation, which is not supported")
-    axis = call.get("axis", -1)
-    normalized = F.layer_norm(x, x.shape[axis:], eps=call.get("epsilon", 1e-5)) * scale
-    return normalized if bias is None else normalized + bias
+def layer_normalization(
+    call: Call, x: Tensor, scale: Tensor, bias: Tensor | None = None
+) -> Tensor | tuple[Tensor, ...]:
+    """Over the axes from one on; with more outputs, the mean and one over the deviation too."""
+    axis, epsilon = call.get("axis", -1), call.get("epsilon", 1e-5)
+    normalized = F.layer_norm(x, x.shape[axis:], eps=epsilon) * scale
+    normalized = normalized if bias is None else normalized + bias
+    if call.outputs == 1:
+        return normalized
+    axes = list(range(axis % x.ndim, x.ndim))
+    variance, mean = torch.var_mean(x, axes, correction=0, keepdim=True)
+    return normalized, mean, torch.rsqrt(variance + epsilon)
 
 
 def rms_normalization(call: Call, x: Tensor, scale: Tensor) -> Tensor:

@@ -82,11 +82,10 @@ def _arg_extreme(largest: bool, call: Call, x: Tensor) -> Tensor:
 
 
 def top_k(call: Call, x: Tensor, count: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    number = int(count) if count is not None else int(call.get("k", 1))
-    values, places = torch.topk(
-        x, number, dim=call.get("axis", -1), largest=bool(call.get("largest", 1)), sorted=bool(call.get("sorted", 1))
-    )
-    return values, places
+    """The largest or smallest numbers along an axis, in order; of equal ones the first."""
+    number, axis = int(count) if count is not None else int(call.get("k", 1)), call.get("axis", -1)
+    values, places = x.sort(dim=axis, descending=bool(call.get("largest", 1)), stable=True)
+    return values.narrow(axis, 0, number), places.narrow(axis, 0, number)
 
 
 def cumulative_sum(call: Call, x: Tensor, axis: Tensor) -> Tensor:

@@ -43,27 +43,31 @@ def upsample(call: Call, x: Tensor, scales: Tensor | None = None) -> Tensor:
 
 
 def _resize_axes(call: Call, x: Tensor, axes: list[int], scales: list[float] | None, sizes: list[int] | None) -> Tensor:
-    for place, axis in enumerate(axes):
-        side = x.shape[axis]
-        scale = scales[place] if scales is not None else _find_scale(call, x, axes, sizes or [], place)
-        target = math.floor(side * scale + 1e-6) if scales is not None or _keeps_aspect(call) else (sizes or [])[place]
-        target = target if not _keeps_aspect(call) else round(side * scale)
+    sides = [x.shape[axis] for axis in axes]
+    if scales is None:
+        scales, targets = _find_scales(call, sides, sizes or [])
+    else:
+        targets = [math.floor(side * scale + 1e-6) for side, scale in zip(sides, scales, strict=True)]
+    if targets == sides:  # whatever the scales, as onnxruntime has it
+        return x
+    for axis, side, target, scale in zip(axes, sides, targets, scales, strict=True):
         if target != side or scale != 1:
-            check_size((*x.shape[:axis], target, *x.shape[axis + 1 :]))
+            check_size((*x.shape[:axis], target, *x.shape[axis:][1:]))
             weights = make_weights(call, side, target, scale).to(x)
             x = (x.movedim(axis, -1) @ weights.mT).movedim(-1, axis)
     return x
 
 
-def _keeps_aspect(call: Call) -> bool:
-    return call.get("keep_aspect_ratio_policy", "stretch") != "stretch"
-
-
-def _find_scale(call: Call, x: Tensor, axes: list[int], sizes: list[int], place: int) -> float:
-    scales = [size / x.shape[axis] for size, axis in zip(sizes, axes, strict=True)]
-    if not _keeps_aspect(call):
-        return scales[place]
-    return min(scales) if call.get("keep_aspect_ratio_policy") == "not_larger" else max(scales)
+def _find_scales(call: Call, sides: list[int], sizes: list[int]) -> tuple[list[float], list[int]]:
+    """From the sizes that are wanted; with a policy one scale for all axes, which then miss some of them."""
+    scales, policy = (
+        [size / side for size, side in zip(sizes, sides, strict=True)],
+        call.get("keep_aspect_ratio_policy"),
+    )
+    if policy not in ("not_larger", "not_smaller"):
+        return scales, sizes
+    scale = min(scales) if policy == "not_larger" else max(scales)
+    return [scale] * len(sides), [math.floor(side * scale + 0.5) for side in sides]
 
 
 def make_weights(call: Call, side: int, target: int, scale: float) -> Tensor:
@@ -74,8 +78,7 @@ def make_weights(call: Call, side: int, target: int, scale: float) -> Tensor:
     for row in range(target):
         centre = _find_place(call, row, side, target, scale)
         for place, weight in _weigh(call, mode, centre, stretch, cubic):
-            outside = not 0 <= place < side
-            if not (outside and (call.get("exclude_outside", 0) or (call.get("antialias", 0) and mode != "nearest"))):
+            if 0 <= place < side or not call.get("exclude_outside", 0):
                 weights[row, min(max(place, 0), side - 1)] += weight
     return weights / weights.sum(dim=1, keepdim=True)
 

@@ -149,7 +149,8 @@ def depth_to_space(call: Call, x: Tensor) -> Tensor:
 def space_to_depth(call: Call, x: Tensor) -> Tensor:
     block, (images, channels, height, width) = call.get("blocksize", 1), x.shape
     blocks = x.reshape(images, channels, height // block, block, width // block, block)
-    return blocks.permute(0, 3, 5, 1, 2, 4).reshape(images, channels * block**2, height // block, width // block)
+    order = (0, 3, 5, 1, 2, 4) if call.get("mode", "DCR") == "DCR" else (0, 1, 3, 5, 2, 4)
+    return blocks.permute(order).reshape(images, channels * block**2, height // block, width // block)
 
 
 def triangle(call: Call, x: Tensor, diagonal: Tensor | None = None) -> Tensor:

@@ -108,9 +108,7 @@ def convolve_transposed(call: Call, x: Tensor, weight: Tensor, bias: Tensor | No
     if any(extra) and bias is not None:  # the added rim holds the bias alone
         inside = F.pad(torch.ones_like(output), [amount for more in reversed(extra) for amount in (0, more)])
         grown = torch.where(inside > 0, grown, bias.reshape(-1, *[1] * axes))
-    for axis, (a, b, side) in enumerate(zip(begin, end, full, strict=True), start=2):
-        grown = grown.narrow(axis, a, side - a - b)
-    return grown
+    return F.pad(grown, [-amount for pair in zip(reversed(begin), reversed(end), strict=True) for amount in pair])
 
 
 def _find_cuts(
@@ -164,20 +162,21 @@ def _count_of_window(call: Call, x: Tensor, window: Window) -> Tensor:
 
 
 def _average_dilated(call: Call, x: Tensor, window: Window) -> Tensor:
-    channels, axes = x.shape[1], _count_axes(x)
-    kernel = torch.ones((1, 1, *window.kernel), dtype=x.dtype, device=x.device)
-    sums = CONVOLUTIONS[axes](
-        extend(x, window, 0.0), kernel.expand(channels, *kernel.shape[1:]), None, window.stride, 0, window.dilation,
-        channels,
-    )  # fmt: skip
-    return sums / CONVOLUTIONS[axes](_count_of_window(call, x, window), kernel, None, window.stride, 0, window.dilation)
+    return _sum_windows(extend(x, window, 0.0), window) / _sum_windows(_count_of_window(call, x, window), window)
+
+
+def _sum_windows(x: Tensor, window: Window) -> Tensor:
+    """Of an image that has its padding already, each channel by itself."""
+    channels = x.shape[1]
+    ones = torch.ones((channels, 1, *window.kernel), dtype=x.dtype, device=x.device)
+    return CONVOLUTIONS[len(window.kernel)](x, ones, None, window.stride, 0, window.dilation, channels)
 
 
 def lp_pool(call: Call, x: Tensor) -> Tensor:
-    power, axes = call.get("p", 2), _count_axes(x)
+    power = call.get("p", 2)
     window = make_window(call, x.shape[2:], call.get("kernel_shape") or [])
-    means = AVERAGE_POOLS[axes](extend(x.abs() ** power, window, 0.0), window.kernel, window.stride)
-    return (means * math.prod(window.kernel)) ** (1 / power)
+    sums = _sum_windows(extend(x.abs() ** power, window, 0.0), window)
+    return sums ** (1 / power)
 
 
 def global_average_pool(call: Call, x: Tensor) -> Tensor:

@@ -27,6 +27,7 @@ from phosphene.model.checks import CHECKS
 from phosphene.model.sources.registry import known_models
 from phosphene.recipe.compositions import COMPOSITIONS
 from phosphene.recipe.concepts import SCORES
+from phosphene.model.sources.onnx_files.operators.table import OPERATORS
 from phosphene.recipe.distributions import DISTRIBUTIONS
 from phosphene.recipe.geometries import GEOMETRIES
 from phosphene.recipe.recipe import PRESETS, SCHEDULES, Recipe
@@ -134,6 +135,14 @@ def measured_block(name: str) -> str:
     return f"`{record['command']}` ({machine}):\n\n{table(columns, rows)}"
 
 
+def onnx_block() -> str:
+    """The operators of ONNX files, those of each domain in a row."""
+    own = [name for name in sorted(OPERATORS) if "." not in name]
+    other = [name.removeprefix("com.microsoft.") for name in sorted(OPERATORS) if "." in name]
+    rows = (("ONNX", own), ("com.microsoft", other))
+    return table(("domain", "operators"), ((domain, ", ".join(names)) for domain, names in rows))
+
+
 def measures_block() -> str:
     """Every measure of evidence: what it asks, and what its values mean."""
     rows = [[f"`{key}`", one.question, one.good, one.bad] for key, one in MEASURES.items()]
@@ -190,6 +199,8 @@ def study_block(name: str) -> str:
 
 PAGES: dict[str, Callable[[], str]] = {"checks.md": checks_page, "cli.md": cli_page, "choices.md": choices_page}
 BLOCKS: dict[str, Callable[[], str]] = {
+    "onnx-operators": onnx_block,
+    "onnx-measured": lambda: measured_block("onnx_files"),
     "rows": rows_block,
     "presets": lambda: presets_block({name: PRESETS[name] for name in ("paper", "default")}),
     "recognition": lambda: measured_block("recognition"),

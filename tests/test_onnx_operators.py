@@ -12,10 +12,6 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
-pytest.importorskip("onnx")
-pytest.importorskip("onnxruntime")
-
 from onnx import helper, numpy_helper
 
 from onnx_models import MICROSOFT, make_model, run, save

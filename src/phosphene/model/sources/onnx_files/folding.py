@@ -25,6 +25,16 @@ def check_supported(graph: Graph, file: str) -> None:
         )
 
 
+def check_batches(graph: Graph, file: str) -> None:
+    """Raise `BadWeights` where the images of a batch are normalised by one another. Of constants it is no matter."""
+    for operation in graph.operations:
+        if operation.kind == "BatchNormalization" and operation.attributes.get("training_mode", 0):
+            raise BadWeights(
+                f"{file}: the node {operation.name!r} (BatchNormalization) normalises by the batch itself; export the "
+                f"model in eval mode"
+            )
+
+
 def fold_constants(graph: Graph, file: str) -> Graph:
     """The graph with every operation on constants replaced by what it gives, decided branches written out, in order."""
     while True:
@@ -33,7 +43,8 @@ def fold_constants(graph: Graph, file: str) -> Graph:
         graph = _fold_once(graph, file)
         decided = [one for one in graph.operations if one.kind == "If" and one.inputs[0] in graph.constants]
         if not decided:
-            return order(graph, file)
+            check_batches(graph := order(graph, file), file)
+            return graph
         graph = write_out_branches(graph, {one.name: bool(graph.constants[one.inputs[0]]) for one in decided})
 
 

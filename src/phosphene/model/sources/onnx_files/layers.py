@@ -72,6 +72,13 @@ def _make_relu(operation: Operation, constants: Mapping[str, Tensor], shapes: Sh
     return nn.ReLU()
 
 
+def _make_relu6(operation: Operation, constants: Mapping[str, Tensor], shapes: Shapes, own: Own) -> nn.Module | None:
+    """Bounds of 0 and 6 have a name; at the bounds themselves it has no slope, and `Clip` has one."""
+    bounds = [constants[name].flatten().tolist() for name in operation.inputs[1:] if name]
+    old = [[operation.attributes.get(name)] for name in ("min", "max")]
+    return nn.ReLU6() if [[0.0], [6.0]] in (bounds, old) and all(operation.inputs) else None
+
+
 def _fill(layer: nn.Module, weight: nn.Parameter, bias: nn.Parameter | None) -> nn.Module:
     layer.register_parameter("weight", weight)
     layer.register_parameter("bias", bias)
@@ -87,5 +94,6 @@ MAKERS: dict[str, Callable[[Operation, Mapping[str, Tensor], Shapes, Own], nn.Mo
     "Conv": _make_convolution,
     "Gemm": _make_linear,
     "MatMul": _make_linear,
+    "Clip": _make_relu6,
     "Relu": _make_relu,
 }

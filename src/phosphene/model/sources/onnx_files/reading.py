@@ -28,7 +28,6 @@ class Model:
     path: Path
     graph: Graph
     notes: Mapping[str, str]
-    producer: str
 
 
 def is_onnx(path: str | Path) -> bool:
@@ -63,8 +62,8 @@ def read_model(path: str | Path) -> Model:
         )
     reader = Reader(path, opsets, {_key(one): one for one in proto.functions})
     graph = reader.read_graph(proto.graph)
-    notes = {entry.key: entry.value for entry in proto.metadata_props}
-    return Model(path, graph, notes, f"{proto.producer_name} {proto.producer_version}".strip())
+    notes = {entry.key: entry.value for entry in proto.metadata_props if isinstance(entry.value, str)}
+    return Model(path, graph, notes)
 
 
 def _parse(path: Path) -> Any:
@@ -118,6 +117,7 @@ class Reader:
         scope = scope or Scope()
         if proto.sparse_initializer:
             raise BadWeights(f"{self.path.name} has sparse weights, which are not supported")
+        self._check_names(one.name for one in (*proto.initializer, *proto.input, *proto.output))
         constants: dict[str, Any] = {scope.name(one.name): one for one in proto.initializer}
         operations = self._read_nodes(proto.node, scope, constants)
         inputs = tuple(_read_input(one) for one in proto.input if one.name not in constants)
@@ -130,6 +130,7 @@ class Reader:
             self.nodes += 1
             if self.nodes > LIMIT_OF_NODES or scope.depth > 50:
                 raise BadWeights(f"{self.path.name} has functions within functions without end; this is refused")
+            self._check_names((node.name, node.op_type, node.domain, *node.input, *node.output))
             function = self.functions.get((node.domain, node.op_type))
             if function is not None:
                 operations += self._write_out(function, node, scope, constants)
@@ -149,6 +150,12 @@ class Reader:
             attributes=self._read_attributes(node, scope),
             version=self.opsets.get(domain, 1 if domain else OPSETS[-1]),
         )
+
+    def _check_names(self, names: Iterable[object]) -> None:
+        """Protobuf hands on as bytes what is no text."""
+        for name in names:
+            if not isinstance(name, str):
+                raise BadWeights(f"{self.path.name} holds the name {name!r}, which is no text; the file is damaged")
 
     def _unique(self, name: str) -> str:
         """A name for a node that no other has; some exporters name none, some name several alike."""
@@ -171,6 +178,7 @@ class Reader:
 
     def _read_attributes(self, node: Any, scope: Scope) -> dict[str, Any]:
         values: dict[str, Any] = {}
+        self._check_names(name for one in node.attribute for name in (one.name, one.ref_attr_name))
         for one in node.attribute:
             if not one.ref_attr_name:
                 values[one.name] = self._read_attribute(one, scope)
@@ -189,7 +197,9 @@ class Reader:
         plain = {"FLOAT": "f", "INT": "i", "FLOATS": "floats", "INTS": "ints", "STRINGS": "strings"}
         field = plain.get(kinds.Name(one.type) if one.type in kinds.values() else "")
         value = getattr(one, field) if field else None
-        return value if value is None or isinstance(value, (int, float)) else list(value)
+        if value is None or isinstance(value, (int, float)):
+            return value
+        return [part.decode("utf-8", "replace") if isinstance(part, bytes) else part for part in value]
 
     def _read_constant(self, node: Any, scope: Scope) -> Any:
         """The tensor of a `Constant` node, whichever of its attributes holds it."""

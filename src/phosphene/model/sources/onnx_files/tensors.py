@@ -62,7 +62,7 @@ def _check_length(proto: Any, path: Path, count: int, length: int) -> None:
 
 def _with_external_data(proto: Any, path: Path, count: int) -> Any:
     """The same tensor with the bytes of the file that it names."""
-    entries = {entry.key: entry.value for entry in proto.external_data}
+    entries = {str(entry.key): str(entry.value) for entry in proto.external_data}
     file = find_external(path, entries.get("location", ""), proto.name)
     try:
         offset, length = int(entries.get("offset", 0)), int(entries.get("length", _bytes_of(proto, count)))

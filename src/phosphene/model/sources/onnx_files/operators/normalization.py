@@ -10,8 +10,10 @@ from phosphene.model.sources.onnx_files.operators.call import Call, refuse
 
 
 def batch_normalization(call: Call, x: Tensor, scale: Tensor, bias: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
-    if call.get("training_mode", 0) or not call.get("spatial", 1):
-        raise refuse("normalises by the batch itself; export the model in eval mode")
+    if not call.get("spatial", 1):
+        raise refuse("normalises every place by itself, which is not supported")
+    if call.get("training_mode", 0):
+        return F.batch_norm(x, None, None, scale, bias, training=True, eps=call.get("epsilon", 1e-5))
     return F.batch_norm(x, mean, variance, scale, bias, training=False, eps=call.get("epsilon", 1e-5))
 
 

@@ -30,8 +30,10 @@ def quantize(x: Tensor, scale: Tensor, zero: Tensor | None, dtype: torch.dtype |
     kind = dtype or (torch.uint8 if zero is None else zero.dtype)
     if kind not in RANGES:
         raise refuse(f"quantises to {str(kind).removeprefix('torch.')}; expected 8 or 16 bits")
-    centre = 0.0 if zero is None else zero.to(x.dtype)
-    return (round_through(x / scale) + centre).clamp(*RANGES[kind])
+    centre = torch.zeros_like(scale) if zero is None else zero.to(x.dtype)
+    low, high = (end - centre for end in RANGES[kind])
+    within = torch.minimum(torch.maximum(x / scale, low), high)  # before rounding, or what is cut off would have slope
+    return round_through(within) + centre
 
 
 def dequantize(x: Tensor, scale: Tensor, zero: Tensor | None) -> Tensor:
@@ -73,7 +75,7 @@ def dynamic_quantize_linear(call: Call, x: Tensor) -> tuple[Tensor, Tensor, Tens
     scale = (high - low) / 255
     scale = torch.where(scale == 0, torch.ones_like(scale), scale)
     zero = (-low / scale).clamp(0, 255).round()
-    return (round_through(x / scale) + zero).clamp(0, 255), scale, zero
+    return round_through((x / scale).clamp(min=-zero, max=255 - zero)) + zero, scale, zero
 
 
 def convolve_integers(
@@ -92,9 +94,17 @@ def multiply_integers(
 
 
 def convolve_quantized(
-    call: Call, x: Tensor, x_scale: Tensor, x_zero: Tensor, w: Tensor, w_scale: Tensor, w_zero: Tensor,
-    y_scale: Tensor, y_zero: Tensor, bias: Tensor | None = None,
-) -> Tensor:  # fmt: skip
+    call: Call,
+    x: Tensor,
+    x_scale: Tensor,
+    x_zero: Tensor,
+    w: Tensor,
+    w_scale: Tensor,
+    w_zero: Tensor,
+    y_scale: Tensor,
+    y_zero: Tensor,
+    bias: Tensor | None = None,
+) -> Tensor:
     """In whole numbers up to the last step, so that it rounds as integer arithmetic does."""
     dtype = _float_of(x)
     sums = spatial.convolve(
@@ -108,18 +118,33 @@ def convolve_quantized(
 
 
 def multiply_quantized(
-    call: Call, a: Tensor, a_scale: Tensor, a_zero: Tensor, b: Tensor, b_scale: Tensor, b_zero: Tensor,
-    y_scale: Tensor, y_zero: Tensor,
-) -> Tensor:  # fmt: skip
+    call: Call,
+    a: Tensor,
+    a_scale: Tensor,
+    a_zero: Tensor,
+    b: Tensor,
+    b_scale: Tensor,
+    b_zero: Tensor,
+    y_scale: Tensor,
+    y_zero: Tensor,
+) -> Tensor:
     dtype = _float_of(a)
     sums = centred(a, a_zero, dtype) @ centred(b, b_zero, dtype)
     return quantize(sums * (a_scale * b_scale / y_scale), torch.ones_like(y_scale), y_zero)
 
 
 def gemm_quantized(
-    call: Call, a: Tensor, a_scale: Tensor, a_zero: Tensor, b: Tensor, b_scale: Tensor, b_zero: Tensor,
-    bias: Tensor | None = None, y_scale: Tensor | None = None, y_zero: Tensor | None = None,
-) -> Tensor:  # fmt: skip
+    call: Call,
+    a: Tensor,
+    a_scale: Tensor,
+    a_zero: Tensor,
+    b: Tensor,
+    b_scale: Tensor,
+    b_zero: Tensor,
+    bias: Tensor | None = None,
+    y_scale: Tensor | None = None,
+    y_zero: Tensor | None = None,
+) -> Tensor:
     """Without an output scale it gives floating numbers."""
     dtype, turned = _float_of(a), bool(call.get("transB", 0))
     right = centred(b, b_zero.unsqueeze(-1) if turned and b_zero.numel() > 1 else b_zero, dtype)

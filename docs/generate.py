@@ -24,10 +24,10 @@ import typer
 from phosphene.cli.app import app
 from phosphene.evidence.measures.registry import MEASURES
 from phosphene.model.checks import CHECKS
+from phosphene.model.sources.onnx_files.operators.table import OPERATORS
 from phosphene.model.sources.registry import known_models
 from phosphene.recipe.compositions import COMPOSITIONS
 from phosphene.recipe.concepts import SCORES
-from phosphene.model.sources.onnx_files.operators.table import OPERATORS
 from phosphene.recipe.distributions import DISTRIBUTIONS
 from phosphene.recipe.geometries import GEOMETRIES
 from phosphene.recipe.recipe import PRESETS, SCHEDULES, Recipe
@@ -137,10 +137,11 @@ def measured_block(name: str) -> str:
 
 def onnx_block() -> str:
     """The operators of ONNX files, those of each domain in a row."""
-    own = [name for name in sorted(OPERATORS) if "." not in name]
-    other = [name.removeprefix("com.microsoft.") for name in sorted(OPERATORS) if "." in name]
-    rows = (("ONNX", own), ("com.microsoft", other))
-    return table(("domain", "operators"), ((domain, ", ".join(names)) for domain, names in rows))
+    domains: dict[str, list[str]] = {}
+    for kind in sorted(OPERATORS):
+        domain, _, name = kind.rpartition(".")
+        domains.setdefault(domain or "ONNX", []).append(name)
+    return table(("domain", "operators"), ((domain, ", ".join(names)) for domain, names in domains.items()))
 
 
 def measures_block() -> str:

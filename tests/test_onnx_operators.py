@@ -317,6 +317,21 @@ def test_operators_that_onnxruntime_itself_writes(tmp_path, kind):
     compare(*one(f"{MICROSOFT}.{kind}", inputs, **attributes), tmp_path, 1e-3 if kind == "FastGelu" else 2e-5)
 
 
+CLASSICAL = {
+    "Scaler": ({"x": numbers(3, 4)}, 1, {"offset": [0.1, 0.2, 0.3, 0.4], "scale": [1.0, 2.0, 3.0, 4.0]}),
+    "Normalizer": ({"x": numbers(3, 4) ** 2}, 1, {"norm": "L1"}),
+    "LinearClassifier": ({"x": numbers(3, 4)}, 2, {
+        "coefficients": numbers(12).tolist(), "intercepts": [0.1, -0.2, 0.3], "classlabels_ints": [0, 1, 2],
+        "post_transform": "LOGISTIC"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", CLASSICAL)
+def test_operators_of_classical_classifiers(tmp_path, kind):
+    inputs, outputs, attributes = CLASSICAL[kind]
+    compare(*one(f"ai.onnx.ml.{kind}", inputs, outputs, **attributes), tmp_path)
+
+
 # ONNX's own cases that do not hold here, and why.
 REFUSED = {
     "training": "draws random numbers or counts statistics", "uint16": "torch does not compute with these",

@@ -12,7 +12,7 @@ from phosphene.model.sources.onnx_files.graph import Graph, Operation
 from phosphene.model.sources.onnx_files.reading import Model
 
 KEEPS_MEANING = frozenset({
-    "Cast", "DequantizeLinear", "Flatten", "Identity", "QuantizeLinear", "Reshape", "Squeeze",
+    "ai.onnx.ml.ZipMap", "Cast", "DequantizeLinear", "Flatten", "Identity", "QuantizeLinear", "Reshape", "Squeeze",
     "com.microsoft.DequantizeLinear", "com.microsoft.QuantizeLinear",
 })  # fmt: skip
 ROUNDING = frozenset(name for name in KEEPS_MEANING if "quantize" in name.lower())

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from phosphene.model.sources.onnx_files.operators import classical as c
 from phosphene.model.sources.onnx_files.operators import elementwise as e
 from phosphene.model.sources.onnx_files.operators import indexing as i
 from phosphene.model.sources.onnx_files.operators import linear as m
@@ -80,12 +81,18 @@ MICROSOFT: dict[str, Operator] = {
     "QuantizeLinear": q.quantize_linear, "QuickGelu": e.quick_gelu,
 }  # fmt: skip
 
+CLASSICAL: dict[str, Operator] = {
+    "LinearClassifier": c.classify_linearly, "Normalizer": c.normalize_rows, "Scaler": c.scale_features,
+    "ZipMap": e.of_one(e.keep),
+}  # fmt: skip
+
 OPERATORS: dict[str, Operator] = {
     **{name: e.of_one(function) for name, function in ONE.items()},
     **{name: e.of_two(function) for name, function in TWO.items()},
     **{name: e.of_many(function) for name, function in MANY.items()},
     **{name: r.reduction(function) for name, function in REDUCTIONS.items()},
     **OTHERS,
+    **{f"ai.onnx.ml.{name}": function for name, function in CLASSICAL.items()},
     **{f"com.microsoft.{name}": function for name, function in MICROSOFT.items()},
 }
 

@@ -284,7 +284,15 @@ def test_classes_are_read_as_people_write_them(tmp_path, written):
 
 
 @pytest.mark.parametrize(
-    "written", ["__import__('os').system('true')", "[" * 100_000, "{1: 'a', 2: 'b'}", "[1, 2]", "one"]
+    "written",
+    [
+        "__import__('os').system('true')",
+        "[" * 100_000,
+        "{1: 'a', 2: 'b'}",
+        '{"%s": "a", "1": "b"}' % ("9" * 5000),
+        "[1, 2]",
+        "one",
+    ],
 )
 def test_notes_that_are_no_names_are_no_names_and_nothing_is_run(tmp_path, written):
     classifier = load_onnx(save(conv_net(notes={"names": written}), tmp_path / "net.onnx"), **PLAIN)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -36,7 +37,7 @@ def _parse_names(text: str) -> tuple[str, ...] | None:
 
 def _order(names: Mapping[Any, Any]) -> list[Any] | None:
     """The values by index; the keys must be all whole numbers from 0 on, as numbers or as text."""
-    by_index = {int(key): name for key, name in names.items() if str(key).isdecimal()}
+    by_index = {int(key): name for key, name in names.items() if re.fullmatch(r"[0-9]{1,9}", str(key))}
     return [by_index[k] for k in range(len(names))] if by_index.keys() == set(range(len(names))) else None
 
 

@@ -24,6 +24,7 @@ import typer
 from phosphene.cli.app import app
 from phosphene.evidence.measures.registry import MEASURES
 from phosphene.model.checks import CHECKS
+from phosphene.model.sources.onnx_files.operators.table import OPERATORS
 from phosphene.model.sources.registry import known_models
 from phosphene.recipe.compositions import COMPOSITIONS
 from phosphene.recipe.concepts import SCORES
@@ -134,6 +135,15 @@ def measured_block(name: str) -> str:
     return f"`{record['command']}` ({machine}):\n\n{table(columns, rows)}"
 
 
+def onnx_block() -> str:
+    """The operators of ONNX files, those of each domain in a row."""
+    domains: dict[str, list[str]] = {}
+    for kind in sorted(OPERATORS):
+        domain, _, name = kind.rpartition(".")
+        domains.setdefault(domain or "ONNX", []).append(name)
+    return table(("domain", "operators"), ((domain, ", ".join(names)) for domain, names in domains.items()))
+
+
 def measures_block() -> str:
     """Every measure of evidence: what it asks, and what its values mean."""
     rows = [[f"`{key}`", one.question, one.good, one.bad] for key, one in MEASURES.items()]
@@ -190,6 +200,8 @@ def study_block(name: str) -> str:
 
 PAGES: dict[str, Callable[[], str]] = {"checks.md": checks_page, "cli.md": cli_page, "choices.md": choices_page}
 BLOCKS: dict[str, Callable[[], str]] = {
+    "onnx-operators": onnx_block,
+    "onnx-measured": lambda: measured_block("onnx_files"),
     "rows": rows_block,
     "presets": lambda: presets_block({name: PRESETS[name] for name in ("paper", "default")}),
     "recognition": lambda: measured_block("recognition"),

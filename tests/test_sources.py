@@ -65,7 +65,7 @@ def test_the_bundled_records_are_those_of_the_weights(variant, side):
 
 
 def test_every_bundled_model_is_listed():
-    assert {*BUNDLED, "timm:NAME", "torchvision:NAME"} == set(known_models())
+    assert {*BUNDLED, "timm:NAME", "torchvision:NAME", "FILE.onnx"} == set(known_models())
 
 
 def test_lite0_sees_what_is_in_photographs(lite0):

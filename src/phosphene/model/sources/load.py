@@ -3,6 +3,7 @@
     efficientnet_lite0 | 1 | 2      real ImageNet weights out of pip packages, no download
     timm:NAME                       timm's architecture, weights and record
     torchvision:NAME                torchvision's architecture, default weights and record
+    FILE.onnx                       an ONNX file, which holds architecture and weights
 
 Any of these names with `weights` uses the architecture and the record with the user's own weights; a weights file with
 a `factory` ("package.module:function", called without arguments) needs the user's word for size, channels and
@@ -23,6 +24,8 @@ from phosphene.model.fingerprint import fingerprint
 from phosphene.model.input_format import InputFormat
 from phosphene.model.reference import ModelReference
 from phosphene.model.sources.factory import factory_source
+from phosphene.model.sources.onnx_files.load import load_onnx
+from phosphene.model.sources.onnx_files.reading import is_onnx
 from phosphene.model.sources.registry import find
 from phosphene.model.sources.weights import fill, read_weights
 
@@ -51,6 +54,9 @@ def load(
     if (model is None) == (factory is None):
         raise BadInput("give either a model name or --factory pkg.mod:fn with --weights FILE, not both and not neither")
     names = _read_labels(labels)
+    if model is not None and is_onnx(model):
+        stated = {"size": size, "channels": channels, "mean": mean, "std": std, "outputs": outputs, "output": output}
+        return _load_onnx_file(model, weights, labels, names, stated)
     if model is not None:
         source = find(model)
         own_format = _override_format(source.format, size, channels, mean, std)
@@ -74,6 +80,20 @@ def load(
         output=output,
         reference=_make_reference(module, {**origin, **preprocessing, **returned}),
     )
+
+
+def _load_onnx_file(
+    path: str,
+    weights: str | Path | None,
+    labels: str | Path | Sequence[str] | None,
+    names: Sequence[str] | None,
+    stated: Mapping[str, Any],
+) -> Classifier:
+    if weights is not None:
+        raise BadInput(f"{path!r} is an ONNX file and holds its own weights; leave out --weights")
+    classifier = load_onnx(path, labels=names, **stated)
+    origin = {"model": str(Path(path).absolute()), "labels": labels}
+    return classifier.replace(reference=_make_reference(classifier.module, {**origin, **stated}))
 
 
 def _make_reference(module: nn.Module, options: Mapping[str, Any]) -> ModelReference | None:

@@ -23,11 +23,12 @@ def find(model: str) -> Source:
         return FAMILIES[family](name)
     closest = difflib.get_close_matches(model, [*BUNDLED, *(f"{family}:" for family in FAMILIES)], n=2, cutoff=0.4)
     hint = f" (closest: {', '.join(closest)})" if closest else ""
-    expected = ", ".join(BUNDLED) + ", timm:NAME or torchvision:NAME"
+    expected = ", ".join(BUNDLED) + ", timm:NAME, torchvision:NAME or an ONNX file"
     raise UnknownModel(f"no model is called {model!r}; expected {expected}{hint}")
 
 
 def known_models() -> dict[str, str]:
     """Names that `load` takes, with a line about each."""
     families = dict.fromkeys((f"{family}:NAME" for family in FAMILIES), "weights of the library, kept in its own cache")
-    return dict.fromkeys(BUNDLED, "ImageNet, weights from a pip package") | families
+    files = {"FILE.onnx": "an ONNX file; docs/onnx.md says what is read from it"}
+    return dict.fromkeys(BUNDLED, "ImageNet, weights from a pip package") | families | files

@@ -88,6 +88,12 @@ CHECKS: dict[str, Check] = {
             "give one label a line, in the order of the outputs",
         ),
         Check(
+            "averaged-weights", False,
+            "the weights file holds the weights and a moving average of them, and both fit",
+            "the average is what training scripts validate; it was taken",
+            "for the others save them in a file of their own",
+        ),
+        Check(
             "low-fidelity", False,
             "on fresh draws of its own distribution the map makes its concept top-1 in fewer than half of the samples",
             "the picture does not show what the model needs to see; do not read it",

@@ -15,7 +15,7 @@ def frozen(module: nn.Module) -> Iterator[None]:
     trainable = [parameter for parameter in module.parameters() if parameter.requires_grad and parameter.is_leaf]
     try:
         if training:
-            module.eval()
+            _set_eval(module, training)
         for parameter in trainable:
             parameter.requires_grad_(False)
         yield
@@ -24,3 +24,12 @@ def frozen(module: nn.Module) -> Iterator[None]:
             submodule.training = True
         for parameter in trainable:
             parameter.requires_grad_(True)
+
+
+def _set_eval(module: nn.Module, training: list[nn.Module]) -> None:
+    """Eval mode by the module's own method, which may do more than set flags, and then by the flags themselves: an
+    exported program has no such method, and an overridden `train` may leave parts in training mode."""
+    with contextlib.suppress(NotImplementedError, TypeError):
+        module.eval()
+    for submodule in training:
+        submodule.training = False

@@ -19,8 +19,8 @@ import phosphene
 from models import colour_net
 from phosphene.errors import BadInput, BadWeights, FailedCheck, PhospheneError, UnknownModel, UnsafeWeights
 from phosphene.model.classifier import Classifier
+from phosphene.model.labels import read_labels
 from phosphene.model.sources.bundled import BUNDLED
-from phosphene.model.sources.labels import read_labels
 from phosphene.model.sources.registry import find, known_models
 from phosphene.model.sources.weights import read_weights
 

@@ -11,7 +11,9 @@ from torch import nn
 @contextlib.contextmanager
 def frozen(module: nn.Module) -> Iterator[None]:
     """The module in eval mode without gradients of its parameters; flags are restored whatever happens inside."""
-    training = [submodule for submodule in module.modules() if submodule.training]
+    training = [
+        submodule for submodule in module.modules() if getattr(submodule, "training", False)
+    ]  # frozen scripts have none
     trainable = [parameter for parameter in module.parameters() if parameter.requires_grad and parameter.is_leaf]
     try:
         if training:

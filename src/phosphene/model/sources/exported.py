@@ -31,7 +31,8 @@ def exported_source(path: Path, trusted: bool) -> Source:
     if any(name.startswith("data/aotinductor/") for name in list_entries(path)):
         raise BadInput(f"{str(path)!r} is compiled code without gradients; expected what torch.export.save writes")
     try:
-        program = torch.export.load(path)
+        with path.open("rb") as file:  # a path must end in .pt2
+            program = torch.export.load(file)
     except (Exception, SystemExit) as error:  # whatever a parser throws at bytes of unknown origin
         raise unreadable(path, "an exported program", error) from error
     shape = _read_shape(program)
@@ -47,9 +48,15 @@ def exported_source(path: Path, trusted: bool) -> Source:
 
 
 def _take_module(program: torch.export.ExportedProgram) -> nn.Module:
-    module = program.module()
-    module.requires_grad_(False)
-    return module
+    """The program as modules of the names that the user gave them, so that layers can be asked for, or as it is."""
+    try:
+        module = torch.export.unflatten(program)
+        for part in module.modules():
+            for node in getattr(part, "graph", torch.fx.Graph()).nodes:
+                node.meta.pop("val", None)  # tensors without data, which a copy of the module trips over
+        return module
+    except Exception:  # programs with loops, branches and shared parts refuse in their own ways
+        return program.module()
 
 
 def _read_shape(program: torch.export.ExportedProgram) -> tuple[int, int, int] | None:

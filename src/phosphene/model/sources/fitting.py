@@ -23,7 +23,7 @@ def choose_state(states: Mapping[str, State], needed: Collection[str], where: st
     Where none fits, the nearest is returned as it is, for `fill` to say what is wrong. Raises `BadWeights` where two
     state dicts fit, or one only in part.
     """
-    fitting = {key: state for key, given in states.items() if (state := _rename(given, needed)) is not None}
+    fitting = {key: state for key, given in states.items() if (state := rename(given, needed)) is not None}
     averaged = {key: state for key, state in fitting.items() if AVERAGED.search(key)}
     if len(averaged) == 1 or len(fitting) == 1:
         return next(iter((averaged or fitting).items()))
@@ -37,7 +37,7 @@ def choose_state(states: Mapping[str, State], needed: Collection[str], where: st
     return key, state
 
 
-def _rename(state: State, needed: Collection[str]) -> State | None:
+def rename(state: State, needed: Collection[str]) -> State | None:
     """The state under the names that a module needs; None where no renaming gives exactly these."""
     wanted = _without_counters(needed)
     for names in _renamings(state, wanted):

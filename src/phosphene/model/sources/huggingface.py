@@ -5,8 +5,9 @@ No code of the folder's runs: `trust_remote_code` stays off, and a pytorch_model
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -77,12 +78,9 @@ def _attempt(shown: str, run: Callable[[], Any]) -> Any:
 
 
 def _load(transformers: Any, where: str, shown: str, processing: Processing, options: Mapping[str, Any]) -> nn.Module:
-    model, info = _attempt(
-        shown,
-        lambda: transformers.AutoModelForImageClassification.from_pretrained(
-            where, output_loading_info=True, weights_only=True, **options
-        ),
-    )
+    build = transformers.AutoModelForImageClassification.from_pretrained
+    with quiet(transformers.utils.logging):
+        model, info = _attempt(shown, lambda: build(where, output_loading_info=True, weights_only=True, **options))
     for what in ("missing_keys", "mismatched_keys", "error_msgs"):
         if info.get(what):
             shown_names = ", ".join(sorted(map(str, info[what]))[:3])
@@ -91,6 +89,20 @@ def _load(transformers: Any, where: str, shown: str, processing: Processing, opt
                 "in part, or an encoder without its head, would answer at random"
             )
     return Flipped(model) if processing.flipped else model
+
+
+@contextlib.contextmanager
+def quiet(logging: Any) -> Iterator[None]:
+    """Without transformers' progress bar and its report of missing weights, which is an error here."""
+    verbosity, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bar:
+            logging.enable_progress_bar()
 
 
 class Flipped(nn.Module):
@@ -113,7 +125,7 @@ def _read_processing(transformers: Any, where: str, shown: str, config: Any, opt
         known = isinstance(size, (int, list, tuple))
         both = (size, size) if isinstance(size, int) else tuple(size) if known else (1, 1)  # type: ignore[arg-type]
         missing = [name for name, value in (("size", known), ("channels", channels)) if not value]
-        return Processing(both, channels or 3, (0.0,), (1.0,), unknown=(*missing, "mean", "std"))  # type: ignore[arg-type]
+        return Processing(both, channels or 3, (0.0,), (1.0,), unknown=(*missing, "mean", "std"))
     return _attempt(shown, lambda: ask_processor(processor, shown))
 
 

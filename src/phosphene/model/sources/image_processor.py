@@ -43,7 +43,9 @@ def ask_processor(processor: Any, shown: str) -> Processing:
     colours = np.array(COLOURS, dtype=np.float64) / 255
     for flipped in (False, True):
         asked = colours[:, ::-1] if flipped else colours
-        lines = [_fit_line(asked[:, channel], middle[:, channel]) for channel in range(channels)] if channels == 3 else []
+        lines = (
+            [_fit_line(asked[:, channel], middle[:, channel]) for channel in range(channels)] if channels == 3 else []
+        )
         if lines and all(lines):
             slopes, offsets = zip(*(line for line in lines if line), strict=True)
             mean = tuple(-offset / slope for slope, offset in zip(slopes, offsets, strict=True))

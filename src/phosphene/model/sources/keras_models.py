@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import tempfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +24,7 @@ from phosphene.model.sources.libraries import import_extra
 from phosphene.model.sources.source import Source
 
 CARRY_CODE = ("Lambda", "TorchModuleWrapper", "FlaxLayer", "JaxLayer", "TFSMLayer")
-KINDS = {"softmax": "probabilities", "sigmoid": "label-probabilities"}
+MARKERS = ("__keras_tensor__", "__tensor__", "__numpy__", "__bytes__", "__ellipsis__", "__slice__")  # of plain values
 BYTES = 255.0
 
 
@@ -49,7 +50,10 @@ def keras_source(path: Path, trusted: bool) -> Source:
         _refuse_foreign_classes(path)
     keras = _import_keras()
     try:
-        model = keras.saving.load_model(path, compile=False, safe_mode=not trusted)
+        with tempfile.TemporaryDirectory() as folder:
+            named = Path(folder) / "model.keras"  # Keras tells formats by the ending
+            named.symlink_to(path.absolute())
+            model = keras.saving.load_model(named, compile=False, safe_mode=not trusted)
     except (Exception, SystemExit) as error:  # whatever a parser throws at bytes of unknown origin
         raise unreadable(path, "a Keras model", error) from error
     size, channels = _read_shape(model, path)
@@ -84,8 +88,8 @@ def _import_keras() -> Any:
     keras = import_extra("keras", "keras", "a .keras file")
     if keras.backend.backend() != "torch":
         raise BadInput(
-            f"keras was imported with the backend {keras.backend.backend()}, which gives no gradients here; start again "
-            "with KERAS_BACKEND=torch"
+            f"keras was imported with the backend {keras.backend.backend()}, which gives no gradients here; start "
+            "again with KERAS_BACKEND=torch"
         )
     return keras
 
@@ -97,11 +101,18 @@ def _refuse_foreign_classes(path: Path) -> None:
     except Exception as error:  # whatever a parser throws at bytes of unknown origin
         raise unreadable(path, "a Keras model", error) from error
     for module, name in _list_classes(config):
-        if module.split(".")[0] not in ("keras", "builtins") or name in CARRY_CODE:
+        if not _is_own(module, name):
             raise UnsafeWeights(
                 f"{str(path)!r} has a {name!r} of {module or 'its author'}, whose code would run; expected layers of "
                 "Keras alone, or pass --trust-pickle if you trust the author"
             )
+
+
+def _is_own(module: str, name: str) -> bool:
+    """Whether a class is Keras' own and carries no code; functions of Keras are said to be of `builtins`."""
+    if not module:
+        return name in MARKERS
+    return (module.split(".")[0] == "keras" and name not in CARRY_CODE) or (module, name) == ("builtins", "function")
 
 
 def _list_classes(config: object) -> Iterator[tuple[str, str]]:
@@ -133,8 +144,7 @@ def _read_scale(keras: Any, model: Any) -> tuple[tuple[float, ...] | None, tuple
 
 
 def _read_outputs(model: Any) -> str | None:
-    """What the last layer's activation says the outputs are."""
-    layer = model.layers[-1]
-    kind = KINDS.get(getattr(getattr(layer, "activation", layer), "__name__", ""))
-    single = (getattr(model, "output_shape", None) or (0,))[-1] == 1
-    return "binary-probability" if kind == "label-probabilities" and single else kind
+    """What the outputs are where the last layer's activation is a sigmoid; a softmax shows in the outputs."""
+    if getattr(getattr(model.layers[-1], "activation", None), "__name__", "") != "sigmoid":
+        return None
+    return "binary-probability" if model.output_shape[-1] == 1 else "label-probabilities"

@@ -68,7 +68,9 @@ def with_torchvision(run: Callable[[], Result]) -> Result:
 
 
 def _lacks_operators(error: BaseException | None) -> bool:
-    return error is not None and ("torchvision::" in str(error) or _lacks_operators(error.__cause__ or error.__context__))
+    return error is not None and (
+        "torchvision::" in str(error) or _lacks_operators(error.__cause__ or error.__context__)
+    )
 
 
 def import_extra(name: str, extra: str, what: str) -> ModuleType:

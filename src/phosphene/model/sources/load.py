@@ -24,9 +24,9 @@ from phosphene.errors import BadInput
 from phosphene.model.classifier import Classifier
 from phosphene.model.fingerprint import fingerprint
 from phosphene.model.input_format import InputFormat
+from phosphene.model.labels import Labels, read_labels
 from phosphene.model.reference import ModelReference
 from phosphene.model.sources.factory import factory_source, module_source
-from phosphene.model.sources.labels import Labels, read_labels
 from phosphene.model.sources.opening import Opened, open_source
 from phosphene.model.sources.registry import find, is_name
 from phosphene.model.sources.source import Source

@@ -38,9 +38,7 @@ def open_source(
     return Opened(module)
 
 
-def _open_own(
-    source: Source, weights: str | Path, size: tuple[int, int] | None, states: dict[str, State]
-) -> Opened:
+def _open_own(source: Source, weights: str | Path, size: tuple[int, int] | None, states: dict[str, State]) -> Opened:
     if source.build is None:
         raise BadInput(f"{source.name} comes with its weights; leave out --weights {str(weights)!r}")
     module, where, shape = source.build(), str(weights), dict[str, int | tuple[int, int]]()

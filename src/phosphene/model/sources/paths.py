@@ -32,7 +32,9 @@ class FileFormat:
 
 FOLDERS: dict[str, FileFormat] = {
     "timm": FileFormat(
-        "config.json with an architecture, as timm writes it", is_timm_folder, lambda path, trust: timm_folder_source(path)
+        "config.json with an architecture, as timm writes it",
+        is_timm_folder,
+        lambda path, trust: timm_folder_source(path),
     ),
     "transformers": FileFormat(
         "config.json with a model_type, as transformers writes it",

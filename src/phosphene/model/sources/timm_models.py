@@ -109,7 +109,7 @@ def _configured_source(reference: str, shown: str, architecture: str, config: Ma
         build=None,
         weights=None,
         pretrained=lambda: _build_pretrained(reference, shown),
-        format=InputFormat(tuple(size), channels, tuple(mean or (0.0,)), tuple(std or (1.0,))),  # type: ignore[arg-type]
+        format=InputFormat(tuple(size), channels, tuple(mean or (0.0,)), tuple(std or (1.0,))),
         labels=_read_labels(config),
         unknown=tuple(name for name, value in known.items() if not value),
     )

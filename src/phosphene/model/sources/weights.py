@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from phosphene.errors import BadWeights, UnsafeWeights
 
@@ -101,28 +102,30 @@ def fill(module: nn.Module, state: Mapping[str, Tensor], where: str) -> None:
     module.load_state_dict(filling, strict=False)
 
 
-def _wrong_shapes(needed: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> set[str]:
-    shapes = {name: (_shape(given[name]), _shape(needed[name])) for name in needed.keys() & given.keys()}
+def _wrong_shapes(needed: State, given: State) -> set[str]:
+    shapes = {name: (tuple(theirs.shape), tuple(ours.shape)) for name, theirs, ours in _list_pairs(needed, given)}
     return {f"{name} {theirs} for {ours}" for name, (theirs, ours) in shapes.items() if theirs != ours}
 
 
-def _shape(tensor: Tensor) -> tuple[int, ...] | None:
-    """None of the parameter of a lazy module, which takes any."""
-    return None if isinstance(tensor, nn.parameter.UninitializedTensorMixin) else tuple(tensor.shape)
+def _wrong_types(needed: State, given: State) -> set[str]:
+    """Tensors that copying would change without a word: complex to real, integers to fractions, or no plain numbers."""
+    kinds = {name: (_kind(theirs), _kind(ours)) for name, theirs, ours in _list_pairs(needed, given)}
+    return {f"{name} ({theirs} for {ours})" for name, (theirs, ours) in kinds.items() if theirs != ours}
 
 
-def _wrong_types(needed: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> set[str]:
-    """Tensors that copying would change without a word: complex to real, integers to fractions, or not plain numbers."""
-    pairs = {name: (given[name], needed[name]) for name in needed.keys() & given.keys()}
-    return {f"{name} ({_kind(a)} for {_kind(b)})" for name, (a, b) in pairs.items() if _kind(a) != _kind(b)}
+def _list_pairs(needed: State, given: State) -> list[tuple[str, Tensor, Tensor]]:
+    """Name, tensor of the file and tensor of the module; parameters of lazy layers take any."""
+    return [(name, given[name], needed[name]) for name in needed.keys() & given.keys() if not is_lazy(needed[name])]
 
 
-def _kind(tensor: Tensor) -> str:
+def _kind(tensor: object) -> str:
+    if not isinstance(tensor, Tensor):
+        return type(tensor).__name__
     if tensor.is_quantized or tensor.layout != torch.strided or tensor.is_meta:
         return "no plain tensor"
     if tensor.is_complex():
         return "complex"
-    return "floating" if tensor.is_floating_point() else str(tensor.dtype).removeprefix("torch.")
+    return "fractions" if tensor.is_floating_point() else str(tensor.dtype).removeprefix("torch.")
 
 
 def without_counters(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -34,6 +34,8 @@ class InputFormat:
 
     def _take_single_numbers(self) -> None:
         """`InputFormat(28, mean=0.5)`: one side for both, one value for all channels; lists become tuples."""
+        if isinstance(self.size, str):
+            raise BadInput(f"size is the text {self.size!r}; expected a side, or height and width")
         try:
             size = (self.size, self.size) if isinstance(self.size, int) else tuple(map(int, self.size))
             mean, std = (

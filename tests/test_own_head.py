@@ -18,6 +18,7 @@ from phosphene.errors import BadInput, BadWeights
 from phosphene.model.sources.fitting import choose_state
 from phosphene.model.sources.libraries import import_timm, import_torchvision
 from phosphene.model.sources.weights import fill, read_states
+from random_weights import check_same, randomize
 
 NAMES = ("features.weight", "features.bias", "head.weight")
 STATE = {name: torch.full((2,), float(k)) for k, name in enumerate(NAMES)}
@@ -140,21 +141,8 @@ def test_weights_fill_a_lazy_module():
 
 
 def save_random(module: nn.Module, path: Path) -> nn.Module:
-    """The module with weights and statistics far from what it was built with, and saved."""
-    generator = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for name, tensor in module.state_dict().items():
-            if tensor.is_floating_point() and "relative" not in name:
-                tensor.copy_(torch.rand(tensor.shape, generator=generator) * 0.1 + (0.5 if "var" in name else 0))
-    save_file(module.state_dict(), path)
-    return module.eval()
-
-
-def check_same(classifier: phosphene.Classifier, module: nn.Module) -> None:
-    images = torch.rand(2, *classifier.image_shape, generator=torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        expected = module(classifier.normalize(images).contiguous())
-        torch.testing.assert_close(classifier(images), expected, rtol=1e-3, atol=1e-3 * expected.abs().max().item())
+    save_file(randomize(module).state_dict(), path)
+    return module
 
 
 @pytest.mark.parametrize(

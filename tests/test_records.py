@@ -17,6 +17,7 @@ from torch import nn
 
 import phosphene
 from phosphene.model.sources.libraries import import_timm, import_torchvision
+from random_weights import check_same, randomize
 
 NIGHTLY = os.environ.get("PHOSPHENE_NIGHTLY") == "1"
 TRANSFORMED = ("inception_v3", "googlenet")
@@ -36,28 +37,6 @@ def list_timm() -> list[str]:
     families = {module: timm.list_models(module=module) for module in timm.list_modules()}
     return [min(names, key=lambda name: next((k for k, word in enumerate(small) if word in name), 99))
             for names in families.values() if names]  # fmt: skip
-
-
-def randomize(module: nn.Module) -> nn.Module:
-    """Weights with which every layer matters and nothing overflows."""
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for name, parameter in module.named_parameters():
-            noise = torch.randn(parameter.shape, generator=generator)
-            parameter.add_(0.02 * noise if parameter.ndim < 2 else noise * parameter[0].numel() ** -0.5)
-        for name, buffer in module.named_buffers():
-            if name.endswith("running_mean"):
-                buffer.copy_(0.1 * torch.randn(buffer.shape, generator=generator))
-    return module.eval()
-
-
-def check_same(classifier: phosphene.Classifier, module: nn.Module) -> None:
-    images = torch.rand(2, *classifier.image_shape, generator=torch.Generator().manual_seed(1))
-    with torch.no_grad():
-        expected = module(classifier.normalize(images).contiguous())
-        ours = classifier(images)
-    assert expected.std() > 0
-    torch.testing.assert_close(ours, expected, rtol=1e-3, atol=1e-3 * expected.abs().max().item())
 
 
 def build_torchvision(name: str, **options: object) -> nn.Module:
@@ -87,7 +66,8 @@ def test_torchvisions_own_weights_are_loaded_as_torchvision_does(cache, name):
     module = build_torchvision(name, **size)
     state = module.state_dict()
     if name.startswith("densenet"):  # the names of the files that torchvision offers
-        old = {re.sub(r"(denselayer\d+\.(?:norm|relu|conv))(\d)", r"\1.\2", key): value for key, value in state.items()}
+        old = {re.sub(r"(denselayer\d+\.(?:norm|relu|conv))(\d)", r"\1.\2", key): value
+               for key, value in state.items() if not key.endswith("num_batches_tracked")}  # fmt: skip
         assert old.keys() != state.keys()
         state = old
     torch.save(state, cache / record.url.rsplit("/", 1)[1])

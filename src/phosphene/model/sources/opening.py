@@ -12,6 +12,8 @@ from phosphene.model.sources.fitting import AVERAGED, choose_state
 from phosphene.model.sources.source import Shape, Source
 from phosphene.model.sources.weights import State, fill, read_states, without_counters
 
+ROUNDS = 2  # once a module has the parts that the file has, a prefix may come off that hid the shapes of its head
+
 
 @dataclass(frozen=True)
 class Opened:
@@ -41,12 +43,13 @@ def open_source(
 def _open_own(source: Source, weights: str | Path, size: tuple[int, int] | None, states: dict[str, State]) -> Opened:
     if source.build is None:
         raise BadInput(f"{source.name} comes with its weights; leave out --weights {str(weights)!r}")
-    module, where, shape = source.build(), str(weights), dict[str, int | tuple[int, int]]()
+    module, where = source.build(), str(weights)
+    shape: Shape = {}
     key, state = choose_state(states, module.state_dict().keys(), where)
-    if source.reshape is not None and (size is not None or not _fits(module, state)):
-        module, changed = source.reshape(state, size)
-        shape.update(changed)
-        key, state = choose_state(states, module.state_dict().keys(), where)
+    for _ in range(ROUNDS):
+        if source.reshape is not None and (size is not None or not _fits(module, state)):
+            module, shape = source.reshape(state, size)
+            key, state = choose_state(states, module.state_dict().keys(), where)
     fill(module, state, where)
     return Opened(module, shape, ("averaged-weights",) if len(states) > 1 and AVERAGED.search(key) else ())
 

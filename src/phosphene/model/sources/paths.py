@@ -45,6 +45,7 @@ FOLDERS: dict[str, FileFormat] = {
 FILES: dict[str, FileFormat] = {  # in this order: each is a zip archive that only what is inside tells from the others
     "torch.export": FileFormat("what torch.export.save writes (.pt2)", is_exported, exported_source),
     "TorchScript": FileFormat("what torch.jit.save writes", is_torchscript, torchscript_source),
+    # "ONNX": FileFormat("an ONNX graph (.onnx)", is_onnx, lambda path, trust: onnx_source(path)),
     "Keras": FileFormat("what Keras 3 writes (.keras)", is_keras, keras_source),
     "Keras of old": FileFormat("HDF5 (.h5), which is refused", is_legacy_keras, refuse_legacy_keras),
     "safetensors": FileFormat("tensors alone, which need an architecture", is_safetensors, state_alone),

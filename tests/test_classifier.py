@@ -176,7 +176,7 @@ FATAL = {
     "wrong-output": [
         lambda: nn.Sequential(nn.Conv2d(3, 8, 3)), lambda: Wrapped(lambda z: z[0]),
         lambda: Wrapped(lambda z: (z, z[:, :3])), lambda: Wrapped(lambda z: {"features": z, "out": z}),
-        lambda: Wrapped(lambda z: z.sum()), 
+        lambda: Wrapped(lambda z: z.sum()),
         lambda: Wrapped(lambda z: {"boxes": z}), lambda: Wrapped(lambda z: None), lambda: Wrapped(lambda z: "cat"),
         lambda: Wrapped(lambda z: ()),
     ],

@@ -8,6 +8,7 @@ kept as source. So such a file is trusted by name of option, as a pickle is.
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import torch
@@ -50,7 +51,9 @@ def exported_source(path: Path, trusted: bool) -> Source:
 def _take_module(program: torch.export.ExportedProgram) -> nn.Module:
     """The program as modules of the names that the user gave them, so that layers can be asked for, or as it is."""
     try:
-        module = torch.export.unflatten(program)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # of torch itself
+            module = torch.export.unflatten(program)
         for part in module.modules():
             for node in getattr(part, "graph", torch.fx.Graph()).nodes:
                 node.meta.pop("val", None)  # tensors without data, which a copy of the module trips over

@@ -13,7 +13,7 @@ PARALLEL := -n auto --maxprocesses 4 --dist worksteal
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test smoke check docs bench clean
+.PHONY: help demo test nightly smoke check docs bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ demo: $(VENV)/.runtime ## eight maps of EfficientNet-Lite0 and their report, in 
 test: $(VENV)/.dev ## run the tests (installs Chromium where it can)
 	tests/install_browser.sh
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PARALLEL) $(PYTEST_OPTIONS)
+
+nightly: $(VENV)/.dev ## every torchvision classifier and timm family, built at random and loaded: hours, 8 GB of memory
+	PHOSPHENE_NIGHTLY=1 $(BIN)/python -m pytest tests/test_records.py $(PYTEST_OPTIONS)
 
 smoke: $(VENV)/.runtime ## the quick tests alone, for an interpreter other than the usual one
 	$(PIP) install -q -c constraints.txt pytest hypothesis

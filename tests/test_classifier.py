@@ -141,6 +141,19 @@ def normed_by_the_batch() -> nn.Module:
     return net
 
 
+class NeedsMore(nn.Module):
+    def forward(self, images: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        return images * mask
+
+
+class ByKeyword(ConvNet):
+    def __init__(self) -> None:
+        super().__init__(3, 20)
+
+    def forward(self, *, pixel_values: torch.Tensor) -> torch.Tensor:
+        return super().forward(pixel_values)
+
+
 FATAL = {
     "ambiguous-outputs": [
         lambda: nn.Sequential(colour_net(), nn.Sigmoid()), lambda: ConvNet(3, 1), lambda: Wrapped(lambda z: z[:, 0]),
@@ -157,11 +170,13 @@ FATAL = {
         lambda: normed_by_the_batch(), lambda: Wrapped(lambda z: z - z.mean(0)), lambda: Wrapped(lambda z: z.cumsum(0)),
     ],
     "random-outputs": [lambda: Restless(3, 20)],
+    "no-weights": [lambda: nn.Sequential(nn.LazyConv2d(4, 3), nn.Flatten()), lambda: colour_net().to("meta")],
+    "wrong-call": [NeedsMore, ByKeyword],
     "wrong-input": [lambda: ConvNet(1, 10), lambda: ConvNet(4, 10), lambda: Linear(torch.ones(4, 3, 31, 32))],
     "wrong-output": [
         lambda: nn.Sequential(nn.Conv2d(3, 8, 3)), lambda: Wrapped(lambda z: z[0]),
         lambda: Wrapped(lambda z: (z, z[:, :3])), lambda: Wrapped(lambda z: {"features": z, "out": z}),
-        lambda: Wrapped(lambda z: z.sum()), lambda: Wrapped(lambda z: z[:2]),
+        lambda: Wrapped(lambda z: z.sum()),
         lambda: Wrapped(lambda z: {"boxes": z}), lambda: Wrapped(lambda z: None), lambda: Wrapped(lambda z: "cat"),
         lambda: Wrapped(lambda z: ()),
     ],
@@ -464,11 +479,6 @@ class Silent(nn.Module):
         return images
 
 
-class NeedsMore(nn.Module):
-    def forward(self, images: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        return images * mask
-
-
 def seeded_module(build) -> nn.Module:
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -482,6 +492,7 @@ HABITS = {
     "bfloat16": (lambda: colour_net().bfloat16(), {"not-folded"}),
     "double": (lambda: colour_net().double(), set()),
     "scripted": (lambda: torch.jit.script(LeNet()), {"not-channels-last", "no-layers"}),
+    "frozen": (lambda: torch.jit.freeze(torch.jit.script(colour_net().eval())), {"no-layers"}),
     "weight norm": (
         lambda: nn.Sequential(weight_norm(nn.Conv2d(3, 8, 3)), nn.BatchNorm2d(8), nn.Flatten(), nn.Linear(7200, 4)),
         {"not-folded"},
@@ -498,7 +509,7 @@ def test_a_module_is_taken_as_it_is_and_what_it_does_not_take_is_said(habit):
     build, said = HABITS[habit]
     module = seeded_module(build)
     before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
-    channels = next(module.parameters()).shape[1] if isinstance(module, LeNet) else 3
+    channels = module.first.in_channels if isinstance(module, LeNet) else 3
     classifier = Classifier(module, InputFormat((32, 32), channels))
     (saliency,) = make_maps(classifier, ["1"], Recipe(iterations=6))
     assert saliency.map.isfinite().all()
@@ -507,12 +518,149 @@ def test_a_module_is_taken_as_it_is_and_what_it_does_not_take_is_said(habit):
     assert all(torch.equal(tensor, before[name]) for name, tensor in module.state_dict().items())
 
 
-@pytest.mark.parametrize("build", [Silent, NeedsMore])
-def test_what_a_module_raises_is_one_line_in_its_own_words(build):
-    with pytest.raises(FailedCheck, match="refuses images") as caught:
-        Classifier(build(), FORMAT, name="theirs")
+class Raises(nn.Module):
+    def __init__(self, error: BaseException) -> None:
+        super().__init__()
+        self.error = error
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [AssertionError(), KeyError("pixel_values"), TypeError("two\nlines"), IndexError("list index"), StopIteration(),
+     NotImplementedError(), ZeroDivisionError(), SystemExit(0)],
+    ids=repr,
+)  # fmt: skip
+def test_what_a_module_raises_is_one_line_in_its_own_words(error):
+    with pytest.raises(FailedCheck, match=rf"refuses images .*{type(error).__name__}") as caught:
+        Classifier(Raises(error), FORMAT, name="theirs")
     assert "\n" not in str(caught.value)
-    assert "AssertionError" in str(caught.value) or "mask" in str(caught.value)
+
+
+class ForOne(ConvNet):
+    """As exported with one image: it refuses several."""
+
+    def __init__(self) -> None:
+        super().__init__(3, 20)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        assert len(images) == 1
+        return super().forward(images)
+
+
+class FlattensAll(nn.Module):
+    """As traced with one image: several become one row."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution, self.head = nn.Conv2d(3, 4, 3, stride=2), nn.Linear(4 * 15 * 15, 7)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.head(self.convolution(images).reshape(1, -1))
+
+
+def exported(batch: int) -> nn.Module:
+    return torch.export.export(colour_net().eval(), (torch.rand(batch, 3, 32, 32),)).module()
+
+
+@pytest.mark.parametrize(
+    ("build", "count"),
+    [(lambda: ForOne().eval(), 1), (FlattensAll, 1), (lambda: torch.jit.trace(FlattensAll(), torch.rand(1, 3, 32, 32)), 1),
+     (lambda: exported(1), 1), (lambda: exported(8), 8)],
+    ids=["an assertion", "flattened", "traced", "exported for one", "exported for eight"],
+)  # fmt: skip
+def test_a_module_of_a_fixed_batch_answers_each_image_as_if_alone(build, count):
+    module = build()
+    classifier = Classifier(module, FORMAT)
+    assert classifier.fixed_batch == count
+    assert "fixed-batch" in classifier.checks
+    some = images(11)
+    padded = [torch.cat([image[None], image[None].expand(count - 1, -1, -1, -1)]) for image in some]
+    with torch.no_grad():
+        expected = torch.cat([module(classifier.normalize(one).contiguous())[:1] for one in padded])
+    torch.testing.assert_close(logits(classifier, some), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("count", [1, 8])
+def test_layers_of_a_fixed_batch_are_those_of_each_image(colour, count):
+    one = Classifier(ForOne(), FORMAT).replace(fixed_batch=count) if count == 1 else colour.replace(fixed_batch=count)
+    some = images(11)
+    summaries = [each.observe_layers(some, lambda output: output.flatten(1).mean(1))["body"] for each in (one, colour)]
+    torch.testing.assert_close(*summaries, rtol=1e-4, atol=1e-4)
+    with torch.no_grad():
+        layers = [each.forward_with_layers(some, {"body"})[1]["body"] for each in (one, colour)]
+    torch.testing.assert_close(*layers, rtol=1e-4, atol=1e-4)
+
+
+def quantised() -> nn.Module:
+    return torch.ao.quantization.quantize_dynamic(colour_net().eval(), {nn.Linear}, dtype=torch.qint8)
+
+
+def test_an_8_bit_model_answers_as_it_does_and_has_the_gradients_of_its_weights():
+    module = quantised()
+    classifier = Classifier(module, FORMAT)
+    some = images(3)
+    with torch.no_grad():
+        expected = torch.cat([module(classifier.normalize(image[None])) for image in some])
+    torch.testing.assert_close(classifier(some).detach(), expected)
+    some.requires_grad_()
+    (slope,) = torch.autograd.grad(classifier(some)[:, 3].sum(), some)
+    (smooth,) = torch.autograd.grad(Classifier(colour_net(), FORMAT)(some)[:, 3].sum(), some)
+    assert torch.nn.functional.cosine_similarity(slope.flatten(), smooth.flatten(), dim=0) > 0.99
+    assert classifier.fingerprint == Classifier(quantised(), FORMAT).fingerprint
+
+
+@pytest.mark.parametrize(
+    "wrap", [lambda net: torch.compile(net, backend="eager"), nn.DataParallel], ids=["compiled", "parallel"]
+)
+def test_a_wrapper_that_changes_nothing_is_looked_through(colour, wrap):
+    wrapped = Classifier(wrap(colour_net()), FORMAT)
+    assert wrapped.fingerprint == colour.fingerprint
+    one, other = (make_maps(each, ["body:3"], Recipe(iterations=4))[0].map for each in (wrapped, colour))
+    assert torch.equal(one, other)
+
+
+class TrainsNothing(ConvNet):
+    """Its `train` leaves all as it is, so that `eval` would, too."""
+
+    def __init__(self) -> None:
+        super().__init__(3, 20)
+
+    def train(self, mode: bool = True) -> TrainsNothing:
+        return self
+
+
+class TrainsItself(TrainsNothing):
+    def train(self) -> None:
+        raise AssertionError("a training loop")
+
+
+@pytest.mark.parametrize("build", [TrainsNothing, TrainsItself])
+def test_an_overridden_train_cannot_leave_a_module_in_training_mode(colour, build):
+    module = build()
+    before = module.stem_norm.running_mean.clone()
+    torch.testing.assert_close(logits(Classifier(module, FORMAT), images()), logits(colour, images()))
+    assert torch.equal(module.stem_norm.running_mean, before)
+    assert module.training
+
+
+class FiveDimensions(ConvNet):
+    def __init__(self) -> None:
+        super().__init__(3, 20)
+        self.register_buffer("table", torch.rand(2, 3, 4, 5, 6))
+        self.deep = nn.Conv3d(3, 3, (1, 3, 3), padding=(0, 1, 1))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return super().forward(self.deep(images[:, :, None])[:, :, 0] + self.table.mean())
+
+
+def test_weights_and_buffers_of_five_dimensions_are_left_as_they_lie():
+    classifier = Classifier(seeded_module(FiveDimensions), FORMAT)
+    (saliency,) = make_maps(classifier, ["1"], Recipe(iterations=4))
+    assert saliency.map.any()
+    assert not {"not-folded", "not-channels-last"} & set(saliency.checks)
 
 
 def test_the_layout_changes_no_output():

@@ -19,8 +19,8 @@ import phosphene
 from models import colour_net
 from phosphene.errors import BadInput, BadWeights, FailedCheck, PhospheneError, UnknownModel, UnsafeWeights
 from phosphene.model.classifier import Classifier
+from phosphene.model.labels import read_labels
 from phosphene.model.sources.bundled import BUNDLED
-from phosphene.model.sources.load import _read_labels
 from phosphene.model.sources.registry import find, known_models
 from phosphene.model.sources.weights import read_weights
 
@@ -65,7 +65,8 @@ def test_the_bundled_records_are_those_of_the_weights(variant, side):
 
 
 def test_every_bundled_model_is_listed():
-    assert {*BUNDLED, "timm:NAME", "torchvision:NAME", "FILE.onnx"} == set(known_models())
+    named = {"timm:NAME", "torchvision:NAME", "hf:NAME", "hf-hub:NAME", "FOLDER", "FILE", "FILE.onnx"}
+    assert {*BUNDLED, *named} == set(known_models())
 
 
 def test_lite0_sees_what_is_in_photographs(lite0):
@@ -255,7 +256,6 @@ def test_weights_without_numbers_fail_the_check(tmp_path):
     [
         {},
         {"model": "efficientnet_lite0", **STATED},
-        STATED,
         {**STATED, "weights": "w", "size": None},
         {**STATED, "weights": "w", "factory": "models"},
         {**STATED, "weights": "w", "factory": ":colour_net"},
@@ -392,10 +392,10 @@ def test_a_timm_model_without_a_record_is_refused_and_not_guessed_at(no_network)
 @pytest.mark.parametrize("content", ["a\nb\nc\n", "\ufeffa\r\nb\r\nc\r\n\r\n", "a\nb\nc", " a \nb\nc\n\n\n"])
 def test_a_file_of_labels_may_have_been_saved_by_any_editor(tmp_path, content):
     (tmp_path / "labels.txt").write_bytes(content.encode())
-    assert _read_labels(tmp_path / "labels.txt") == ("a", "b", "c")
+    assert read_labels(tmp_path / "labels.txt") == ("a", "b", "c")
 
 
 def test_an_empty_line_between_labels_is_refused_by_its_number(tmp_path):
     (tmp_path / "labels.txt").write_text("a\n\nc\n")
     with pytest.raises(BadInput, match=r"line 2 .* is empty"):
-        _read_labels(tmp_path / "labels.txt")
+        read_labels(tmp_path / "labels.txt")

@@ -38,7 +38,8 @@ def run_map(
 
     A concept is a class name, an index, a comma list (any of these), @FILE (a list), or a sum such as
     "tabby - tiger cat" or "0.5 * zebra + sorrel"; or LAYER:CHANNEL, such as blocks.4:37.
-    With --factory, MODEL is left out.
+    MODEL is a name (`phosphene list models`), or the path of a file or folder that holds a model; with --factory it
+    is left out.
     """
     from phosphene.runs.executors.registry import choose_executor
     from phosphene.runs.make import fit_recipe, make, parse_concepts

@@ -35,7 +35,9 @@ class Source:
     factory: Annotated[str | None, typer.Option(help="pkg.mod:fn that builds the architecture, instead of MODEL.")] = (
         None
     )
-    size: Annotated[int | None, typer.Option(help="Side of the input in pixels, where no record says it.")] = None
+    size: Annotated[str | None, typer.Option(help="Side of the input in pixels, or H,W, where no record says it.")] = (
+        None
+    )
     channels: Annotated[int | None, typer.Option(help="Channels of the input, where no record says it.")] = None
     mean: Annotated[
         str | None, typer.Option(help="Mean of the normalisation, comma-separated, for images in [0,1].")
@@ -62,8 +64,8 @@ class Source:
     def load(self, model: str | None) -> Classifier:
         from phosphene.model.sources.load import load
 
-        normalization = {"mean": parse_numbers("--mean", self.mean), "std": parse_numbers("--std", self.std)}
-        return load(model, **{**vars(self), **normalization})
+        numbers = {name: parse_numbers(f"--{name}", getattr(self, name)) for name in ("mean", "std")}
+        return load(model, **{**vars(self), **numbers, "size": parse_size(self.size)})
 
 
 @dataclass(frozen=True)
@@ -136,6 +138,19 @@ def parse_numbers(option: str, text: str | None) -> list[float] | None:
         return None if text is None else [float(part) for part in text.split(",")]
     except ValueError:
         raise BadInput(f"{option} is {text!r}; expected numbers separated by commas, such as 0.5,0.5,0.5") from None
+
+
+def parse_size(text: str | None) -> tuple[int, int] | None:
+    """`224` or `224,160`, height first."""
+    try:
+        sides = None if text is None else [int(part) for part in text.split(",")]
+    except ValueError:
+        sides = []
+    if sides is None:
+        return None
+    if len(sides) not in (1, 2) or min(sides) < 1:
+        raise BadInput(f"--size is {text!r}; expected a side in pixels, or height and width, such as 224,160")
+    return sides[0], sides[-1]
 
 
 def spread_options(command: Callable[..., None], *, without: Sequence[str] = ()) -> Callable[..., None]:

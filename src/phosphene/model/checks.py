@@ -70,6 +70,18 @@ CHECKS: dict[str, Check] = {
             "make its forward deterministic in eval mode",
         ),
         Check(
+            "no-weights", True,
+            "parameters or buffers have no values: lazy layers that never ran, or the device `meta`",
+            "the model was built and not filled",
+            "load its weights, or run it once on an image, before it is passed",
+        ),
+        Check(
+            "wrong-call", True,
+            "the forward of the model needs other arguments than the images, or takes them by keyword only",
+            "it is not called as `model(images)`",
+            "wrap it in a module whose forward takes the images alone",
+        ),
+        Check(
             "wrong-input", True,
             "the model refuses images of the stated channels and size",
             "channels, size or layout differ from what the record or the options say",
@@ -86,6 +98,19 @@ CHECKS: dict[str, Check] = {
             "the number of labels is not the number of outputs",
             "the label file belongs to another model, or a background class is missing",
             "give one label a line, in the order of the outputs",
+        ),
+        Check(
+            "fixed-batch", False,
+            "the model takes only one number of images at a time, as traced and exported ones may, or scales 8-bit "
+            "activations by all images of a batch",
+            "images go through it in parts of that size, padded, which is slower",
+            "export it with a dynamic batch, or before it is quantised, where time matters; the map is right",
+        ),
+        Check(
+            "averaged-weights", False,
+            "the weights file holds the weights and a moving average of them, and both fit",
+            "the average is what training scripts validate; it was taken",
+            "for the others save them in a file of their own",
         ),
         Check(
             "low-fidelity", False,

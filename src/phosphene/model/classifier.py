@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import dataclasses
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from typing import Any
 
 import torch
@@ -24,9 +24,13 @@ from phosphene.model.checks import CHECKS
 from phosphene.model.fingerprint import describe_behavior, fingerprint
 from phosphene.model.folding import fold_batch_norms
 from phosphene.model.freezing import frozen
+from phosphene.model.guests import check_call, check_weights, unwrap
+from phosphene.model.habits import HABITS, copy_module, deepcopy_quietly, device_of, dtype_of, lay_weights
 from phosphene.model.input_format import InputFormat
+from phosphene.model.labels import Labels, read_labels
 from phosphene.model.outputs import OUTPUTS, OutputKind, choose_kind, find_tensor, guess_kind
 from phosphene.model.probe import probe, probe_images
+from phosphene.model.quantised import is_quantised_linear, straight_through
 from phosphene.model.reference import ModelReference
 
 _RAW = OUTPUTS["softmax"]  # while a module is probed: its numbers as they are
@@ -51,6 +55,7 @@ class Classifier:
     behavior: tuple[float, ...]  # what the module computes for a few images of noise, in short
     batch_size: int  # images that go through the module at once
     pad_batches: bool  # fill the last batch, so that results are bit-identical whatever the number of images
+    fixed_batch: int | None  # the only number of images that the module takes, where there is one
     channels_last: bool  # how images lie in memory when the module receives them
     output: str | None  # which tensor, where the module returns several
     output_kind: OutputKind  # how its numbers become logits and probabilities
@@ -64,26 +69,42 @@ class Classifier:
         input_format: InputFormat,
         *,
         name: str = "model",
-        labels: Sequence[str] | None = None,
+        labels: Labels | None = None,
         outputs: str | None = None,
         output: str | None = None,
         reference: ModelReference | None = None,
     ) -> None:
+        if not isinstance(module, nn.Module) or not isinstance(input_format, InputFormat):
+            raise BadInput(
+                f"a classifier of a {type(module).__name__} and a {type(input_format).__name__}; expected a "
+                "torch.nn.Module and an InputFormat, such as InputFormat(224, mean=0.5, std=0.25)"
+            )
+        module, labels = unwrap(module), read_labels(labels)
+        check_weights(module, name)
+        check_call(module, name)
         self.__dict__.update(module=module, format=input_format, name=name, reference=reference, checks=())
         self.__dict__.update(fingerprint=fingerprint(module.state_dict()), cache=Cache(), pad_batches=True)
-        self.__dict__.update(batch_size=default_batch_size(_device_of(module), input_format.size), channels_last=True)
-        self.__dict__.update(output_kind=_RAW, output=output)
+        self.__dict__.update(batch_size=default_batch_size(device_of(module), input_format.size), channels_last=True)
+        self.__dict__.update(output_kind=_RAW, output=output, fixed_batch=None)
+        if any(map(is_quantised_linear, module.modules())):  # it scales activations by all images of a batch
+            self.__dict__.update(fixed_batch=1, checks=("fixed-batch",))
         numbers = self._probe_layouts()
         self.__dict__["behavior"] = describe_behavior(numbers)
         kind = guess_kind(numbers, name) if outputs is None else choose_kind(outputs)
         guessed = ("probabilities",) if kind.name == "probabilities" and outputs is None else ()
         self.__dict__.update(output_kind=kind, checks=(*self.checks, *guessed))
         count = self._count_outputs(numbers)
-        self.__dict__["labels"] = tuple(labels) if labels is not None else tuple(str(k) for k in range(count))
-        if not any(map(is_hookable, module.modules())):
+        self.__dict__["labels"] = labels if labels is not None else tuple(str(k) for k in range(count))
+        if not self._has_layers():
             self.__dict__["checks"] = (*self.checks, "no-layers")
         if len(self.labels) != count:
             raise CHECKS["labels-mismatch"].failed(f"{name} has {count} outputs but {len(self.labels)} labels")
+
+    def _has_layers(self) -> bool:
+        """Whether layers can be observed: scripted ones take no hooks, those of an exported program never run."""
+        if isinstance(self.module, torch.fx.GraphModule):
+            return bool(self.observe_layers(probe_images(self.image_shape, 1), lambda output: output.new_ones(1)))
+        return any(map(is_hookable, self.module.modules()))
 
     def _count_outputs(self, numbers: Tensor) -> int:
         kind = self.output_kind
@@ -97,15 +118,17 @@ class Classifier:
         return count
 
     def _probe_layouts(self) -> Tensor:
-        """The outputs of the probe images, in the fast layout or, where the module refuses it, in the usual one."""
+        """The outputs of the probe images, in the fast layout or, where the module refuses it, in the usual one, or as
+        many images at a time as it takes."""
         try:
             return probe(self, self.image_shape, self.name)
         except FailedCheck as refusal:
-            if refusal.check != "wrong-input":
+            if refusal.check not in ("wrong-input", "wrong-output"):
                 raise
-            self.__dict__.update(channels_last=False, checks=("not-channels-last",))
-            with contextlib.suppress(FailedCheck):
-                return probe(self, self.image_shape, self.name)
+            for changes in HABITS if refusal.check == "wrong-input" else HABITS[1:2]:
+                self.__dict__.update(changes)
+                with contextlib.suppress(FailedCheck):
+                    return probe(self, self.image_shape, self.name)
             raise
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -126,15 +149,16 @@ class Classifier:
 
     @property
     def device(self) -> torch.device:
-        return _device_of(self.module)
+        return device_of(self.module)
 
     @property
     def image_shape(self) -> ImageShape:
         return (self.format.channels, *self.format.size)
 
     def __call__(self, images: Tensor) -> Tensor:
-        with frozen(self.module):
-            return run_in_batches(self._forward, images.to(self.device), self.batch_size, self.pad_batches)
+        with frozen(self.module), straight_through(self.module):
+            pad = self.pad_batches and self.fixed_batch is None  # a fixed batch is always as large
+            return run_in_batches(self._forward, images.to(self.device), self.batch_size, pad)
 
     def normalize(self, images: Tensor) -> Tensor:
         """Images in [0,1] as the module wants them."""
@@ -144,17 +168,29 @@ class Classifier:
         )
         layout = torch.channels_last if self.channels_last else torch.contiguous_format
         normalized = (images.contiguous(memory_format=layout) - mean) / std
-        return normalized.to(_dtype_of(self.module))
+        return normalized.to(dtype_of(self.module))
 
     def _forward(self, images: Tensor) -> Tensor:
-        """Logits of one batch."""
-        logits = find_tensor(self.module(self.normalize(images)), self.output)
-        logits = logits[:, None] if logits.ndim == 1 else logits
-        if logits.ndim != 2 or logits.shape[0] != images.shape[0]:
+        """Logits of one batch, which goes through the module in parts where it takes a fixed number of images."""
+        outputs = run_in_batches(self._run, images, self.fixed_batch or len(images), pad=True)
+        return self.output_kind.to_logits(outputs)
+
+    def _run(self, images: Tensor) -> Tensor:
+        """What the module returns for a batch, as rows of float32."""
+        outputs = find_tensor(self.module(self.normalize(images)), self.output)
+        outputs = outputs[:, None] if outputs.ndim == 1 else outputs
+        if outputs.ndim != 2 or outputs.shape[0] != images.shape[0]:
             raise CHECKS["wrong-output"].failed(
-                f"{self.name} gives outputs of shape {tuple(logits.shape)} for {images.shape[0]} images"
+                f"{self.name} gives outputs of shape {tuple(outputs.shape)} for {images.shape[0]} images"
             )
-        return self.output_kind.to_logits(logits.float())
+        return outputs.float()
+
+    def _exceeds_batch(self, images: Tensor) -> bool:
+        """Whether layers have to be observed part by part: each call of the module sees a few of the images."""
+        return self.fixed_batch is not None and len(images) > self.fixed_batch
+
+    def _single_batch(self) -> Classifier:
+        return self.replace(batch_size=self.fixed_batch, reference=self.reference)
 
     def fold(self) -> Classifier:
         """A private copy with batch norms folded and weights channels-last: the same logits within 1e-4, faster.
@@ -168,7 +204,7 @@ class Classifier:
             faster = None
         if faster is None:
             faster = self.replace(
-                module=_copy(self.module), reference=self.reference, checks=(*self.checks, "not-folded")
+                module=copy_module(self.module), reference=self.reference, checks=(*self.checks, "not-folded")
             )
         return faster._lay_channels_last() if self.channels_last else faster
 
@@ -177,12 +213,12 @@ class Classifier:
 
         A convolution's output lies as its weights do, so a module that took the images may still refuse this.
         """
-        self.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         try:
+            lay_weights(self.module, torch.channels_last)
             with torch.no_grad():
                 self(probe_images(self.image_shape, count=2))
         except Exception:  # the user's own module may raise anything
-            self.module.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+            lay_weights(self.module, torch.contiguous_format)
             return self.replace(
                 module=self.module,
                 reference=self.reference,
@@ -194,7 +230,7 @@ class Classifier:
     def _fold(self) -> Classifier | None:
         """A folded copy; None where folding moves a logit too far."""
         images = probe_images(self.image_shape, count=2)
-        faster = self.replace(module=copy.deepcopy(self.module), reference=self.reference)
+        faster = self.replace(module=deepcopy_quietly(self.module), reference=self.reference)
         with frozen(faster.module), torch.no_grad():
             fold_batch_norms(faster.module, self.normalize(images[:1].to(self.device)))
         with torch.no_grad():
@@ -213,6 +249,11 @@ class Classifier:
 
     def observe_layers(self, images: Tensor, summarize: Callable[[Tensor], Tensor | None]) -> dict[str, Tensor]:
         """`summarize` of each layer's output, by layer name in the order of computing; None is left out."""
+        if self._exceeds_batch(images):
+            parts = [
+                self._single_batch().observe_layers(some, summarize) for some in images.split(self.fixed_batch or 1)
+            ]
+            return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
         summaries: dict[str, list[Tensor]] = {}
 
         def observer(name: str) -> ForwardHook:
@@ -235,6 +276,12 @@ class Classifier:
 
         Of a folded classifier a convolution gives what the batch norm behind it gave.
         """
+        if self._exceeds_batch(images):
+            parts = [
+                self._single_batch().forward_with_layers(some, layers) for some in images.split(self.fixed_batch or 1)
+            ]
+            joined = {name: torch.cat([part[name] for _, part in parts]) for name in parts[0][1]}
+            return torch.cat([logits for logits, _ in parts]), joined
         outputs: dict[str, Tensor] = {}
 
         def keeper(name: str) -> ForwardHook:
@@ -246,20 +293,3 @@ class Classifier:
 
         with forward_hooks((self.module.get_submodule(name), keeper(name)) for name in layers):
             return self(images), outputs
-
-
-def _copy(module: nn.Module) -> nn.Module:
-    """A copy or, of a module that cannot be copied, the module itself: a call leaves it as it was."""
-    try:
-        return copy.deepcopy(module)
-    except Exception:  # non-leaf tensors, locks and handles refuse to be copied in their own ways
-        return module
-
-
-def _dtype_of(module: nn.Module) -> torch.dtype:
-    """Of the first floating-point parameter: images must have the type of the weights."""
-    return next((one.dtype for one in module.parameters() if one.is_floating_point()), torch.float32)
-
-
-def _device_of(module: nn.Module) -> torch.device:
-    return next(module.parameters(), torch.zeros(())).device

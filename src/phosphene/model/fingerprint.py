@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -29,11 +29,27 @@ def behaves_alike(one: Sequence[float], other: Sequence[float]) -> bool:
     )
 
 
-def fingerprint(weights: Mapping[str, Tensor]) -> str:
-    """sha256 over names, types, shapes and bytes of the weights, in order of name."""
+def fingerprint(weights: Mapping[str, object]) -> str:
+    """sha256 over names, types, shapes and bytes of the weights, in order of name; what is no tensor, as quantised
+    layers keep, counts by its parts."""
     digest = hashlib.sha256()
     for name in sorted(weights):
-        tensor = weights[name].detach().cpu().contiguous()
-        digest.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)}".encode())
-        digest.update(tensor.flatten().view(torch.uint8).numpy().tobytes() if tensor.numel() else b"")
+        for part in _list_parts(name, weights[name]):
+            digest.update(part)
     return digest.hexdigest()
+
+
+def _list_parts(name: str, value: object) -> Iterator[bytes]:
+    if isinstance(value, (tuple, list)):
+        for number, one in enumerate(value):
+            yield from _list_parts(f"{name}.{number}", one)
+    elif not isinstance(value, Tensor):
+        yield f"{name}:{value!r}".encode()
+    elif value.is_quantized:
+        yield f"{name}:{value.qscheme()}".encode()
+        yield from _list_parts(name, value.int_repr())
+        yield from _list_parts(f"{name}.values", value.dequantize())
+    else:
+        tensor = value.detach().cpu().contiguous()
+        yield f"{name}:{tensor.dtype}:{tuple(tensor.shape)}".encode()
+        yield tensor.flatten().view(torch.uint8).numpy().tobytes() if tensor.numel() else b""

@@ -41,8 +41,8 @@ def _run(forward: Forward, images: Tensor, shape: ImageShape, name: str) -> Tens
         return forward(images)
     except PhospheneError:
         raise
-    except Exception as error:  # the user's own module may raise anything
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    except (Exception, SystemExit) as error:  # the user's own module may raise anything
+        reason = f"{type(error).__name__}: {error}".rstrip(": ").splitlines()[0]
         raise CHECKS["wrong-input"].failed(f"{name} refuses images of shape {shape}: {reason}") from error
 
 

@@ -17,6 +17,7 @@ from phosphene.recipe.recipe import PRESETS, Recipe
 from phosphene.recipe.views import VIEWS
 from phosphene.runs.saliency import SaliencyMap
 
+PATHS = ("file", "folder")  # how a model that was opened by its path is called: `file:model.pt2`
 # Fields of a recipe that have an option of their own.
 PLAIN = ("seed", "iterations", "composition", "score", "samples", "nudge_steps", "restarts", "coarse")
 
@@ -99,13 +100,13 @@ def format_model(model: ModelRecord) -> str | None:
     name, form = model.name, model.input
     if _is_known(name):
         return shlex.quote(name)
-    if ":" not in name or len(set(form.size)) > 1:
+    if ":" not in name:
         return None
     mean, std = (",".join(f"{value:g}" for value in values) for values in (form.mean, form.std))
-    return (
-        f"--factory {shlex.quote(name)} --weights FILE --size {form.size[0]} --channels {form.channels} "
-        f"--mean {mean} --std {std}"
-    )
+    size = ",".join(map(str, form.size if len(set(form.size)) > 1 else form.size[:1]))
+    kind, _, path = name.partition(":")
+    opened = shlex.quote(path) if kind in PATHS else f"--factory {shlex.quote(name)} --weights FILE"
+    return f"{opened} --size {size} --channels {form.channels} --mean {mean} --std {std}"
 
 
 def _is_known(name: str) -> bool:
@@ -118,6 +119,9 @@ def format_load(model: ModelRecord) -> str:
     if _is_known(name):
         return f"phosphene.load({name!r})"
     values = f"size={form.size}, channels={form.channels}, mean={form.mean}, std={form.std}"
+    kind, _, path = name.partition(":")
+    if kind in PATHS:
+        return f"phosphene.load({path!r}, {values})"
     if ":" in name:
         return f"phosphene.load(factory={name!r}, weights=FILE, {values})"
     return f"phosphene.Classifier(YOUR_MODULE, phosphene.InputFormat({values}), name={name!r})"

@@ -7,9 +7,10 @@ before the next job starts. Running again skips what is finished.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +32,12 @@ from phosphene.runs.reference import MapReference
 from phosphene.runs.saved_maps import SavedMaps
 from phosphene.runs.store import find_finished, write_plan
 
+Asked = str | int | Concept  # an integer is the index of a class
+
 
 def make_maps(
     classifier: Classifier,
-    concepts: Sequence[str | Concept],
+    concepts: Asked | Sequence[Asked],
     recipe: Recipe = PRESETS["default"],
     *,
     out: str | Path | None = None,
@@ -61,7 +64,7 @@ def make_maps(
 
 def make(
     classifier: Classifier,
-    concepts: Sequence[str | Concept],
+    concepts: Asked | Sequence[Asked],
     recipe: Recipe,
     folder: Path,
     *,
@@ -96,16 +99,12 @@ def fit_recipe(recipe: Recipe, classifier: Classifier) -> Recipe:
     return replace(recipe, score="logit") if recipe.score == "half_margin" and not exclusive else recipe
 
 
-def parse_concepts(classifier: Classifier, concepts: Sequence[str | Concept], recipe: Recipe) -> list[Concept]:
+def parse_concepts(classifier: Classifier, concepts: Asked | Sequence[Asked], recipe: Recipe) -> list[Concept]:
     """The concepts that are asked for, each once. Raises `UnknownConcept` or `BadInput` where one cannot be."""
-    if not concepts:
+    several = concepts if isinstance(concepts, Iterable) and not isinstance(concepts, str) else [concepts]
+    parsed = [_parse_one(classifier, one, recipe) for one in several]
+    if not parsed:
         raise BadInput("no concept given; name at least one class, for example `goldfish`")
-    parsed = [
-        parse(one, classifier.labels, model=classifier.name, scored=recipe.score)
-        if isinstance(one, str)
-        else score_by(one, recipe.score)
-        for one in concepts
-    ]
     if recipe.score != "logit" and not classifier.output_kind.exclusive:
         raise BadInput(
             f"the score {recipe.score} is of classes that exclude each other, the outputs of {classifier.name} are "
@@ -122,6 +121,17 @@ def parse_concepts(classifier: Classifier, concepts: Sequence[str | Concept], re
         if concept.targets != by_name[concept.name].targets:
             raise BadInput(f"two different concepts are called {concept.name!r}; give them different names")
     return list(by_name.values())
+
+
+def _parse_one(classifier: Classifier, concept: Asked, recipe: Recipe) -> Concept:
+    """A concept of a text, or of an integer, which is the index of a class whatever the classes are called."""
+    if isinstance(concept, (int, Integral)) and not isinstance(concept, bool):
+        concept = f"index:{int(concept)}"
+    if isinstance(concept, str):
+        return parse(concept, classifier.labels, model=classifier.name, scored=recipe.score)
+    if isinstance(concept, int) or not hasattr(concept, "targets"):
+        raise BadInput(f"a concept is a {type(concept).__name__}; expected a name, an index or a Concept")
+    return score_by(concept, recipe.score)
 
 
 def check_same_classes(classifier: Classifier, verifiers: Sequence[Classifier]) -> None:

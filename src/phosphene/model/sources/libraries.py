@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
-from phosphene.errors import PhospheneError, UnknownModel
+from phosphene.errors import BadInput, PhospheneError, UnknownModel
+
+Result = TypeVar("Result")
 
 
 @contextlib.contextmanager
@@ -51,6 +53,33 @@ def import_torchvision() -> Any:
     for operator in ("nms", "qnms"):
         _declared_operators.define(f"{operator}(Tensor boxes, Tensor scores, float threshold) -> Tensor")
     return importlib.import_module("torchvision")
+
+
+def with_torchvision(run: Callable[[], Result]) -> Result:
+    """What `run` returns; once more where it failed only because torchvision's operators are missing, which timm and
+    transformers import in turn, at once or when they are called."""
+    try:
+        return run()
+    except Exception as error:
+        if not _lacks_operators(error):
+            raise
+    import_torchvision()
+    return run()
+
+
+def _lacks_operators(error: BaseException | None) -> bool:
+    return error is not None and (
+        "torchvision::" in str(error) or _lacks_operators(error.__cause__ or error.__context__)
+    )
+
+
+def import_extra(name: str, extra: str, what: str) -> ModuleType:
+    """An optional library. Raises `BadInput` with the extra that brings it."""
+    import_torchvision()  # which transformers imports too, where it can
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise BadInput(f"{what} needs {name} ({error}); `pip install 'phosphene[{extra}]'`") from error
 
 
 _declared_operators: torch.library.Library | None = None  # declarations live as long as this object

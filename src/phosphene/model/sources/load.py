@@ -1,13 +1,15 @@
-"""Where models come from: a name or a weights file → a `Classifier` with the preprocessing of its own record.
+"""Where models come from: a name, a path or a weights file → a `Classifier` with the preprocessing of its own record.
 
     efficientnet_lite0 | 1 | 2      real ImageNet weights out of pip packages, no download
-    timm:NAME                       timm's architecture, weights and record
+    timm:NAME, hf-hub:ORG/NAME      timm's architecture, weights and record
     torchvision:NAME                torchvision's architecture, default weights and record
-    FILE.onnx                       an ONNX file, which holds architecture and weights
+    hf:ORG/NAME                     transformers' classifier, weights and image processor
+    PATH                            a file or a folder that holds a model, told by what is in it; ONNX too
 
-Any of these names with `weights` uses the architecture and the record with the user's own weights; a weights file with
-a `factory` ("package.module:function", called without arguments) needs the user's word for size, channels and
-normalisation. A weights file is never allowed to run code: safetensors, or a plain state dict.
+The names of timm, torchvision and the pip packages with `weights` use the architecture and the record with the user's
+own weights, whose tensors say how many classes there are; a `factory` ("package.module:function", called without
+arguments), with `weights` or without, needs the user's word for size, channels and normalisation. A weights file is
+never allowed to run code: safetensors, or a plain state dict.
 """
 
 from __future__ import annotations
@@ -22,29 +24,33 @@ from phosphene.errors import BadInput
 from phosphene.model.classifier import Classifier
 from phosphene.model.fingerprint import fingerprint
 from phosphene.model.input_format import InputFormat
+from phosphene.model.labels import Labels, read_labels
 from phosphene.model.reference import ModelReference
-from phosphene.model.sources.factory import factory_source
+from phosphene.model.sources.factory import factory_source, module_source
 from phosphene.model.sources.onnx_files.load import load_onnx
 from phosphene.model.sources.onnx_files.reading import is_onnx
-from phosphene.model.sources.registry import find
-from phosphene.model.sources.weights import fill, read_weights
+from phosphene.model.sources.opening import Opened, open_source
+from phosphene.model.sources.registry import find, is_name
+from phosphene.model.sources.source import Source
+
+Numbers = float | Sequence[float]
 
 
 def load(
-    model: str | None = None,
+    model: str | Path | nn.Module | None = None,
     *,
     weights: str | Path | None = None,
     factory: str | None = None,
     size: int | tuple[int, int] | None = None,
     channels: int | None = None,
-    mean: Sequence[float] | None = None,
-    std: Sequence[float] | None = None,
-    labels: str | Path | Sequence[str] | None = None,
+    mean: Numbers | None = None,
+    std: Numbers | None = None,
+    labels: Labels | None = None,
     outputs: str | None = None,
     output: str | None = None,
     trust_pickle: bool = False,
 ) -> Classifier:
-    """The classifier called `model`, or the one that `factory` builds with the file `weights`.
+    """The classifier called `model` or at that path, or the one that `factory` builds; a module is taken as it is.
 
     `outputs` says what its outputs are, a key of `phosphene.model.outputs.OUTPUTS`, where that is not
     plain; `output` names the tensor where there are several.
@@ -52,111 +58,91 @@ def load(
     Raises `UnknownModel`, `BadWeights`, `UnsafeWeights`, `BadInput`, or `FailedCheck` where the model misbehaves.
     """
     if (model is None) == (factory is None):
-        raise BadInput("give either a model name or --factory pkg.mod:fn with --weights FILE, not both and not neither")
-    names = _read_labels(labels)
-    if model is not None and is_onnx(model):
+        raise BadInput("give either MODEL, a name or a path, or --factory pkg.mod:fn, not both and not neither")
+    names = read_labels(labels)
+    if isinstance(model, (str, Path)) and is_onnx(model):
         stated = {"size": size, "channels": channels, "mean": mean, "std": std, "outputs": outputs, "output": output}
         return _load_onnx_file(model, weights, labels, names, stated)
-    if model is not None:
-        source = find(model)
-        own_format = _override_format(source.format, size, channels, mean, std)
-    else:
-        source = factory_source(str(factory))
-        own_format = _require_format(size, channels, mean, std)
-        if weights is None:
-            raise BadInput("--factory builds an architecture only; give its weights with --weights FILE")
-    module = source.build()
-    state = read_weights(weights, trust_pickle=trust_pickle) if weights is not None else source.weights(module)
-    fill(module, state, where=str(weights or source.name))
-    preprocessing = {"size": size, "channels": channels, "mean": mean, "std": std}
-    returned = {"outputs": outputs, "output": output}
-    origin = {"model": model, "weights": weights, "factory": factory, "labels": labels, "trust_pickle": trust_pickle}
-    return Classifier(
-        module,
-        own_format,
+    source = factory_source(str(factory)) if model is None else _find(model, trust_pickle)
+    both = (size, size) if isinstance(size, int) else size
+    given = {"size": both, "channels": channels, "mean": mean, "std": std}
+    _require(source, given)
+    opened = open_source(source, weights, size=both, trust_pickle=trust_pickle)
+    options = {"weights": weights, "factory": factory, "labels": labels, "trust_pickle": trust_pickle, **given}
+    classifier = Classifier(
+        opened.module,
+        _combine(source, opened, given),
         name=source.name,
-        labels=names if names is not None else source.labels,
-        outputs=outputs,
+        labels=names if names is not None or "classes" in opened.shape else source.labels,
+        outputs=outputs or source.outputs,
         output=output,
-        reference=_make_reference(module, {**origin, **preprocessing, **returned}),
+        reference=_make_reference(opened.module, {"model": model, **options, "outputs": outputs, "output": output}),
     )
+    return classifier.replace(checks=(*opened.checks, *classifier.checks), reference=classifier.reference)
+
+
+def _find(model: str | Path | nn.Module, trust_pickle: bool) -> Source:
+    if isinstance(model, nn.Module):
+        return module_source(model)
+    if not isinstance(model, (str, Path)):
+        raise BadInput(f"the model is a {type(model).__name__}; expected a name, a path or a torch.nn.Module")
+    return find(str(model), trust_pickle=trust_pickle)
+
+
+def _require(source: Source, given: Mapping[str, Any]) -> None:
+    """Raise `BadInput` where neither the record nor the user says how the model is fed."""
+    missing = [f"--{name}" for name in source.unknown if given[name] is None]
+    if missing:
+        raise BadInput(
+            f"{source.name} has no record of its preprocessing; give {', '.join(missing)} (mean and std for images in "
+            f"[0,1]: --mean 0 --std 1 where there is none, --std 0.00392157 where it takes 0 to 255)"
+        )
+
+
+def _combine(source: Source, opened: Opened, given: Mapping[str, Any]) -> InputFormat:
+    """The record, changed by what the tensors say and then by what the user says."""
+    record = {name: getattr(source.format, name) for name in ("size", "channels", "mean", "std")}
+    shape = {name: value for name, value in opened.shape.items() if name in record}
+    said = {name: value for name, value in given.items() if value is not None}
+    fields = {**record, **shape, **said}
+    for name in ("mean", "std"):
+        if name not in said and len(fields[name]) not in (1, fields["channels"]):
+            if len(set(fields[name])) > 1:
+                raise BadInput(
+                    f"the record of {source.name} normalises {len(fields[name])} channels, and the weights take "
+                    f"{fields['channels']}; give --mean and --std"
+                )
+            fields[name] = fields[name][:1]
+    return InputFormat(**fields)
 
 
 def _load_onnx_file(
-    path: str,
+    path: str | Path,
     weights: str | Path | None,
-    labels: str | Path | Sequence[str] | None,
+    labels: Labels | None,
     names: Sequence[str] | None,
     stated: Mapping[str, Any],
 ) -> Classifier:
     if weights is not None:
-        raise BadInput(f"{path!r} is an ONNX file and holds its own weights; leave out --weights")
+        raise BadInput(f"{str(path)!r} is an ONNX file and holds its own weights; leave out --weights")
     classifier = load_onnx(path, labels=names, **stated)
-    origin = {"model": str(Path(path).absolute()), "labels": labels}
-    return classifier.replace(reference=_make_reference(classifier.module, {**origin, **stated}))
+    options = {"model": str(path), "labels": labels, **stated}
+    return classifier.replace(reference=_make_reference(classifier.module, options))
 
 
 def _make_reference(module: nn.Module, options: Mapping[str, Any]) -> ModelReference | None:
-    """What another process has to pass to `load`; None where labels are no file, for there may be thousands."""
+    """What another process has to pass to `load`; None where labels are no file, for there may be thousands, and for a
+    module that no other process has."""
+    if isinstance(options["model"], nn.Module):
+        return None
     if options["labels"] is not None and not isinstance(options["labels"], (str, Path)):
         return None
-    plain = {
-        name: str(Path(value).absolute()) if name in ("weights", "labels") else _hashable(value)
-        for name, value in options.items()
-        if value is not None
-    }
+    plain = {name: _plain(name, value) for name, value in options.items() if value is not None}
     return ModelReference(fingerprint(module.state_dict()), tuple(plain.items()))
 
 
-def _hashable(value: Any) -> Any:
+def _plain(name: str, value: Any) -> Any:
+    """A value that can be hashed and means the same in another folder."""
+    if name in ("weights", "labels") or (name == "model" and not is_name(str(value))):
+        return str(Path(value).absolute())
     return value if isinstance(value, (str, int, float)) else tuple(value)
-
-
-def _require_format(
-    size: int | tuple[int, int] | None,
-    channels: int | None,
-    mean: Sequence[float] | None,
-    std: Sequence[float] | None,
-) -> InputFormat:
-    given = {"--size": size, "--channels": channels, "--mean": mean, "--std": std}
-    missing = [option for option, value in given.items() if value is None]
-    if missing:
-        raise BadInput(
-            f"a factory has no record of its preprocessing; give {', '.join(missing)} "
-            f"(for images in [0,1]; --mean 0 --std 1 where there is none)"
-        )
-    return _override_format(InputFormat((1, 1)), size, channels, mean, std)
-
-
-def _override_format(
-    record: InputFormat,
-    size: int | tuple[int, int] | None,
-    channels: int | None,
-    mean: Sequence[float] | None,
-    std: Sequence[float] | None,
-) -> InputFormat:
-    both = (size, size) if isinstance(size, int) else size
-    return InputFormat(
-        size=record.size if both is None else both,
-        channels=record.channels if channels is None else channels,
-        mean=tuple(mean) if mean is not None else record.mean,
-        std=tuple(std) if std is not None else record.std,
-    )
-
-
-def _read_labels(labels: str | Path | Sequence[str] | None) -> tuple[str, ...] | None:
-    """One class a line; empty lines at the end are nothing, one between classes is refused: which class would it be?"""
-    if labels is None or not isinstance(labels, (str, Path)):
-        return tuple(labels) if labels is not None else None
-    try:
-        lines = Path(labels).read_text(encoding="utf-8-sig").rstrip().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"cannot read the labels {str(labels)!r}: {error}; expected one class a line") from error
-    names = tuple(line.strip() for line in lines)
-    if "" in names:
-        number = names.index("") + 1
-        raise BadInput(
-            f"line {number} of the labels {str(labels)!r} is empty; expected one class a line, in the order "
-            "of the outputs"
-        )
-    return names

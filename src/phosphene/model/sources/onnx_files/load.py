@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from phosphene.errors import BadInput, BadWeights
 from phosphene.model.classifier import Classifier
@@ -23,8 +24,8 @@ def load_onnx(
     *,
     size: int | tuple[int, int] | None = None,
     channels: int | None = None,
-    mean: Sequence[float] | None = None,
-    std: Sequence[float] | None = None,
+    mean: float | Sequence[float] | None = None,
+    std: float | Sequence[float] | None = None,
     labels: Sequence[str] | None = None,
     outputs: str | None = None,
     output: str | None = None,
@@ -80,13 +81,17 @@ def _build(graph: Graph, layout: Layout, file: str) -> Network:
 
 
 def _find_format(
-    model: Model, graph: Graph, layout: Layout, mean: Sequence[float] | None, std: Sequence[float] | None
+    model: Model,
+    graph: Graph,
+    layout: Layout,
+    mean: float | Sequence[float] | None,
+    std: float | Sequence[float] | None,
 ) -> InputFormat:
     """The user's word, or the file's own: its notes, or an input of bytes."""
     noted = read_normalization(model.notes, layout.channels)
     if not noted and graph.inputs[0].type == UINT8:
         noted = {"mean": (0.0,), "std": (1 / 255,)}
-    given = {
+    given: dict[str, Any] = {
         "mean": mean if mean is not None else noted.get("mean"),
         "std": std if std is not None else noted.get("std"),
     }
@@ -96,7 +101,7 @@ def _find_format(
             f"{model.path.name} has no record of its preprocessing; give {' and '.join(missing)} (for images in [0,1]; "
             f"--mean 0 --std 1 where there is none){_describe_own(graph)}"
         )
-    return InputFormat(layout.size, layout.channels, tuple(given["mean"] or ()), tuple(given["std"] or ()))
+    return InputFormat(layout.size, layout.channels, **given)
 
 
 def _describe_own(graph: Graph) -> str:

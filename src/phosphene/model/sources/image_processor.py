@@ -1,0 +1,79 @@
+"""What an image processor does to an image, asked of the processor itself.
+
+The fields of a processor's record (size, shortest edge, crop, rescale, mean, offsets, order of colours) mean something
+else in nearly every class of transformers. So flat images are passed through it, and what comes out says the size and,
+channel by channel, the straight line from a pixel in [0,1] to the network's input.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from phosphene.errors import BadInput
+
+SIDE = 640  # of the flat images; larger than what classifiers take
+COLOURS = ((40, 90, 200), (200, 40, 90), (90, 200, 40), (0, 0, 0), (255, 255, 255))
+TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class Processing:
+    """The input that a processor makes: `(image − mean) / std` of images in [0,1], or `flipped` from red to blue.
+
+    `unknown` names the fields that it does not say.
+    """
+
+    size: tuple[int, int]
+    channels: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    flipped: bool = False
+    unknown: tuple[str, ...] = ()
+
+
+def ask_processor(processor: Any, shown: str) -> Processing:
+    """What the processor does to flat images. Raises `BadInput` where that is no straight line of each channel."""
+    outputs = np.stack([_process(processor, colour) for colour in COLOURS])  # (colours, C, H, W)
+    channels, size = outputs.shape[1], (int(outputs.shape[2]), int(outputs.shape[3]))
+    middle = outputs[:, :, size[0] // 2, size[1] // 2].astype(np.float64)
+    colours = np.array(COLOURS, dtype=np.float64) / 255
+    for flipped in (False, True):
+        asked = colours[:, ::-1] if flipped else colours
+        lines = (
+            [_fit_line(asked[:, channel], middle[:, channel]) for channel in range(channels)] if channels == 3 else []
+        )
+        if lines and all(lines):
+            slopes, offsets = zip(*(line for line in lines if line), strict=True)
+            mean = tuple(-offset / slope for slope, offset in zip(slopes, offsets, strict=True))
+            std = tuple(1 / slope for slope in slopes)
+            order = slice(None, None, -1) if flipped else slice(None)
+            return Processing(size, channels, _round(mean[order]), _round(std[order]), flipped)
+    raise BadInput(
+        f"the image processor of {shown} does more than scale each channel; say --size, --channels, --mean and --std "
+        "with a --factory of your own"
+    )
+
+
+def _process(processor: Any, colour: tuple[int, int, int]) -> np.ndarray[Any, Any]:
+    values = processor(images=Image.new("RGB", (SIDE, SIDE), colour), return_tensors="np")["pixel_values"]
+    array = np.asarray(values)
+    if array.ndim != 4 or array.shape[0] != 1:
+        raise BadInput(f"the image processor makes {array.shape} of one image; expected (1, channels, height, width)")
+    return array[0]
+
+
+def _fit_line(asked: np.ndarray[Any, Any], answered: np.ndarray[Any, Any]) -> tuple[float, float] | None:
+    """Slope and offset of the line through the answers; None where they do not lie on a rising one."""
+    slope, offset = np.polyfit(asked, answered, 1)
+    off = np.abs(slope * asked + offset - answered).max()
+    return (float(slope), float(offset)) if slope > 0 and off <= TOLERANCE * slope else None
+
+
+def _round(values: tuple[float, ...]) -> tuple[float, ...]:
+    """Records have few digits; what single precision added to them is taken off, and equal values are one."""
+    rounded = tuple(float(f"{value:.6g}") + 0.0 for value in values)
+    return rounded[:1] if len(set(rounded)) == 1 else rounded

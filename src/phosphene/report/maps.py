@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from phosphene.core.files import write_atomically
+from phosphene.core.files import clear_leftovers, write_atomically
 from phosphene.report.evidence import Evidence, load_evidence
 from phosphene.report.page import render_template
 from phosphene.report.section import FULL, LEAN, Section, describe_map
@@ -27,6 +27,7 @@ def write_report(folder: Path) -> Path:
     sections = [describe_map(SaliencyMap.load(path), number, detail) for number, path in enumerate(paths, start=1)]
     digests = {path.name: section.digest for path, section in zip(paths, sections, strict=True)}
     target = folder / "report.html"
+    clear_leftovers(folder)
     write_atomically(target, render_report(sections, load_evidence(folder, digests)).encode())
     return target
 

@@ -21,7 +21,8 @@ from torch import Tensor
 
 from phosphene.core.files import write_atomically
 from phosphene.core.images import png_bytes
-from phosphene.core.records import from_plain, to_plain
+from phosphene.core.reading import ARTIFACT_LIMIT, read_file
+from phosphene.core.records import from_plain, parse_json, to_plain
 from phosphene.errors import ArtifactError, DamagedArtifact, PhospheneError
 from phosphene.model.record import ModelRecord
 from phosphene.runs.scores import Scores, upgrade_scores
@@ -71,7 +72,7 @@ class SaliencyMap:
     def load(path: Path) -> SaliencyMap:
         """Read an artifact back; raises `DamagedArtifact` unless every byte of what it says is as it was written."""
         try:
-            content = path.read_bytes()
+            content = read_file(path, ARTIFACT_LIMIT)
         except OSError as error:
             raise ArtifactError(f"cannot read {str(path)!r}: {error.strerror}; expected a .safetensors map") from error
         tensors, record = _parse(content, path)
@@ -115,9 +116,9 @@ class _Facts:
 def _parse(content: bytes, path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         tensors = tensors_from_bytes(content)
-        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-        return tensors, dict(json.loads(header["__metadata__"]["phosphene"]))
-    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
+        header = parse_json(content[8 : 8 + int.from_bytes(content[:8], "little")])
+        return tensors, parse_json(header["__metadata__"]["phosphene"])
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DamagedArtifact(f"{str(path)!r} is damaged or is no phosphene map; delete it and run again") from error
 
 

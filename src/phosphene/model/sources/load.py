@@ -17,6 +17,7 @@ from typing import Any
 
 from torch import nn
 
+from phosphene.core.reading import explain, read_text
 from phosphene.errors import BadInput
 from phosphene.model.classifier import Classifier
 from phosphene.model.fingerprint import fingerprint
@@ -129,9 +130,11 @@ def _read_labels(labels: str | Path | Sequence[str] | None) -> tuple[str, ...] |
     if labels is None or not isinstance(labels, (str, Path)):
         return tuple(labels) if labels is not None else None
     try:
-        lines = Path(labels).read_text(encoding="utf-8-sig").rstrip().splitlines()
+        lines = read_text(Path(labels)).rstrip().splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"cannot read the labels {str(labels)!r}: {error}; expected one class a line") from error
+        raise BadInput(
+            f"cannot read the labels {str(labels)!r}: {explain(error)}; expected one class a line"
+        ) from error
     names = tuple(line.strip() for line in lines)
     if "" in names:
         number = names.index("") + 1

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from phosphene.errors import BadWeights, UnsafeWeights
+from phosphene.model.sources.declared import check_torch_file
 
 
 def read_weights(path: str | Path, *, trust_pickle: bool = False) -> dict[str, Tensor]:
@@ -22,7 +23,10 @@ def read_weights(path: str | Path, *, trust_pickle: bool = False) -> dict[str, T
     try:
         if path.suffix == ".safetensors":
             return _find_state_dict(load_file(path), path)
+        check_torch_file(path, trust_pickle=trust_pickle)
         content = torch.load(path, map_location="cpu", weights_only=not trust_pickle)
+    except BadWeights:
+        raise
     except pickle.UnpicklingError as error:
         if "Unsupported operand" in str(error):  # bytes that are no pickle at all
             raise BadWeights(
@@ -32,7 +36,7 @@ def read_weights(path: str | Path, *, trust_pickle: bool = False) -> dict[str, T
             f"{str(path)!r} is a pickle that holds more than plain tensors, and loading could run its author's code; "
             f"save its state_dict() as safetensors, or pass --trust-pickle if you trust the author"
         ) from error
-    except Exception as error:  # whatever a parser throws at bytes of unknown origin
+    except (Exception, SystemExit) as error:  # whatever a parser, or a trusted pickle, throws
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise BadWeights(f"cannot read {str(path)!r}: {reason}; expected safetensors or a torch state dict") from error
     return _find_state_dict(content, path)
@@ -47,7 +51,18 @@ def _find_state_dict(content: object, path: Path) -> dict[str, Tensor]:
         content = content.state_dict()
     if not isinstance(content, Mapping) or not content or not all(isinstance(v, Tensor) for v in content.values()):
         raise BadWeights(f"{str(path)!r} holds no state dict of tensors; expected what `model.state_dict()` returns")
+    if odd := [str(name) for name, tensor in content.items() if not _is_plain(tensor)]:
+        raise BadWeights(
+            f"{str(path)!r} holds tensors without plain numbers in memory ({odd[0]}: meta, sparse, quantised or "
+            f"nested); expected dense ones, as `model.state_dict()` of a float model returns"
+        )
     return {re.sub(r"^(module\.|_orig_mod\.)+", "", str(name)): tensor for name, tensor in content.items()}
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    """Whether it is a dense tensor with numbers of its own; others fail in a hundred ways later."""
+    plain = type(tensor) in (Tensor, nn.Parameter)
+    return plain and not (tensor.is_meta or tensor.is_quantized or tensor.is_nested) and tensor.layout == torch.strided
 
 
 def fill(module: nn.Module, state: Mapping[str, Tensor], where: str) -> None:

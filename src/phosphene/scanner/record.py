@@ -180,6 +180,7 @@ class Scan:
     @staticmethod
     def from_json(record: Mapping[str, Any]) -> Scan:
         """The inverse of `to_json`; also of that of phosphene 0.1. Raises `ValueError` where it is no scan."""
+        json.dumps(record, allow_nan=False)  # raises `ValueError`: a scan has finite numbers
         content, number = open_seal(record), record.get("format")
         if number not in (1, FORMAT):
             raise ValueError(f"its format is {number!r}; this version reads formats 1 and {FORMAT}")

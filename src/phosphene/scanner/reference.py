@@ -63,6 +63,14 @@ class Row:
                 centred[name] = (distances, float(np.std(finite[:-1], ddof=1)))
         return centred
 
+    def check(self) -> None:
+        """Raise `ValueError` unless the row is of a model: one value a class, and sizes of an image."""
+        if min(self.outputs, self.size, self.channels) < 1:
+            raise ValueError(f"{self.name!r} has {self.outputs} outputs of {self.channels} × {self.size} pixels")
+        for name, values in self.classes.items():
+            if len(values) != self.outputs:
+                raise ValueError(f"{self.name!r} has {len(values)} values of {name!r} for {self.outputs} classes")
+
     @property
     def columns(self) -> set[str]:
         return {*self.classes, *self.whole}
@@ -164,7 +172,10 @@ class Reference:
             raise ValueError(f"its format is {number!r}; this version reads formats 1 and {FORMAT}")
         content = upgrade_table(content) if number == 1 else content
         check_fields(Reference, content)
-        return from_plain(Reference, content)
+        table = from_plain(Reference, content)
+        for row in table.rows:
+            row.check()
+        return table
 
     @staticmethod
     def load(path: Path) -> Reference:

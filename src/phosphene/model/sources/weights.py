@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -23,8 +24,10 @@ def read_weights(path: str | Path, *, trust_pickle: bool = False) -> dict[str, T
     try:
         if path.suffix == ".safetensors":
             return _find_state_dict(load_file(path), path)
-        check_torch_file(path, trust_pickle=trust_pickle)
-        content = torch.load(path, map_location="cpu", weights_only=not trust_pickle)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pickles of other times; what cannot be read is refused below
+            check_torch_file(path, trust_pickle=trust_pickle)
+            content = torch.load(path, map_location="cpu", weights_only=not trust_pickle)
     except BadWeights:
         raise
     except pickle.UnpicklingError as error:

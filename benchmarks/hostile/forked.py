@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -37,16 +38,12 @@ class Running:
 
     def kill(self, number: int = signal.SIGKILL) -> None:
         """Send a signal, if the command is still there."""
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.kill(self.process, number)
-        except ProcessLookupError:
-            pass
 
     def wait(self) -> Outcome:
         status = os.waitstatus_to_exitcode(os.waitpid(self.process, 0)[1])
-        out, err = (
-            (self.folder / f"{self.process}.{name}").read_text(errors="replace") for name in ("out", "err")
-        )
+        out, err = ((self.folder / f"{self.process}.{name}").read_text(errors="replace") for name in ("out", "err"))
         return Outcome(status, out, err, time.monotonic() - self.started)
 
 

@@ -89,7 +89,11 @@ def attack(work: Path, names: Sequence[str], count: int, seed: int = 0) -> list[
     """`count` kills of each command; finished rounds are kept in `work`."""
     good = work / "good"
     prepare(good)
-    return [_attack_command(work, command, count, seed) for name, command in list_commands(good).items() if name in names or not names]
+    return [
+        _attack_command(work, command, count, seed)
+        for name, command in list_commands(good).items()
+        if name in names or not names
+    ]
 
 
 def _attack_command(work: Path, command: Command, count: int, seed: int) -> dict[str, Any]:

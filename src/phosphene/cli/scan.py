@@ -74,6 +74,7 @@ def scan_model(
             reference=reference,
             budget=budget,
             on_stage=lambda stage: bar.update(task, description=stage),
+            on_warning=warn,
         )
 
 

@@ -30,12 +30,15 @@ def read_file(path: Path, limit: int) -> bytes:
     """The bytes of a regular file of at most `limit` bytes. Raises `OSError` for anything else, without waiting."""
     # Opening a pipe would wait for a writer; a file that has become something else since it was looked at is seen here.
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         status = os.fstat(descriptor)
         _check_regular(path, status)
         if status.st_size > limit:
             raise _too_large(path, status.st_size, limit)
-        content = file.read(limit + 1)
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            content = file.read(limit + 1)
+    finally:
+        os.close(descriptor)
     if len(content) > limit:  # it grows, or its size is not what the system says
         raise _too_large(path, len(content), limit)
     return content

@@ -34,6 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not options.names:
         count = f" --count {options.count}" if options.count else ""
         settings = {"seed": options.seed, "count": options.count}
+        rows = [{**row, "faults": len(row.get("faults", ()))} for row in rows]
         write_result(
             f"hostile-{options.attack}", f"python -m benchmarks.hostile {options.attack}{count}", settings, rows
         )

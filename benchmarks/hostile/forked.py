@@ -66,6 +66,7 @@ def _become_command(arguments: Sequence[str], folder: Path, before: Callable[[],
         for descriptor, name in ((1, "out"), (2, "err")):
             file = os.open(folder / f"{os.getpid()}.{name}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
             os.dup2(file, descriptor)
+            setattr(sys, f"std{name}", os.fdopen(descriptor, "w", closefd=False))  # not what a test has put there
         sys.argv = ["phosphene", *arguments]
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL if number == signal.SIGTERM else signal.default_int_handler)

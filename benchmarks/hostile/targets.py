@@ -28,11 +28,14 @@ from phosphene.model.input_format import InputFormat
 from phosphene.model.sources.load import load
 from phosphene.recipe.grammar import parse
 from phosphene.recipe.recipe import PRESETS
-from phosphene.report.maps import write_report
+from phosphene.report.evidence import load_evidence
+from phosphene.report.maps import INDEX, render_report
 from phosphene.report.scan import write_scan_report
+from phosphene.report.section import FULL, LEAN, describe_map, make_card
 from phosphene.runs.make import make_maps
 from phosphene.runs.plan import read_plan
 from phosphene.runs.saliency import SaliencyMap, digest_artifact
+from phosphene.runs.store import artifact_paths
 from phosphene.scanner.calibration import calibrate
 from phosphene.scanner.fusion import fuse
 from phosphene.scanner.record import Scan
@@ -114,13 +117,16 @@ def prepare(work: Path) -> dict[str, Target]:
 
 def _list_targets(work: Path, classifier: Classifier) -> list[Target]:
     maps, row = work / "maps", Reference.load(work / "table.json").rows[0]
+    sections = [describe_map(SaliencyMap.load(one), number, LEAN) for number, one in enumerate(artifact_paths(maps))]
+    cards = [make_card(section, "") for section in sections]
+    digests = {one.name: card.digest for one, card in zip(artifact_paths(maps), cards, strict=True)}
     good = {name: value.clone() for name, value in classifier.module.state_dict().items()}
 
     def read_map(path: Path) -> Any:
         saliency = SaliencyMap.load(path)
         json.dumps(saliency.facts())
         "".join(map(str, list_facts(saliency).values()))
-        write_report(path.parent)
+        describe_map(saliency, 1, FULL)
         read_model_name(path.parent)
         open_members(path.parent, classifier, (), print)
         return saliency.facts(), [getattr(saliency, name).tolist() for name in ("map", "picture", "mask")]
@@ -138,12 +144,12 @@ def _list_targets(work: Path, classifier: Classifier) -> list[Target]:
         return to_plain(table)
 
     def read_run(path: Path) -> Any:
-        write_report(path.parent)
+        artifact_paths(path.parent)
         return read_plan(path.parent)
 
     def read_evidence(path: Path) -> Any:
         found = load_evaluation(path.parent)
-        write_report(path.parent)
+        render_report(INDEX, cards, sections, evidence=load_evidence(path.parent, digests))
         if found is not None:
             print_tables(found)
             add_scores(path.parent, found.to_json())

@@ -1,6 +1,6 @@
 """The page of a folder of maps: every map with each picture beside its numbers.
 
-It is built from the artifacts alone, one after the other, so that a folder of a thousand maps takes the memory of a few.
+It is built from the artifacts alone, one after the other, so that a thousand maps take the memory of a hundred.
 Beyond a hundred maps the page has all pictures, small, and the maps themselves are on pages of a hundred beside it: a
 thousand on one page would take a browser many seconds to open.
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import signal
 import sys
@@ -10,7 +11,10 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.metadata import entry_points
 from pathlib import Path
+
+from phosphene.errors import PhospheneError
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,32 @@ class Running:
         return Outcome(status, out, err, time.monotonic() - self.started)
 
 
+def load_command() -> Callable[[], None]:
+    """What `phosphene` on the command line runs."""
+    (entry,) = entry_points(group="console_scripts", name="phosphene")
+    command: Callable[[], None] = entry.load()
+    return command
+
+
+def call(*arguments: object) -> str:
+    """What `phosphene ARGUMENTS` prints, in this process. Raises `PhospheneError` with its one line where it refuses,
+    and `AssertionError` for any other end."""
+    out, err = io.StringIO(), io.StringIO()
+    before, sys.argv = sys.argv, ["phosphene", *map(str, arguments)]
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            load_command()()
+        code: object = 0
+    except SystemExit as end:
+        code = end.code or 0
+    finally:
+        sys.argv = before
+    if code == 2:
+        raise PhospheneError(err.getvalue().strip())
+    assert code == 0, f"exit {code}: {err.getvalue()}"
+    return out.getvalue()
+
+
 def start(arguments: Sequence[object], folder: Path, before: Callable[[], None] = lambda: None) -> Running:
     """Start `phosphene ARGUMENTS`; `folder` takes what it prints. `before` is called in the new process."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -71,9 +101,7 @@ def _become_command(arguments: Sequence[str], folder: Path, before: Callable[[],
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL if number == signal.SIGTERM else signal.default_int_handler)
         before()
-        from phosphene.cli import main
-
-        main()
+        load_command()()
         code = 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 0

@@ -15,14 +15,12 @@ from safetensors.torch import load as tensors_from_bytes
 from safetensors.torch import save as tensors_to_bytes
 from torch import Tensor, nn
 
+from benchmarks.hostile.forked import call
 from benchmarks.hostile.mutate import mutate_bytes, mutate_record, nest_text
-from phosphene.cli.evaluate import add_scores, print_tables, read_model_name
-from phosphene.cli.scan import describe_scan
-from phosphene.cli.show import list_facts
 from phosphene.core.records import seal, to_plain
 from phosphene.evidence.evaluation import evaluate
 from phosphene.evidence.members import open_members
-from phosphene.evidence.results import load_evaluation
+from phosphene.evidence.results import load_evaluation, make_results
 from phosphene.model.classifier import Classifier
 from phosphene.model.input_format import InputFormat
 from phosphene.model.sources.load import load
@@ -125,15 +123,13 @@ def _list_targets(work: Path, classifier: Classifier) -> list[Target]:
     def read_map(path: Path) -> Any:
         saliency = SaliencyMap.load(path)
         json.dumps(saliency.facts())
-        "".join(map(str, list_facts(saliency).values()))
+        call("show", path)
         describe_map(saliency, 1, FULL)
-        read_model_name(path.parent)
         open_members(path.parent, classifier, (), print)
         return saliency.facts(), [getattr(saliency, name).tolist() for name in ("map", "picture", "mask")]
 
     def read_scan(path: Path) -> Any:
         found = Scan.load(path)
-        describe_scan(found)
         write_scan_report(found, path.with_suffix(".html"))
         return found.to_json()
 
@@ -151,8 +147,7 @@ def _list_targets(work: Path, classifier: Classifier) -> list[Target]:
         found = load_evaluation(path.parent)
         render_report(INDEX, cards, sections, evidence=load_evidence(path.parent, digests))
         if found is not None:
-            print_tables(found)
-            add_scores(path.parent, found.to_json())
+            make_results(found)
         return found
 
     def read_weights(path: Path) -> Any:

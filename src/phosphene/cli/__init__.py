@@ -1,3 +1,3 @@
-"""The command line: thin, over the library. One file a command; `app` puts them together."""
+"""The command line: thin, over the library. One file a command; `app` puts them together, `start` runs it."""
 
-from phosphene.cli.app import main as main
+from phosphene.cli.start import main as main

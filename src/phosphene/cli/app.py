@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import typer
 
 from phosphene.cli.calibrate import run_calibrate
+from phosphene.cli.compare import run_compare
 from phosphene.cli.errors import report_errors
 from phosphene.cli.evaluate import run_evaluate
 from phosphene.cli.list import run_list
@@ -16,7 +17,6 @@ from phosphene.cli.report import run_report
 from phosphene.cli.scan import run_scan
 from phosphene.cli.show import run_show
 from phosphene.cli.study import run_bias, run_concepts, run_mislead
-from phosphene.core.memory import keep_freed_memory
 
 app = typer.Typer(
     help="See what an image classifier sees when it is shown nothing.",
@@ -35,6 +35,7 @@ def register(group: typer.Typer, name: str, command: Callable[..., None], withou
 register(app, "map", run_map)
 register(app, "report", run_report)
 register(app, "show", run_show)
+register(app, "compare", run_compare)
 register(app, "list", run_list)
 register(app, "evaluate", run_evaluate)
 register(app, "scan", run_scan)
@@ -43,9 +44,3 @@ app.add_typer(study_app, name="study")
 register(study_app, "mislead", run_mislead)
 register(study_app, "bias", run_bias)
 register(study_app, "concepts", run_concepts)
-
-
-def main() -> None:
-    """Entry point of the `phosphene` command."""
-    keep_freed_memory()
-    app()

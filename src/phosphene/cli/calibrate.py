@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from phosphene.cli.options import Json, Source
-from phosphene.cli.progress import print_line, show_progress, warn
+from phosphene.cli.progress import print_line, show_progress
+from phosphene.cli.terminal import echo, warn
+from phosphene.core.files import check_target, clear_leftovers
+from phosphene.core.locks import lock_target
 from phosphene.errors import BadInput
 
 if TYPE_CHECKING:
@@ -38,7 +41,10 @@ def run_calibrate(
     files = find_weights(folder)
     if not out.parent.is_dir():
         raise BadInput(f"--out is {str(out)!r}; expected a file in a folder that exists")
-    table = extend_table(model, files, source, out, quiet=as_json)
+    check_target(out)
+    with lock_target(out, warn):
+        clear_leftovers(out.parent)
+        table = extend_table(model, files, source, out, quiet=as_json)
     print_table(table, out, as_json=as_json)
 
 
@@ -79,4 +85,4 @@ def print_table(table: Reference, out: Path, *, as_json: bool) -> None:
         warn(f"{models} models are too few to compare with; expected {MIN_MODELS} or more")
     summary = {"table": str(out), "models": models, "smallest_p": 1 / (models + 1)}
     sentence = f"{models} models in {out}; `phosphene scan MODEL --calibration {out}` compares with them"
-    typer.echo(json.dumps(summary) if as_json else sentence)
+    echo(json.dumps(summary) if as_json else sentence)

@@ -10,6 +10,8 @@ import typer
 
 from phosphene.cli.options import Json, RecipeOptions, Source, Verifiers, load_verifiers
 from phosphene.cli.progress import make_callbacks, show_progress
+from phosphene.cli.terminal import echo
+from phosphene.core.text import make_one_line
 from phosphene.errors import BadInput
 
 if TYPE_CHECKING:
@@ -91,17 +93,17 @@ def make_evaluation_callbacks(bar: Progress, *, quiet: bool) -> EvaluationCallba
     task = bar.add_task("maps measured", total=None, rate="", visible=False)
 
     def show_map(concept: str, index: int, total: int) -> None:
-        bar.update(task, completed=index, total=total, rate=concept, visible=True)
+        bar.update(task, completed=index, total=total, rate=make_one_line(concept), visible=True)
 
     return EvaluationCallbacks(on_measure=show_map, **vars(make_callbacks(bar, quiet=quiet)))
 
 
 def print_evidence(folder: Path, evaluation: Evaluation, *, as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps(add_scores(folder, evaluation.to_json()), indent=2))
+        echo(json.dumps(add_scores(folder, evaluation.to_json()), indent=2))
     else:
         print_tables(evaluation)
-        typer.echo(f"evidence of {len(evaluation.maps)} maps in {folder}; `phosphene report {folder}` shows it")
+        echo(f"evidence of {len(evaluation.maps)} maps in {folder}; `phosphene report {folder}` shows it")
 
 
 def add_scores(folder: Path, record: dict[str, Any]) -> dict[str, Any]:
@@ -118,8 +120,8 @@ def print_tables(evaluation: Evaluation) -> None:
     from phosphene.evidence.results import make_results
 
     for result in make_results(evaluation).values():
-        typer.echo(f"{result.measure.title}: {result.measure.question}")
-        typer.echo(format_table(result.table) + "\n")
+        echo(f"{result.measure.title}: {result.measure.question}")
+        echo(format_table(result.table) + "\n")
 
 
 def format_table(table: Table) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from phosphene.cli.options import Json, Source
+from phosphene.cli.terminal import echo
 from phosphene.errors import BadInput
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def run_list(
     of_models = {"concepts": list_concepts, "layers": list_layers}
     rows = of_models[what](source.load(model)) if what in of_models else list_registry(what)
     lines = "\n".join(f"{name:20} {text}" for name, text in rows.items())
-    typer.echo(json.dumps(rows, indent=2) if as_json else lines)
+    echo(json.dumps(rows, indent=2) if as_json else lines)
 
 
 def list_concepts(classifier: Classifier) -> dict[str, str]:

@@ -11,6 +11,7 @@ import typer
 
 from phosphene.cli.options import Json, RecipeOptions, Source, Verifiers, load_verifiers
 from phosphene.cli.progress import make_callbacks, show_progress
+from phosphene.cli.terminal import echo
 
 if TYPE_CHECKING:
     from phosphene.runs.reference import MapReference
@@ -76,9 +77,9 @@ def write_gif(reference: MapReference) -> None:
 
 def print_maps(references: Sequence[MapReference], out: Path, *, as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps([summarize_map(reference) for reference in references], indent=2))
+        echo(json.dumps([summarize_map(reference) for reference in references], indent=2))
     else:
-        typer.echo(f"{len(references)} maps in {out}; `phosphene report {out}` makes the page to read them")
+        echo(f"{len(references)} maps in {out}; `phosphene report {out}` makes the page to read them")
 
 
 def summarize_map(reference: MapReference) -> dict[str, Any]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import signal
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+
+from phosphene.cli.terminal import warn
+from phosphene.core.text import make_one_line
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def show_progress(*, quiet: bool) -> Iterator[Progress]:
-    """A bar for the time inside, or none where there is no terminal. SIGTERM keeps finished work as Ctrl-C does."""
+    """A bar for the time inside, or none where there is no terminal."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -28,13 +29,12 @@ def show_progress(*, quiet: bool) -> Iterator[Progress]:
         TimeRemainingColumn,
     )
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     console = Console(stderr=True)
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
+        TextColumn("{task.fields[rate]}", markup=False),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
@@ -68,11 +68,7 @@ def _format_rate(bar: Progress, task: TaskID) -> str:
 
 def print_line(bar: Progress, line: str) -> None:
     """Print above the bar, as it stands: names may hold what rich takes for markup."""
-    bar.console.print(line, highlight=False, markup=False, soft_wrap=True)
-
-
-def warn(message: str) -> None:
-    print(f"phosphene: {message}", file=sys.stderr)
+    bar.console.print(make_one_line(line), highlight=False, markup=False, soft_wrap=True)
 
 
 def describe_map(reference: MapReference) -> str:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from phosphene.cli.options import Json
+from phosphene.cli.terminal import echo
 
 
 def run_report(
@@ -21,8 +22,8 @@ def run_report(
     """Write the page to read a result: FOLDER/report.html of maps, SCAN.html of a scan. One file, no network."""
     from phosphene.report import write_report
 
-    path = write_scan_page(source) if source.is_file() else write_report(source)
-    typer.echo(json.dumps({"report": str(path)}) if as_json else f"report: {path.resolve()}")
+    path = write_report(source) if source.is_dir() or not source.exists() else write_scan_page(source)
+    echo(json.dumps({"report": str(path)}) if as_json else f"report: {path.resolve()}")
 
 
 def write_scan_page(record: Path) -> Path:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from phosphene.cli.errors import Verdict
 from phosphene.cli.options import Json, Seed, Source
 from phosphene.cli.progress import show_progress
+from phosphene.cli.terminal import echo, warn
+from phosphene.core.files import check_target, clear_leftovers
+from phosphene.core.locks import lock_target
 from phosphene.errors import BadInput
 
 if TYPE_CHECKING:
@@ -39,28 +45,37 @@ def run_scan(
     3 inconclusive or a natural weak spot, 70 an error of this program's.
     """
     check_budget(budget)
-    check_target(report)
+    check_report(report)
+    with hold_report(report):
+        result = scan_model(model, source, budget, seed, calibration, quiet=as_json)
+        if report is not None:
+            write_result(result, report)
+    echo(json.dumps(result.to_json(), indent=2) if as_json else describe_scan(result))
+    if report is not None and not as_json:
+        echo(f"report: {report.resolve()}")
+    raise Verdict(result.exit_code)
+
+
+def scan_model(
+    model: str | None, source: Source, budget: float | None, seed: int, calibration: Path | None, *, quiet: bool
+) -> Scan:
+    """The scan of a model, with its stages on the progress line."""
     classifier = source.load(model)
     from phosphene.scanner.reference import Reference
     from phosphene.scanner.scanning import scan
     from phosphene.scanner.settings import Settings
 
     reference = Reference.load(calibration) if calibration is not None else None
-    with show_progress(quiet=as_json) as bar:
+    with show_progress(quiet=quiet) as bar:
         task = bar.add_task("scan", total=None, rate="")
-        result = scan(
+        return scan(
             classifier,
             Settings(seed=seed),
             reference=reference,
             budget=budget,
             on_stage=lambda stage: bar.update(task, description=stage),
+            on_warning=warn,
         )
-    if report is not None:
-        write_result(result, report)
-    typer.echo(json.dumps(result.to_json(), indent=2) if as_json else describe_scan(result))
-    if report is not None and not as_json:
-        typer.echo(f"report: {report.resolve()}")
-    raise typer.Exit(result.exit_code)
 
 
 def check_budget(budget: float | None) -> None:
@@ -68,10 +83,24 @@ def check_budget(budget: float | None) -> None:
         raise BadInput(f"--budget is {budget:g}; expected seconds, more than 0")
 
 
-def check_target(report: Path | None) -> None:
-    """Raise `BadInput` where the report cannot be written, before minutes are spent."""
+def check_report(report: Path | None) -> None:
+    """Raise `BadInput` or `ArtifactError` where the report cannot be written, before minutes are spent."""
     if report is not None and (report.is_dir() or not report.parent.is_dir()):
         raise BadInput(f"--report is {str(report)!r}; expected a file in a folder that exists")
+    if report is not None:
+        check_target(report)
+
+
+@contextmanager
+def hold_report(report: Path | None) -> Iterator[None]:
+    """Keep other scans from writing the same report meanwhile, and clear what a killed one left half-written."""
+    if report is None:
+        yield
+        return
+    with lock_target(report, warn):
+        if not report.exists() or report.is_file():
+            clear_leftovers(report.parent)
+        yield
 
 
 def write_result(scan: Scan, path: Path) -> None:

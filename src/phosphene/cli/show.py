@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from phosphene.cli.options import Json
+from phosphene.cli.terminal import echo
+from phosphene.core.text import make_one_line
 
 if TYPE_CHECKING:
     from phosphene.method.fidelity import Fidelity
@@ -26,10 +28,10 @@ def run_show(file: Annotated[Path, typer.Argument(help="A .safetensors map.")], 
     saliency = SaliencyMap.load(file)
     if as_json:
         facts = {**saliency.facts(), "index": saliency.index}
-        typer.echo(json.dumps({name: facts[name] for name in FACTS}, indent=2))
+        echo(json.dumps({name: facts[name] for name in FACTS}, indent=2))
     else:
         rows = list_facts(saliency)
-        typer.echo("\n".join(f"{name:24} {value}" for name, value in rows.items()))
+        echo("\n".join(make_one_line(f"{name:24} {value}") for name, value in rows.items()))
 
 
 def list_facts(saliency: SaliencyMap) -> dict[str, Any]:

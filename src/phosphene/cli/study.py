@@ -13,6 +13,7 @@ import typer
 
 from phosphene.cli.options import Json, Seed, choose
 from phosphene.cli.progress import print_line, show_progress
+from phosphene.cli.terminal import echo, warn
 from phosphene.errors import BadInput
 
 if TYPE_CHECKING:
@@ -105,10 +106,11 @@ def format_command(study: str, options: Mapping[str, object]) -> str:
 def write_study_page(run: Callable[[Callable[[str], None]], Study], out: Path, as_json: bool) -> None:
     """Run a study with progress, keep it in `out`, and write its page; `run` is passed what to call after each part."""
     from phosphene.core.files import prepare_folder
+    from phosphene.core.locks import lock_folder
     from phosphene.report.study import write_study_report
 
     prepare_folder(out)  # fails before minutes of work where nothing can be written
-    with show_progress(quiet=as_json) as bar:
+    with lock_folder(out, warn), show_progress(quiet=as_json) as bar:
         task = bar.add_task("parts", total=None, rate="")
 
         def advance(part: str) -> None:
@@ -117,7 +119,7 @@ def write_study_page(run: Callable[[Callable[[str], None]], Study], out: Path, a
                 print_line(bar, part)
 
         study = run(advance)
-    study.save(out)
-    page = write_study_report(out)
+        study.save(out)
+        page = write_study_report(out)
     record = {"study": str(out / "study.json"), "page": str(page), "answers": list(study.answers)}
-    typer.echo(json.dumps(record, indent=2) if as_json else f"page: {page.resolve()}")
+    echo(json.dumps(record, indent=2) if as_json else f"page: {page.resolve()}")

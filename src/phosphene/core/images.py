@@ -10,6 +10,7 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from phosphene.core.reading import IMAGE_LIMIT, explain, read_file
 from phosphene.errors import BadInput
 
 ImageShape = tuple[int, int, int]  # channels, height, width
@@ -61,8 +62,10 @@ def load_image(path: Path, shape: ImageShape) -> Tensor:
 def open_image(path: Path) -> Image.Image:
     """An image file, turned upright as its EXIF data say. Raises `BadInput` for a file that cannot be read."""
     try:
-        with Image.open(path) as opened:
+        with Image.open(io.BytesIO(read_file(path, IMAGE_LIMIT))) as opened:
             opened.load()
             return ImageOps.exif_transpose(opened)
-    except (OSError, Image.DecompressionBombError) as error:
-        raise BadInput(f"cannot read the photograph {str(path)!r}: {error}; remove it or replace it") from error
+    except Exception as error:  # decoders of a hundred formats fail in their own ways at bytes of unknown origin
+        raise BadInput(
+            f"cannot read the photograph {str(path)!r}: {explain(error)}; remove it or replace it"
+        ) from error

@@ -11,6 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from phosphene.core.files import prepare_folder
+from phosphene.core.locks import lock_folder
 from phosphene.evidence.case import Case
 from phosphene.evidence.measure import MapMeasure, RunInfo, RunMeasure
 from phosphene.evidence.measures.registry import MEASURES
@@ -19,6 +21,7 @@ from phosphene.evidence.results import EvaluatedMap, Evaluation, read_stored, sa
 from phosphene.evidence.run import Run, open_run
 from phosphene.evidence.settings import DEFAULT_SETTINGS, NO_CALLBACKS, EvaluationCallbacks, Settings
 from phosphene.model.classifier import Classifier
+from phosphene.runs.store import artifact_paths
 
 NO_PHOTOGRAPHS = (
     "no photographs to lay maps on: they need a model of 1 or 3 channels and scikit-image "
@@ -40,7 +43,19 @@ def evaluate(
     Raises `BadInput` where the maps are not this classifier's or not of one recipe, `MeaninglessScore` where a score
     comes to nothing.
     """
-    run = open_run(Path(folder), classifier, concepts, verifiers, settings.samples, callbacks)
+    with lock_folder(_check_folder(Path(folder)), callbacks.on_warning):
+        run = open_run(Path(folder), classifier, concepts, verifiers, settings.samples, callbacks)
+        return _evaluate(run, settings, callbacks)
+
+
+def _check_folder(folder: Path) -> Path:
+    """A folder with maps that can be written, without what a killed run left in it."""
+    artifact_paths(folder)
+    prepare_folder(folder)
+    return folder
+
+
+def _evaluate(run: Run, settings: Settings, callbacks: EvaluationCallbacks) -> Evaluation:
     if run.photographs is None:
         callbacks.on_warning(NO_PHOTOGRAPHS)
     run = _measure_maps(run)
@@ -48,7 +63,7 @@ def evaluate(
         if isinstance(measure, RunMeasure) and measure.is_wanted(settings):
             run = _measure_run(run, measure, settings)
     evaluation = Evaluation(
-        model=classifier.name,
+        model=run.classifier.name,
         samples=settings.samples,
         feature_extractors=tuple(extractor.name for extractor in run.feature_extractors),
         maps=tuple(EvaluatedMap(one.concept.name, one.path.name, one.digest) for one in run.members),

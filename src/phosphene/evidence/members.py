@@ -14,7 +14,7 @@ from phosphene.recipe.concepts import Classes, Concept
 from phosphene.recipe.grammar import parse
 from phosphene.recipe.recipe import Recipe
 from phosphene.runs.saliency import SaliencyMap
-from phosphene.runs.store import artifact_path, artifact_paths
+from phosphene.runs.store import artifact_paths, find_artifact
 
 NEEDS_OF_0_1 = {"eyes": "feature_extractors", "company": "maps"}
 
@@ -105,7 +105,7 @@ def _upgrade_entry(entry: Any) -> Any:
 def _find_paths(folder: Path, classifier: Classifier, concepts: Sequence[str]) -> list[Path]:
     existing = artifact_paths(folder)
     names = dict.fromkeys(parse(text, classifier.labels, model=classifier.name).name for text in concepts)
-    paths = {name: artifact_path(folder, name) for name in names}
+    paths = {name: find_artifact(folder, name) for name in names}
     if missing := [name for name, path in paths.items() if path not in existing]:
         raise BadInput(f"{str(folder)!r} holds no map of {', '.join(missing)}; make it with `phosphene map` first")
     return list(paths.values())

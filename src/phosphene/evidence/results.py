@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from phosphene.core.files import write_atomically
-from phosphene.core.records import from_plain, to_plain
+from phosphene.core.reading import RECORD_LIMIT, explain, read_file
+from phosphene.core.records import check_fields, from_plain, open_seal, parse_json, seal, to_plain
 from phosphene.errors import ArtifactError
 from phosphene.evidence.figure import Figure
 from phosphene.evidence.measure import Measure
@@ -17,7 +18,7 @@ from phosphene.evidence.measures.registry import MEASURES
 from phosphene.evidence.table import Table, make_table
 
 FILE_NAME = "evidence.json"
-FORMAT = 2
+FORMAT = 3  # 2 had no digest
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def to_json(value: object) -> Any:
 
 
 def save_evaluation(folder: Path, evaluation: Evaluation) -> None:
-    content = json.dumps(evaluation.to_json(), indent=1) + "\n"
+    content = json.dumps(seal(evaluation.to_json()), indent=1) + "\n"
     write_atomically(folder / FILE_NAME, content.encode())
 
 
@@ -69,11 +70,13 @@ def load_evaluation(folder: Path) -> Evaluation | None:
     """
     path = folder / FILE_NAME
     try:
-        return from_plain(Evaluation, _upgrade(json.loads(path.read_text(encoding="utf-8"))))
+        record = _upgrade(parse_json(read_file(path, RECORD_LIMIT)))
+        check_fields(Evaluation, record)
+        return from_plain(Evaluation, record)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise ArtifactError(f"cannot read {str(path)!r}: {error}; run `phosphene evaluate` again") from error
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"cannot read {str(path)!r}: {explain(error)}; run `phosphene evaluate` again") from error
 
 
 def make_results(evaluation: Evaluation) -> dict[str, Result]:
@@ -110,9 +113,10 @@ def read_stored(measure: Measure[Any, Any], kind: Any, plain: Any) -> Any:
 
 def _upgrade(record: dict[str, Any]) -> dict[str, Any]:
     """A record of any format that was ever written as one of today's; raises `ValueError` for others."""
-    written = record.pop("format")
+    content = open_seal(record, required=record.get("format") == FORMAT)
+    written = content.pop("format", None)
     if written == 1:
-        return {**record, "feature_extractors": record["eyes"]}
-    if written != FORMAT:
-        raise ValueError(f"its format is {written}, expected {FORMAT} or 1")
-    return record
+        return {"feature_extractors": content.pop("eyes", None), **content}
+    if written not in (2, FORMAT):
+        raise ValueError(f"its format is {written!r}, expected {FORMAT}, 2 or 1")
+    return content

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from phosphene.core.reading import explain, read_text
 from phosphene.errors import BadInput
 
 Labels = str | Path | Sequence[str] | Mapping[int, str] | Mapping[str, str] | Mapping[str, int]
@@ -39,9 +40,11 @@ def _sort_mapping(labels: Mapping[int, str] | Mapping[str, str] | Mapping[str, i
 def _read_file(labels: str | Path) -> tuple[str, ...]:
     """One class a line; empty lines at the end are nothing, one between classes is refused: which class would it be?"""
     try:
-        lines = Path(labels).read_text(encoding="utf-8-sig").rstrip().splitlines()
+        lines = read_text(Path(labels)).rstrip().splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"cannot read the labels {str(labels)!r}: {error}; expected one class a line") from error
+        raise BadInput(
+            f"cannot read the labels {str(labels)!r}: {explain(error)}; expected one class a line"
+        ) from error
     names = tuple(line.strip() for line in lines)
     if "" in names:
         number = names.index("") + 1

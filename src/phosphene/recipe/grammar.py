@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from phosphene.core.reading import explain, read_text
 from phosphene.errors import BadInput, UnknownConcept
 from phosphene.recipe.concepts import SCORES, Channel, Classes, Concept, Weighted
 
@@ -161,9 +162,11 @@ def _parse_classes(atom: str, names: ClassNames) -> Classes:
 def _read_words(path: Path, names: ClassNames) -> list[str]:
     """One name or index a line, without empty lines and comments after `#`; `#` may stand in the name of a class."""
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = read_text(path).splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"cannot read the set file {str(path)!r}: {error}; expected one class a line") from error
+        raise BadInput(
+            f"cannot read the set file {str(path)!r}: {explain(error)}; expected one class a line"
+        ) from error
     words = [word for line in lines if (word := line.strip() if line in names else line.split("#")[0].strip())]
     if not words:
         raise BadInput(f"the set file {str(path)!r} names no class; expected one name or index a line")

@@ -23,6 +23,7 @@ from phosphene.report.page import Picture, embed
 from phosphene.report.pictures import render_strip
 from phosphene.runs.saliency import SaliencyMap
 
+MOST_ROWS = 100  # of a matrix: a thousand maps have a million cells
 STRIPS = 4  # maps that are shown beside those made again
 LINE_STYLES = ("plus", "minus", "random")  # of report.css, in turn
 
@@ -35,6 +36,7 @@ class Score:
     table: Table
     drawing: Markup = Markup()
     matrix: Matrix | None = None
+    left_out: str = ""  # what is too large to be drawn
     strips: list[tuple[str, Picture]] = field(default_factory=list)  # caption and picture
 
 
@@ -66,6 +68,9 @@ def _make_score(result: Result, folder: Path, maps: tuple[EvaluatedMap, ...], si
     measure, table, figure = result.measure, result.table, result.figure
     if isinstance(figure, Curves):
         return Score(measure, table, drawing=Markup(draw_curves(figure)))
+    if isinstance(figure, Matrix) and len(figure.names) > MOST_ROWS:
+        words = f"The matrix of {len(figure.names)} maps is too large for a page; evidence.json has it."
+        return Score(measure, table, left_out=words)
     if isinstance(figure, Matrix):
         return Score(measure, table, matrix=figure)
     if isinstance(figure, RemadeMaps):
@@ -116,9 +121,11 @@ def _make_strips(
 def _load_pictures(folder: Path, file: str, key: str, figure: RemadeMaps) -> list[Tensor]:
     """The bare picture of a map and those of its maps made again, until one is missing."""
     saliency = SaliencyMap.load(folder / file)
-    made_in = saliency.scores.evidence.get(key, {}).get("made_in")
+    entry = saliency.scores.evidence.get(key)
+    made_in = entry.get("made_in") if isinstance(entry, Mapping) else None
     pictures = [saliency.raw_picture]
-    with contextlib.suppress(ArtifactError):
-        for name in figure.folders.values() if made_in else ():
-            pictures.append(SaliencyMap.load(folder / made_in / name / file).raw_picture)
+    if isinstance(made_in, str):
+        with contextlib.suppress(ArtifactError):
+            for name in figure.folders.values():
+                pictures.append(SaliencyMap.load(folder / made_in / name / file).raw_picture)
     return pictures

@@ -14,6 +14,7 @@ from typing import Any
 import jinja2
 from PIL import Image
 
+from phosphene.core.text import make_visible
 from phosphene.report.pictures import is_pixel_grid, rescale
 
 
@@ -28,6 +29,7 @@ def make_environment() -> jinja2.Environment:
         loader=jinja2.PackageLoader("phosphene.report"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
+        finalize=_show_hidden,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -38,6 +40,11 @@ def make_environment() -> jinja2.Environment:
         "p_value": format_p_value,
     }
     return environment
+
+
+def _show_hidden(value: Any) -> Any:
+    """Text with its control characters and its turns of direction as numbers; markup stays markup."""
+    return type(value)(make_visible(value)) if isinstance(value, str) else value
 
 
 def format_probability(share: float) -> str:

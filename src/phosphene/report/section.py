@@ -16,7 +16,7 @@ from phosphene.report.page import Picture, embed, format_fields, format_value
 from phosphene.report.pictures import draw_sparkline, render_heat, render_overlay, render_signed, render_strip
 from phosphene.report.reproduce import format_command, format_snippet, update_recipe
 from phosphene.runs.saliency import SaliencyMap
-from phosphene.runs.scores import Scores
+from phosphene.runs.scores import Guess, Scores
 
 ELSEWHERE = {"uniform": "uniform noise", "pink": "1/f noise", "flat": "flat colours"}
 
@@ -33,6 +33,23 @@ class Detail:
 
 FULL = Detail(side=448, small=224, quality=90, development=True)
 LEAN = Detail(side=160, small=112, quality=75, development=False)
+
+
+@dataclass(frozen=True)
+class Card:
+    """A map in the overview: its picture, what the model predicts for it, and where its section is."""
+
+    href: str
+    concept: str
+    targets: tuple[int, ...]
+    model: ModelRecord
+    thumbnail: Picture
+    fidelity: float
+    refined_fidelity: float
+    best: Guess | None
+    checks: tuple[str, ...]
+    digest: str | None
+    uses_data: bool
 
 
 @dataclass(frozen=True)
@@ -63,6 +80,23 @@ class Section:
     def uses_data(self) -> bool:
         """Whether samples came from a folder of photographs."""
         return any(check.name == "data-using" for check in self.checks)
+
+
+def make_card(section: Section, page: str) -> Card:
+    """The card of a section that is on `page`, empty for the page of the overview itself."""
+    return Card(
+        href=f"{page}#{section.anchor}",
+        concept=section.concept,
+        targets=section.targets,
+        model=section.model,
+        thumbnail=section.pictures["thumbnail"],
+        fidelity=section.scores.fidelity.probability,
+        refined_fidelity=section.scores.refined_fidelity.probability,
+        best=next(iter(section.scores.top5_refined), None),
+        checks=tuple(check.name for check in section.checks),
+        digest=section.digest,
+        uses_data=section.uses_data,
+    )
 
 
 def describe_map(saliency: SaliencyMap, number: int, detail: Detail) -> Section:

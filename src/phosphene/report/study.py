@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,11 @@ from typing import Any
 from PIL import Image
 
 from phosphene.core.files import write_atomically
+from phosphene.core.reading import IMAGE_LIMIT, RECORD_LIMIT, explain, read_file
+from phosphene.core.records import from_plain, parse_json
 from phosphene.errors import ArtifactError
 from phosphene.report.page import data_uri, render_template
+from phosphene.studies.folder import Study
 
 
 @dataclass(frozen=True)
@@ -37,21 +40,26 @@ def write_study_report(folder: Path) -> Path:
 
 def _read_record(folder: Path) -> dict[str, Any]:
     try:
-        return dict(json.loads((folder / "study.json").read_text(encoding="utf-8")))
+        record = parse_json(read_file(folder / "study.json", RECORD_LIMIT))
+        from_plain(Study, record)
+        return record
     except (OSError, ValueError) as error:
         raise ArtifactError(
-            f"no readable study.json in {str(folder)!r}; expected the --out folder of `phosphene study`, run it again"
+            f"no readable study.json in {str(folder)!r} ({explain(error)}); expected the --out folder of "
+            f"`phosphene study`, run it again"
         ) from error
 
 
 def _embed_figure(folder: Path, figure: dict[str, str]) -> EmbeddedFigure:
-    light, dark = (folder / f"{figure['name']}{ending}.png" for ending in ("", "-dark"))
+    name = figure["name"]
     try:
-        with Image.open(light) as image:
+        if Path(name).name != name:
+            raise ValueError("a name with a folder in it")
+        light, dark = (read_file(folder / f"{name}{ending}.png", IMAGE_LIMIT) for ending in ("", "-dark"))
+        with Image.open(io.BytesIO(light), formats=["PNG"]) as image:
             width, height = image.size
-        light_uri, dark_uri = (data_uri(path.read_bytes()) for path in (light, dark))
-    except OSError as error:
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
         raise ArtifactError(
-            f"the figure {figure['name']!r} is missing in {str(folder)!r}; run the study again"
+            f"the figure {name!r} is missing in {str(folder)!r} ({explain(error)}); run the study again"
         ) from error
-    return EmbeddedFigure(figure["title"], figure["caption"], light_uri, dark_uri, width, height)
+    return EmbeddedFigure(figure["title"], figure["caption"], data_uri(light), data_uri(dark), width, height)

@@ -17,12 +17,13 @@ from phosphene.runs.open_models import OpenModels
 from phosphene.runs.pipeline import run_batch
 from phosphene.runs.reference import MapReference
 from phosphene.runs.saliency import SaliencyMap
-from phosphene.runs.store import artifact_path
+from phosphene.runs.store import artifact_path, find_finished
 
 
 @dataclass(frozen=True)
 class Job:
-    """Concepts that go through the model together; `batch_size` images at once fit into memory."""
+    """Concepts that go through the model together; `batch_size` images at once fit into memory. Without `overwrite` a
+    map that has appeared meanwhile is kept, and is an error where it is another one."""
 
     model: ModelReference
     verifiers: tuple[ModelReference, ...]
@@ -30,6 +31,7 @@ class Job:
     recipe: Recipe
     folder: Path
     batch_size: int
+    overwrite: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,11 +53,22 @@ def run_job(job: Job, models: OpenModels, on_iterations: Callable[[int], None] =
     verifiers = [models.open_folded(verifier) for verifier in job.verifiers]
     warnings: list[str] = []
     maps = _run_in_memory(classifier, job.concepts, job.recipe, verifiers, on_iterations, warnings)
-    return JobResult(tuple(_save(saliency, job.folder) for saliency in maps), tuple(warnings))
+    saved = [
+        _save(saliency, concept, job, classifier, warnings)
+        for saliency, concept in zip(maps, job.concepts, strict=True)
+    ]
+    return JobResult(tuple(saved), tuple(warnings))
 
 
-def _save(saliency: SaliencyMap, folder: Path) -> MapReference:
-    path = artifact_path(folder, saliency.concept)
+def _save(
+    saliency: SaliencyMap, concept: Concept, job: Job, classifier: Classifier, warnings: list[str]
+) -> MapReference:
+    """Write a map, unless its file has appeared since the run began: a writer that knows no lock was here."""
+    path = artifact_path(job.folder, saliency.concept)
+    if path.exists() and not job.overwrite:
+        there = find_finished(job.folder, [concept], classifier, job.recipe, warnings.append)
+        if concept.name in there:
+            return there[concept.name]
     saliency.save(path)
     return MapReference.to(saliency, path)
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from phosphene.core.files import prepare_folder
+from phosphene.core.locks import lock_folder
 from phosphene.errors import BadInput
 from phosphene.model.classifier import Classifier
 from phosphene.model.memory import fit_batch_size
@@ -28,9 +29,10 @@ from phosphene.runs.executors.serial import Serial
 from phosphene.runs.jobs import Job
 from phosphene.runs.open_models import OpenModels, refer_to
 from phosphene.runs.opinions import collect_opinions
+from phosphene.runs.plan import check_running_plan
 from phosphene.runs.reference import MapReference
 from phosphene.runs.saved_maps import SavedMaps
-from phosphene.runs.store import find_finished, write_plan
+from phosphene.runs.store import find_finished, make_plan
 
 Asked = str | int | Concept  # an integer is the index of a class
 
@@ -78,19 +80,27 @@ def make(
     recipe = fit_recipe(recipe, classifier)
     asked = parse_concepts(classifier, concepts, recipe)
     check_same_classes(classifier, verifiers)
+    plan = make_plan(folder, asked, classifier, recipe)
     prepare_folder(folder)
-    done = {} if overwrite else find_finished(folder, asked, classifier, recipe, callbacks.on_warning)
-    write_plan(folder, asked, classifier, recipe)
-    missing = [concept for concept in asked if concept.name not in done]
-    callbacks.on_start(len(missing), len(missing) * recipe.iterations)
-    for concept in asked:
-        if concept.name in done:
-            reference = _add_opinions(done[concept.name], concept, verifiers)
+
+    def wait(sentence: str) -> None:
+        if not overwrite:
+            check_running_plan(folder, plan)
+        callbacks.on_warning(sentence)
+
+    with lock_folder(folder, wait):
+        done = {} if overwrite else find_finished(folder, asked, classifier, recipe, callbacks.on_warning)
+        plan.save(folder)
+        missing = [concept for concept in asked if concept.name not in done]
+        callbacks.on_start(len(missing), len(missing) * recipe.iterations)
+        for concept in asked:
+            if concept.name in done:
+                reference = _add_opinions(done[concept.name], concept, verifiers)
+                callbacks.on_finish(reference)
+                yield reference
+        for reference in _run(classifier, missing, recipe, folder, verifiers, executor, callbacks, overwrite):
             callbacks.on_finish(reference)
             yield reference
-    for reference in _run(classifier, missing, recipe, folder, verifiers, executor, callbacks):
-        callbacks.on_finish(reference)
-        yield reference
 
 
 def fit_recipe(recipe: Recipe, classifier: Classifier) -> Recipe:
@@ -165,6 +175,7 @@ def _run(
     verifiers: Sequence[Classifier],
     executor: Executor,
     callbacks: Callbacks,
+    overwrite: bool,
 ) -> Iterator[MapReference]:
     """Job after job, as the executor brings them."""
     if not concepts:
@@ -174,7 +185,7 @@ def _run(
         model, *witnesses = (models.add(refer_to(one, place), one) for one in (classifier, *verifiers))
         batch_size = fit_batch_size(models.open_folded(model))
         jobs = [
-            Job(model, tuple(witnesses), batch, recipe, folder, batch_size)
+            Job(model, tuple(witnesses), batch, recipe, folder, batch_size, overwrite)
             for batch in _batches(concepts, max(1, batch_size // recipe.samples))
         ]
         for result in executor.run(jobs, models, callbacks.on_iterations):

@@ -21,7 +21,8 @@ from torch import Tensor
 
 from phosphene.core.files import write_atomically
 from phosphene.core.images import png_bytes
-from phosphene.core.records import from_plain, to_plain
+from phosphene.core.reading import ARTIFACT_LIMIT, read_file
+from phosphene.core.records import from_plain, parse_json, to_plain
 from phosphene.errors import ArtifactError, DamagedArtifact, PhospheneError
 from phosphene.model.record import ModelRecord
 from phosphene.runs.scores import Scores, upgrade_scores
@@ -71,12 +72,13 @@ class SaliencyMap:
     def load(path: Path) -> SaliencyMap:
         """Read an artifact back; raises `DamagedArtifact` unless every byte of what it says is as it was written."""
         try:
-            content = path.read_bytes()
+            content = read_file(path, ARTIFACT_LIMIT)
         except OSError as error:
             raise ArtifactError(f"cannot read {str(path)!r}: {error.strerror}; expected a .safetensors map") from error
         tensors, record = _parse(content, path)
-        if record.pop("digest", None) != _digest(tensors, record) or set(tensors) != set(TENSORS):
+        if record.pop("digest", None) != digest_artifact(tensors, record) or set(tensors) != set(TENSORS):
             raise DamagedArtifact(f"{str(path)!r} is damaged: its content does not match its digest; run again")
+        _check_tensors(tensors, path)
         try:
             facts = from_plain(_Facts, _upgrade(record))
         except (ValueError, KeyError, TypeError, AttributeError, PhospheneError) as error:
@@ -91,7 +93,7 @@ class SaliencyMap:
     def _to_bytes(self) -> bytes:
         tensors = {name: getattr(self, name).detach().cpu().contiguous() for name in TENSORS}
         record = json.loads(json.dumps({"format": FORMAT, **self.facts()}))
-        record["digest"] = _digest(tensors, record)
+        record["digest"] = digest_artifact(tensors, record)
         # One metadata key: safetensors keeps several in no fixed order, and the same map must be the same bytes.
         return tensors_to_bytes(tensors, metadata={"phosphene": json.dumps(record, sort_keys=True)})
 
@@ -115,10 +117,25 @@ class _Facts:
 def _parse(content: bytes, path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         tensors = tensors_from_bytes(content)
-        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-        return tensors, dict(json.loads(header["__metadata__"]["phosphene"]))
-    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
+        header = parse_json(content[8 : 8 + int.from_bytes(content[:8], "little")])
+        return tensors, parse_json(header["__metadata__"]["phosphene"])
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DamagedArtifact(f"{str(path)!r} is damaged or is no phosphene map; delete it and run again") from error
+
+
+def _check_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Raise `DamagedArtifact` unless the tensors are those of one map: a digest may be right and its author wrong."""
+    shape = tuple(tensors["map"].shape)
+    pictures = dict.fromkeys(("map", "picture", "raw_picture"), shape)
+    planes = dict.fromkeys(("importance", "mask"), shape[1:])
+    frames = {"development": (len(tensors["development"]) if tensors["development"].ndim else 0, *shape)}
+    for name, expected in {**pictures, **planes, **frames}.items():
+        tensor, kind = tensors[name], torch.uint8 if name == "development" else torch.float32
+        if len(shape) != 3 or 0 in shape or tuple(tensor.shape) != expected or tensor.dtype != kind:
+            found = f"{str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}"
+            raise DamagedArtifact(f"{str(path)!r} is no map: its {name} is {found} beside a map of {shape}; run again")
+        if not tensor.isfinite().all():
+            raise DamagedArtifact(f"{str(path)!r} is no map: its {name} has numbers that are not finite; run again")
 
 
 def _upgrade(record: dict[str, Any]) -> dict[str, Any]:
@@ -131,7 +148,8 @@ def _upgrade(record: dict[str, Any]) -> dict[str, Any]:
     return record
 
 
-def _digest(tensors: Mapping[str, Tensor], record: Mapping[str, Any]) -> str:
+def digest_artifact(tensors: Mapping[str, Tensor], record: Mapping[str, Any]) -> str:
+    """sha256 over the record and over name, type, shape and bytes of every tensor."""
     digest = hashlib.sha256(json.dumps(record, sort_keys=True).encode())
     for name in sorted(tensors):
         tensor = tensors[name].contiguous()

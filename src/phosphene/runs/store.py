@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from phosphene.core.files import set_aside, write_atomically
+from phosphene.core.files import set_aside
 from phosphene.core.records import to_plain
 from phosphene.errors import ArtifactError, BadInput, DamagedArtifact, OtherRecipe
 from phosphene.model.classifier import Classifier
@@ -18,17 +17,35 @@ from phosphene.model.fingerprint import behaves_alike
 from phosphene.model.record import ModelRecord
 from phosphene.recipe.concepts import Concept, classes_of
 from phosphene.recipe.recipe import Recipe
+from phosphene.runs.plan import Plan, PlannedMap, read_plan
 from phosphene.runs.reference import MapReference
 from phosphene.runs.saliency import SaliencyMap
 from phosphene.runs.versions import installed_versions
 
+DIGITS, OLD_DIGITS = 16, 6  # hexadecimal, of the hash in a file's name; 6 were few enough for two names to meet
 
-def file_stem(concept: str) -> str:
-    """A file name for a concept: readable, safe everywhere, and different for different concepts."""
+
+def file_stem(concept: str, digits: int = DIGITS) -> str:
+    """A file name for a concept: readable, safe everywhere, and different for different concepts.
+
+    In lower-case ASCII, so that no file system takes two of them for one.
+    """
     readable = re.sub(r"[^a-z0-9]+", "-", concept.lower()).strip("-")[:60]
     if re.fullmatch(r"[a-z0-9]+( [a-z0-9]+)*", concept) and readable == concept.replace(" ", "-"):
         return readable
-    return f"{readable or 'concept'}-{hashlib.sha256(concept.encode()).hexdigest()[:6]}"
+    return f"{readable or 'concept'}-{hashlib.sha256(concept.encode()).hexdigest()[:digits]}"
+
+
+def check_file_names(concepts: Sequence[str]) -> None:
+    """Raise `BadInput` where two concepts would be written to one file."""
+    owners: dict[str, str] = {}
+    for concept in concepts:
+        other = owners.setdefault(file_stem(concept), concept)
+        if other != concept:
+            raise BadInput(
+                f"{concept!r} and {other!r} would be written to the same file, {file_stem(concept)!r}; make them in "
+                f"two folders"
+            )
 
 
 def load_all(folder: Path) -> list[SaliencyMap]:
@@ -40,10 +57,8 @@ def artifact_paths(folder: Path) -> list[Path]:
     """The finished maps of a folder: in the order of `run.json`, then any others by name; `ArtifactError` if none."""
     if not folder.is_dir():
         raise ArtifactError(f"no folder {str(folder)!r}; expected the --out folder of `phosphene map`")
-    order: list[str] = []
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        order = [entry["file"] for entry in json.loads((folder / "run.json").read_text())["maps"]]
-    rank = {name: position for position, name in enumerate(order)}
+    plan = read_plan(folder)
+    rank = {entry.file: position for position, entry in enumerate(plan.maps if plan else ())}
     paths = sorted(folder.glob("*.safetensors"), key=lambda path: (rank.get(path.name, len(rank)), path.name))
     if not paths:
         raise ArtifactError(f"no finished maps in {str(folder)!r}; expected the --out folder of `phosphene map`")
@@ -53,6 +68,23 @@ def artifact_paths(folder: Path) -> list[Path]:
 def artifact_path(folder: Path, concept: str) -> Path:
     """Where the map of a concept lies in an output folder."""
     return folder / f"{file_stem(concept)}.safetensors"
+
+
+def find_artifact(folder: Path, concept: str) -> Path:
+    """Where the map of a concept lies or would lie; one that an earlier version gave a shorter name is found, too."""
+    path, old = artifact_path(folder, concept), folder / f"{file_stem(concept, OLD_DIGITS)}.safetensors"
+    if old == path or path.exists() or not old.exists():
+        return path
+    with contextlib.suppress(DamagedArtifact):
+        return old if SaliencyMap.load(old).concept == concept else path
+    return path
+
+
+def _give_new_name(old: Path, path: Path) -> None:
+    """Move a map and its pictures to their name of today, the artifact last."""
+    for ending in (".gif", ".png", ".safetensors"):
+        with contextlib.suppress(FileNotFoundError):
+            old.with_suffix(ending).rename(path.with_suffix(ending))
 
 
 def find_finished(
@@ -70,6 +102,8 @@ def find_finished(
     finished: dict[str, MapReference] = {}
     for concept in concepts:
         path = artifact_path(folder, concept.name)
+        if (old := find_artifact(folder, concept.name)) != path:
+            _give_new_name(old, path)
         if not path.exists():
             continue
         try:
@@ -124,22 +158,12 @@ def _upgrade_recipe(record: dict[str, Any]) -> dict[str, Any]:
         return record
 
 
-def write_plan(folder: Path, concepts: Sequence[Concept], classifier: Classifier, recipe: Recipe) -> None:
-    """`run.json`, before the first map: what was asked, of which model, and which files will answer it."""
+def make_plan(folder: Path, concepts: Sequence[Concept], classifier: Classifier, recipe: Recipe) -> Plan:
+    """What is asked, of which model, and which files will answer it. Raises `BadInput` where two would be one file."""
+    check_file_names([concept.name for concept in concepts])
     paths = {concept: artifact_path(folder, concept.name) for concept in concepts}
     maps = [
-        {
-            "concept": concept.name,
-            "targets": list(classes_of(concept)),
-            "file": path.name,
-            "picture": path.with_suffix(".png").name,
-        }
+        PlannedMap(path.name, concept.name, tuple(classes_of(concept)), path.with_suffix(".png").name)
         for concept, path in paths.items()
     ]
-    plan = {
-        "model": to_plain(ModelRecord.of(classifier)),
-        "recipe": recipe.to_json(),
-        "versions": installed_versions(),
-        "maps": maps,
-    }
-    write_atomically(folder / "run.json", (json.dumps(plan, indent=2, sort_keys=True) + "\n").encode())
+    return Plan(tuple(maps), to_plain(ModelRecord.of(classifier)), recipe.to_json(), installed_versions())

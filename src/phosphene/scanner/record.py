@@ -14,7 +14,8 @@ from torch import Tensor
 from phosphene.core.constraints import Count, NonEmpty, NonNegative, Png, Probability
 from phosphene.core.files import write_atomically
 from phosphene.core.images import png_bytes
-from phosphene.core.records import from_plain, json_schema, to_plain
+from phosphene.core.reading import RECORD_LIMIT, read_file
+from phosphene.core.records import check_fields, from_plain, json_schema, open_seal, parse_json, seal, to_plain
 from phosphene.errors import ArtifactError, DamagedArtifact
 from phosphene.model.record import ModelRecord
 from phosphene.scanner.upgrade import upgrade_scan
@@ -172,17 +173,21 @@ class Scan:
         return sorted(self.classes, key=lambda one: -one.score)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON, as `schema` describes it."""
+        """Plain JSON, as `schema` describes it, and its digest."""
         plain: dict[str, Any] = json.loads(json.dumps(to_plain(self), allow_nan=False))
-        return plain
+        return seal(plain)
 
     @staticmethod
     def from_json(record: Mapping[str, Any]) -> Scan:
         """The inverse of `to_json`; also of that of phosphene 0.1. Raises `ValueError` where it is no scan."""
-        number = record.get("format")
+        json.dumps(record, allow_nan=False)  # raises `ValueError`: a scan has finite numbers
+        content, number = open_seal(record), record.get("format")
         if number not in (1, FORMAT):
             raise ValueError(f"its format is {number!r}; this version reads formats 1 and {FORMAT}")
-        return from_plain(Scan, upgrade_scan(record) if number == 1 else record)
+        if number == 1:
+            return from_plain(Scan, upgrade_scan(content))
+        check_fields(Scan, content)
+        return from_plain(Scan, content)
 
     def save(self, path: str | Path) -> None:
         write_atomically(Path(path), (json.dumps(self.to_json(), indent=2) + "\n").encode())
@@ -191,12 +196,13 @@ class Scan:
     def load(path: Path) -> Scan:
         """A scan that `save` or `phosphene scan --json` wrote."""
         try:
-            return Scan.from_json(json.loads(path.read_text(encoding="utf-8")))
+            return Scan.from_json(parse_json(read_file(path, RECORD_LIMIT)))
         except OSError as error:
             raise ArtifactError(f"cannot read {str(path)!r}: {error.strerror}; expected the JSON of a scan") from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise DamagedArtifact(
-                f"{str(path)!r} is no scan: {error}; expected what `phosphene scan --json` prints"
+                f"{str(path)!r} is no scan: {type(error).__name__} {error}; expected what `phosphene scan --json` "
+                f"prints"
             ) from error
 
 

@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phosphene.core.files import write_atomically
-from phosphene.core.records import from_plain, to_plain
+from phosphene.core.reading import RECORD_LIMIT, read_file
+from phosphene.core.records import check_fields, from_plain, open_seal, parse_json, seal, to_plain
 from phosphene.errors import BadInput
 from phosphene.scanner.settings import Settings
 from phosphene.scanner.statistics.registry import collect_roles, list_columns, split_settings
@@ -61,6 +62,14 @@ class Row:
                 distances = np.where(np.isfinite(array), array - np.median(finite), 0.0)
                 centred[name] = (distances, float(np.std(finite[:-1], ddof=1)))
         return centred
+
+    def check(self) -> None:
+        """Raise `ValueError` unless the row is of a model: one value a class, and sizes of an image."""
+        if min(self.outputs, self.size, self.channels) < 1:
+            raise ValueError(f"{self.name!r} has {self.outputs} outputs of {self.channels} × {self.size} pixels")
+        for name, values in self.classes.items():
+            if len(values) != self.outputs:
+                raise ValueError(f"{self.name!r} has {len(values)} values of {name!r} for {self.outputs} classes")
 
     @property
     def columns(self) -> set[str]:
@@ -151,17 +160,28 @@ class Reference:
 
     def save(self, path: Path) -> None:
         rows = [row.to_json() for row in self.rows]
-        record = {"format": FORMAT, **to_plain(replace(self, rows=())), "rows": rows}
+        record = seal({"format": FORMAT, **to_plain(replace(self, rows=())), "rows": rows})
         write_atomically(path, (json.dumps(record, separators=(",", ":")) + "\n").encode())
+
+    @staticmethod
+    def from_json(record: Mapping[str, Any]) -> Reference:
+        """A table of any format that was ever written. Raises `ValueError`, or `KeyError` and the like, for others."""
+        content = open_seal(record)
+        number = content.pop("format", 1)
+        if number not in (1, FORMAT):
+            raise ValueError(f"its format is {number!r}; this version reads formats 1 and {FORMAT}")
+        content = upgrade_table(content) if number == 1 else content
+        check_fields(Reference, content)
+        table = from_plain(Reference, content)
+        for row in table.rows:
+            row.check()
+        return table
 
     @staticmethod
     def load(path: Path) -> Reference:
         """A table that `save` wrote, or that of an earlier version. Raises `BadInput` where it is none."""
         try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-            if record.get("format", 1) == 1:
-                record = upgrade_table(record)
-            return from_plain(Reference, record)
+            return Reference.from_json(parse_json(read_file(path, RECORD_LIMIT)))
         except OSError as error:
             raise BadInput(
                 f"cannot read the calibration {str(path)!r}: {error.strerror}; expected what "

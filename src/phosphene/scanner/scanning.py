@@ -20,6 +20,7 @@ from phosphene.scanner.context import Context
 from phosphene.scanner.examination import Evidence, Examination, examine_suspects
 from phosphene.scanner.fusion import Fused, fuse
 from phosphene.scanner.measuring import Measurement, OnStage, ignore_stage, measure_statistics, prepare_classifier
+from phosphene.scanner.memory import check_memory
 from phosphene.scanner.model_size import ModelSize
 from phosphene.scanner.pvalues import combine
 from phosphene.scanner.record import Calibration, ClassEvidence, Pairs, Scan
@@ -48,6 +49,7 @@ def scan(
     reference: Reference | None = None,
     budget: float | None = None,
     on_stage: OnStage = ignore_stage,
+    on_warning: OnStage = ignore_stage,
 ) -> Scan:
     """Scan one model for a backdoor; `budget` in seconds decides the depth, and without it the settings do.
 
@@ -55,6 +57,8 @@ def scan(
     """
     table = (load_shipped() if reference is None else reference).without(classifier.fingerprint)
     private, examination = prepare_classifier(classifier), Examination()
+    if (much := check_memory(private)) is not None:
+        on_warning(much)
     shared = Budget(ModelSize.of(private), (*STATISTICS.values(), examination), budget)
     with shared.count_passes(private):
         depth = shared.plan(settings or Settings(), private)

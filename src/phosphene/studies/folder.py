@@ -17,6 +17,8 @@ from safetensors.torch import save as tensors_to_bytes
 from torch import Tensor
 
 from phosphene.core.files import prepare_folder, write_atomically
+from phosphene.core.reading import ARTIFACT_LIMIT, read_file
+from phosphene.core.records import parse_json
 
 
 @dataclass(frozen=True)
@@ -49,10 +51,10 @@ class Parts:
         return part
 
     def _read(self, path: Path) -> Part | None:
-        with contextlib.suppress(OSError, SafetensorError, ValueError, KeyError):
-            content = path.read_bytes()
-            header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-            record = json.loads(header["__metadata__"]["part"])
+        with contextlib.suppress(OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError):
+            content = read_file(path, ARTIFACT_LIMIT)
+            header = parse_json(content[8 : 8 + int.from_bytes(content[:8], "little")])
+            record = parse_json(header["__metadata__"]["part"])
             if record["settings"] == json.loads(json.dumps(self.settings)):
                 tensors = tensors_from_bytes(content)
                 tensors.pop("nothing")

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
-import sys
 from collections.abc import Callable
-from pathlib import Path
 
 from torch import nn
 
@@ -14,6 +11,7 @@ from phosphene.errors import BadInput
 from phosphene.model.input_format import InputFormat
 from phosphene.model.sources.libraries import with_torchvision
 from phosphene.model.sources.source import Source
+from phosphene.model.sources.user_path import working_folder_last
 
 EVERYTHING = ("size", "channels", "mean", "std")  # no record says how such a model is fed
 
@@ -32,21 +30,21 @@ def module_source(module: nn.Module) -> Source:
 
 
 def _find(factory: str, module_name: str, function: str) -> Callable[[], object]:
-    sys.path.insert(0, str(Path.cwd()))  # a factory usually lies in the user's own folder
     try:
-        build: Callable[[], object] = getattr(with_torchvision(lambda: importlib.import_module(module_name)), function)
-        return build
+        with working_folder_last():  # a factory usually lies there
+            module = with_torchvision(lambda: importlib.import_module(module_name))
+            build: Callable[[], object] = getattr(module, function)
+            return build
     except (ImportError, AttributeError) as error:
         raise BadInput(f"cannot find the factory {factory!r}: {error}") from error
     except (Exception, SystemExit) as error:  # the user's own code may raise anything
         raise BadInput(f"cannot import the factory {factory!r}: {type(error).__name__}: {error}") from error
-    finally:
-        sys.path.pop(0)
 
 
 def _build(build: Callable[[], object], factory: str) -> nn.Module:
     try:
-        module = with_torchvision(build)
+        with working_folder_last():
+            module = with_torchvision(build)
     except (Exception, SystemExit) as error:  # the user's own code may raise anything
         reason = f"{type(error).__name__}: {error}".rstrip(": ")
         raise BadInput(f"the factory {factory!r} failed: {reason}; it is called without arguments") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from phosphene.errors import BadWeights, UnsafeWeights
+from phosphene.model.sources.declared import check_torch_file
 
 State = dict[str, Tensor]
 NESTING = 3  # envelopes in envelopes that are looked into
@@ -37,7 +39,12 @@ def read_content(path: Path, *, trust_pickle: bool = False) -> object:
     try:
         if path.suffix == ".safetensors" or is_safetensors(path):
             return load_file(path)
-        return torch.load(path, map_location="cpu", weights_only=not trust_pickle)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pickles of other times; what cannot be read is refused below
+            check_torch_file(path, trust_pickle=trust_pickle)
+            return torch.load(path, map_location="cpu", weights_only=not trust_pickle)
+    except BadWeights:
+        raise
     except pickle.UnpicklingError as error:
         if "Unsupported operand" in str(error):  # bytes that are no pickle at all
             raise BadWeights(
@@ -73,11 +80,26 @@ def _walk(content: object, keys: tuple[str, ...]) -> Iterator[tuple[str, State]]
     if not isinstance(content, Mapping) or not content or len(keys) > NESTING:
         return
     if all(isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items()):
+        _check_plain(content)
         yield ".".join(keys), dict(content)
         return
     for name, value in content.items():
         if isinstance(name, str):  # an optimizer's state is counted, not named
             yield from _walk(value, (*keys, name))
+
+
+def _check_plain(state: Mapping[str, Tensor]) -> None:
+    if odd := [name for name, tensor in state.items() if not _is_plain(tensor)]:
+        raise BadWeights(
+            f"the file holds tensors without plain numbers in memory ({odd[0]}: meta, sparse, quantised or nested); "
+            f"expected dense ones, as `model.state_dict()` of a float model returns"
+        )
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    """Whether it is a dense tensor with numbers of its own; others fail in a hundred ways later."""
+    plain = type(tensor) in (Tensor, nn.Parameter)
+    return plain and not (tensor.is_meta or tensor.is_quantized or tensor.is_nested) and tensor.layout == torch.strided
 
 
 def fill(module: nn.Module, state: Mapping[str, Tensor], where: str) -> None:

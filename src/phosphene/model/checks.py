@@ -94,6 +94,12 @@ CHECKS: dict[str, Check] = {
             "more iterations or restarts, or a larger radius",
         ),
         Check(
+            "repeated-layer", False,
+            "the layer of a channel runs more than once in a forward, as a shared activation does",
+            "the channel is that of the last time that the layer runs",
+            "name a layer that runs once, such as the block around it, where another time is meant",
+        ),
+        Check(
             "unrefined", False,
             "no mask kept 95% of the map's fidelity",
             "the evidence is spread over the whole picture; the refined picture is the unrefined one",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import dataclasses
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -25,6 +25,7 @@ from phosphene.model.fingerprint import describe_behavior, fingerprint
 from phosphene.model.folding import fold_batch_norms
 from phosphene.model.freezing import frozen
 from phosphene.model.input_format import InputFormat
+from phosphene.model.layout import Layout, Unclear
 from phosphene.model.outputs import OUTPUTS, OutputKind, choose_kind, find_tensor, guess_kind
 from phosphene.model.probe import probe, probe_images
 from phosphene.model.reference import ModelReference
@@ -211,15 +212,31 @@ class Classifier:
             )
         return other
 
-    def observe_layers(self, images: Tensor, summarize: Callable[[Tensor], Tensor | None]) -> dict[str, Tensor]:
-        """`summarize` of each layer's output, by layer name in the order of computing; None is left out."""
-        summaries: dict[str, list[Tensor]] = {}
+    def observe_layers(
+        self,
+        images: Tensor,
+        summarize: Callable[[Tensor], Tensor | None],
+        layouts: Mapping[str, Layout | Unclear] | None = None,
+    ) -> dict[str, Tensor]:
+        """`summarize` of each layer's output, by layer name in the order of computing; None is left out.
+
+        Of a layer that runs more than once it is that of the last time. With `layouts` outputs are arranged as
+        `(N, C, *positions)` first, and layers of which the layout is not certain are left out.
+        """
+        if len(images) > self._images_a_call:
+            parts = [self.observe_layers(some, summarize, layouts) for some in images.split(self._images_a_call)]
+            return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+        summaries: dict[str, Tensor] = {}
 
         def observer(name: str) -> ForwardHook:
+            layout = None if layouts is None else layouts.get(name, Unclear("never ran"))
+
             def observe(module: nn.Module, inputs: tuple[object, ...], output: object) -> None:
-                summary = summarize(output) if isinstance(output, Tensor) else None
-                if summary is not None:
-                    summaries.setdefault(name, []).append(summary)
+                if isinstance(output, Tensor) and output.ndim and not isinstance(layout, Unclear):
+                    summary = summarize(output if layout is None else layout.arrange(output))
+                    summaries.pop(name, None)  # so that the order is that of the last time
+                    if summary is not None:
+                        summaries[name] = summary[: images.shape[0]]
 
             return observe
 
@@ -228,24 +245,34 @@ class Classifier:
         ]
         with forward_hooks(layers), torch.no_grad():
             self(images)
-        return {name: torch.cat(batches)[: images.shape[0]] for name, batches in summaries.items()}
+        return summaries
 
-    def forward_with_layers(self, images: Tensor, layers: Collection[str]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Logits, and what the named layers gave, as parts of one graph; a layer that never ran is missing.
+    def forward_with_layers(self, images: Tensor, layers: Mapping[str, Layout]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Logits, and what the named layers gave as `(N, C, *positions)`, as parts of one graph.
 
-        Of a folded classifier a convolution gives what the batch norm behind it gave.
+        Of a layer that runs more than once it is what it gave last. Of a folded classifier a convolution gives what the
+        batch norm behind it gave.
         """
+        if len(images) > self._images_a_call:
+            parts = [self.forward_with_layers(some, layers) for some in images.split(self._images_a_call)]
+            joined = {name: torch.cat([outputs[name] for _, outputs in parts]) for name in parts[0][1]}
+            return torch.cat([logits for logits, _ in parts]), joined
         outputs: dict[str, Tensor] = {}
 
-        def keeper(name: str) -> ForwardHook:
+        def keeper(name: str, layout: Layout) -> ForwardHook:
             def keep(module: nn.Module, inputs: tuple[object, ...], output: object) -> None:
-                if isinstance(output, Tensor):
-                    outputs[name] = output[: images.shape[0]].clone()  # an in-place layer behind must not change it
+                if isinstance(output, Tensor):  # a layer behind that works in place must not change it
+                    outputs[name] = layout.arrange(output)[: images.shape[0]].clone()
 
             return keep
 
-        with forward_hooks((self.module.get_submodule(name), keeper(name)) for name in layers):
+        with forward_hooks((self.module.get_submodule(name), keeper(name, one)) for name, one in layers.items()):
             return self(images), outputs
+
+    @property
+    def _images_a_call(self) -> int:
+        """How many images at most one call of the module receives."""
+        return self.batch_size
 
 
 def _copy(module: nn.Module) -> nn.Module:

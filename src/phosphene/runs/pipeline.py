@@ -19,6 +19,7 @@ from phosphene.method.restarts import Best, best_of_restarts
 from phosphene.method.scaling import display_scale, render_pictures
 from phosphene.model.classifier import Classifier
 from phosphene.model.outputs import ACTIVE
+from phosphene.model.readout import is_repeated
 from phosphene.model.record import ModelRecord
 from phosphene.recipe.concepts import Concept, classes_of, layer_of
 from phosphene.recipe.recipe import Recipe
@@ -73,7 +74,7 @@ def run_batch(
             recipe=recipe.to_json(),
             model=ModelRecord.of(classifier),
             scores=scores[row],
-            checks=_raised_checks(classifier, refinements[row], recipe),
+            checks=_raised_checks(classifier, concept, refinements[row], recipe),
             trace=one.estimate.trace,
             versions=installed_versions(),
             passes=round(one.passes) + IMPORTANCE_SAMPLES,
@@ -178,9 +179,10 @@ def _score_channel(
     return ChannelScore(layer, concept.targets, *levels)
 
 
-def _raised_checks(classifier: Classifier, refinement: Refinement, recipe: Recipe) -> tuple[str, ...]:
+def _raised_checks(classifier: Classifier, concept: Concept, refinement: Refinement, recipe: Recipe) -> tuple[str, ...]:
     raised = {
         "low-fidelity": refinement.before.top1 < 0.5,
+        "repeated-layer": is_repeated(classifier, layer_of(concept)),
         "unrefined": refinement.layer is None,
         "data-using": not recipe.distribution.data_free,
     }

@@ -130,7 +130,12 @@ class Mixed(nn.Module):
 
 @pytest.mark.parametrize(
     ("layer", "reason"),
-    [("attention", "holds channels"), ("table", "does not change"), ("paired", "no dimension"), ("nowhere", "no layer")],
+    [
+        ("attention", "holds channels"),
+        ("table", "does not change"),
+        ("paired", "no dimension"),
+        ("nowhere", "no layer"),
+    ],
 )
 def test_a_layer_whose_images_or_channels_are_not_certain_is_refused_in_one_line(layer, reason):
     mixed = Classifier(Mixed().eval(), FORMAT, name="theirs")
@@ -185,7 +190,14 @@ def test_windows_of_a_library_are_put_back_to_their_images():
     timm = import_timm()
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        small = {"img_size": 32, "window_size": 4, "embed_dim": 16, "depths": (2, 1), "num_heads": (2, 2), "patch_size": 2}
+        small = {
+            "img_size": 32,
+            "window_size": 4,
+            "embed_dim": 16,
+            "depths": (2, 1),
+            "num_heads": (2, 2),
+            "patch_size": 2,
+        }
         module = timm.models.swin_transformer.SwinTransformer(num_classes=5, **small).eval()
     layouts = find_layouts(Classifier(module, InputFormat((32, 32))))
     assert layouts["layers.0.blocks.0.attn.qkv"] == Layout(0, 16, False, 2)

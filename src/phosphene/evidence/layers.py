@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from phosphene.core.hooks import pre_hooks
-from phosphene.model.classifier import Classifier
 from phosphene.model.channel_evidence import channels_of
+from phosphene.model.classifier import Classifier
 
 
 def find_layers(classifier: Classifier) -> list[str]:

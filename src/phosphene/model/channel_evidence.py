@@ -26,7 +26,9 @@ def find_channels(call: Call, calls: Sequence[Call]) -> int | None:
         return own
     said = {*_around(call.output, calls), *_inside(call, calls)}
     if not said:
-        said = {one for received in call.inputs if _same_shape(received, call.output) for one in _around(received, calls)}
+        said = {
+            one for received in call.inputs if _same_shape(received, call.output) for one in _around(received, calls)
+        }
     return said.pop() if len(said) == 1 else None
 
 

@@ -89,9 +89,17 @@ CHECKS: dict[str, Check] = {
         ),
         Check(
             "low-fidelity", False,
-            "on fresh draws of its own distribution the map makes its concept top-1 in fewer than half of the samples",
+            "on fresh draws of its own distribution the concept is seen in fewer than half of the samples: a class as the "
+            "strongest output, a label as more probable than not, a channel as the most active of its layer",
             "the picture does not show what the model needs to see; do not read it",
             "more iterations or restarts, or a larger radius",
+        ),
+        Check(
+            "picture-not-seen", False,
+            "the model does not see the concept in the bare unrefined or refined picture, on mid-grey without noise: a class "
+            "is not the strongest output, a label not more probable than not, a channel not active",
+            "the picture does not show what the map does to the samples that it is laid on, however high its fidelity",
+            "read the map by its fidelity, not by its picture; more iterations, or another seed",
         ),
         Check(
             "repeated-layer", False,

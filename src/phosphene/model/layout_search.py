@@ -71,9 +71,7 @@ def _search(classifier: Classifier, names: Collection[str] | None) -> dict[str, 
         corners = [_measure_changes(few, unsaid, _replace_corner(images, others, last)) for last in (False, True)]
         channels |= {name: _still_dimension([changes[name] for changes in corners], places[name]) for name in unsaid}
     counts = Counter(call.name for call in calls)
-    return {
-        name: _complete(places[name], channels[name], call.output, counts[name]) for name, call in before.items()
-    }
+    return {name: _complete(places[name], channels[name], call.output, counts[name]) for name, call in before.items()}
 
 
 def _replace_image(images: Tensor, others: Tensor, number: int) -> Tensor:

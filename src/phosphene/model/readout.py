@@ -122,4 +122,3 @@ def split_reading(layer: str) -> tuple[str, str]:
 def _summarize(layer: str, outputs: dict[str, Tensor]) -> Tensor:
     name, reading = split_reading(layer)
     return READINGS[reading](outputs[name]).float()
-

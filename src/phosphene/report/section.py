@@ -17,6 +17,7 @@ from phosphene.report.pictures import draw_sparkline, render_heat, render_overla
 from phosphene.report.reproduce import format_command, format_snippet, update_recipe
 from phosphene.runs.saliency import SaliencyMap
 from phosphene.runs.scores import Scores
+from phosphene.runs.wording import describe_picture, name_fidelity
 
 ELSEWHERE = {"uniform": "uniform noise", "pink": "1/f noise", "flat": "flat colours"}
 
@@ -45,6 +46,8 @@ class Section:
     model: ModelRecord
     scores: Scores
     fidelity: dict[str, Fidelity]  # by what the map was laid on
+    words: tuple[str, str]  # what the two numbers of a fidelity are
+    not_seen: str | None  # what the bare picture is taken for, where the model does not see the concept in it
     pictures: dict[str, Picture]
     frames: int
     trace: tuple[float, ...]
@@ -74,6 +77,8 @@ def describe_map(saliency: SaliencyMap, number: int, detail: Detail) -> Section:
         model=saliency.model,
         scores=saliency.scores,
         fidelity=list_fidelity(saliency),
+        words=name_fidelity(saliency.scores, saliency.model.output_kind),
+        not_seen=describe_picture(saliency.scores),
         pictures=embed_pictures(saliency, detail),
         frames=len(saliency.development),
         trace=saliency.trace,

@@ -14,6 +14,7 @@ from phosphene.core.images import to_bytes
 from phosphene.method.fidelity import UNSEEN, UNSEEN_SAMPLES, measure_excitation, measure_fidelity
 from phosphene.method.importance import IMPORTANCE_SAMPLES, compute_importance
 from phosphene.method.multires import estimate
+from phosphene.method.recognition import measure_pictures
 from phosphene.method.refinement import Refinement, refine
 from phosphene.method.restarts import Best, best_of_restarts
 from phosphene.method.scaling import display_scale, render_pictures
@@ -26,7 +27,7 @@ from phosphene.recipe.recipe import Recipe
 from phosphene.runs.callbacks import noop
 from phosphene.runs.opinions import collect_opinions, guess_classes
 from phosphene.runs.saliency import SaliencyMap
-from phosphene.runs.scores import ChannelScore, Guess, MaskScore, Opinion, Scores
+from phosphene.runs.scores import ChannelScore, Guess, MaskScore, Opinion, PictureScore, Scores
 from phosphene.runs.versions import installed_versions
 
 DEVELOPMENT_FRAMES = 12
@@ -74,7 +75,7 @@ def run_batch(
             recipe=recipe.to_json(),
             model=ModelRecord.of(classifier),
             scores=scores[row],
-            checks=_raised_checks(classifier, concept, refinements[row], recipe),
+            checks=_raised_checks(classifier, concept, refinements[row], scores[row], recipe),
             trace=one.estimate.trace,
             versions=installed_versions(),
             passes=round(one.passes) + IMPORTANCE_SAMPLES,
@@ -133,7 +134,8 @@ def _score_all(
 ) -> list[Scores]:
     guesses = zip(guess_classes(classifier, raw), guess_classes(classifier, refined), strict=True)
     opinions = collect_opinions(verifiers, concepts, raw)
-    columns = zip(concepts, best, refinements, guesses, opinions, scale.flatten().tolist(), strict=True)
+    bare = zip(*(measure_pictures(classifier, concepts, pictures) for pictures in (raw, refined)), strict=True)
+    columns = zip(concepts, best, refinements, guesses, opinions, bare, scale.flatten().tolist(), strict=True)
     return [_score(classifier, recipe, *row) for row in columns]
 
 
@@ -145,6 +147,7 @@ def _score(
     refinement: Refinement,
     guesses: tuple[tuple[Guess, ...], tuple[Guess, ...]],
     opinions: tuple[Opinion, ...],
+    bare: tuple[tuple[float, bool], tuple[float, bool]],
     scale: float,
 ) -> Scores:
     saliency = best.estimate.map
@@ -164,6 +167,7 @@ def _score(
         restarts=best.restarts,
         opinions=opinions,
         channel=_score_channel(classifier, concept, saliency, refinement, recipe),
+        picture=PictureScore(*(value for share, seen in bare for value in (round(share, 4), seen))),
     )
 
 
@@ -179,9 +183,13 @@ def _score_channel(
     return ChannelScore(layer, concept.targets, *levels)
 
 
-def _raised_checks(classifier: Classifier, concept: Concept, refinement: Refinement, recipe: Recipe) -> tuple[str, ...]:
+def _raised_checks(
+    classifier: Classifier, concept: Concept, refinement: Refinement, scores: Scores, recipe: Recipe
+) -> tuple[str, ...]:
+    picture = scores.picture
     raised = {
         "low-fidelity": refinement.before.top1 < 0.5,
+        "picture-not-seen": picture is not None and not (picture.seen and picture.refined_seen),
         "repeated-layer": is_repeated(classifier, layer_of(concept)),
         "unrefined": refinement.layer is None,
         "data-using": not recipe.distribution.data_free,

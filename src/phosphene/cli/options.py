@@ -60,10 +60,14 @@ class Source:
     ] = False
 
     def load(self, model: str | None) -> Classifier:
+        from phosphene.cli.progress import warn
         from phosphene.model.sources.load import load
 
         normalization = {"mean": parse_numbers("--mean", self.mean), "std": parse_numbers("--std", self.std)}
-        return load(model, **{**vars(self), **normalization})
+        classifier = load(model, **{**vars(self), **normalization})
+        if classifier.doubt is not None:
+            warn(f"{classifier.name}: {classifier.doubt} [suspicious-normalisation]")
+        return classifier
 
 
 @dataclass(frozen=True)

@@ -88,16 +88,23 @@ CHECKS: dict[str, Check] = {
             "give one label a line, in the order of the outputs",
         ),
         Check(
+            "suspicious-normalisation", False,
+            "images of the spectrum and contrast of photographs arrive at the first batch norm on another scale than it "
+            "was trained on, and under another usual normalisation they do not",
+            "the mean and std that were stated are perhaps not those of the training, and the maps are of another input",
+            "compare --mean and --std with the training's own; the warning names those that fit",
+        ),
+        Check(
             "low-fidelity", False,
-            "on fresh draws of its own distribution the concept is seen in fewer than half of the samples: a class as the "
-            "strongest output, a label as more probable than not, a channel as the most active of its layer",
+            "on fresh draws of its own distribution the concept is seen in fewer than half of the samples: a class as "
+            "the strongest output, a label as more probable than not, a channel as the most active of its layer",
             "the picture does not show what the model needs to see; do not read it",
             "more iterations or restarts, or a larger radius",
         ),
         Check(
             "picture-not-seen", False,
-            "the model does not see the concept in the bare unrefined or refined picture, on mid-grey without noise: a class "
-            "is not the strongest output, a label not more probable than not, a channel not active",
+            "the model does not see the concept in the bare unrefined or refined picture, on mid-grey without noise: a "
+            "class is not the strongest output, a label not more probable than not, a channel not active",
             "the picture does not show what the map does to the samples that it is laid on, however high its fidelity",
             "read the map by its fidelity, not by its picture; more iterations, or another seed",
         ),

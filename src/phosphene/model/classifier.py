@@ -26,6 +26,7 @@ from phosphene.model.folding import fold_batch_norms
 from phosphene.model.freezing import frozen
 from phosphene.model.input_format import InputFormat
 from phosphene.model.layout import Layout, Unclear
+from phosphene.model.normalization import Doubt, doubt_normalization
 from phosphene.model.outputs import OUTPUTS, OutputKind, choose_kind, find_tensor, guess_kind
 from phosphene.model.probe import probe, probe_images
 from phosphene.model.reference import ModelReference
@@ -57,6 +58,7 @@ class Classifier:
     output_kind: OutputKind  # how its numbers become logits and probabilities
     checks: tuple[str, ...]  # names of the checks that were raised and are not fatal
     reference: ModelReference | None  # how another process opens it
+    doubt: Doubt | None  # a normalisation that fits the network's own statistics, where the stated one does not
     cache: Cache  # of what was measured on this classifier
 
     def __init__(
@@ -83,6 +85,9 @@ class Classifier:
         self.__dict__["labels"] = tuple(labels) if labels is not None else tuple(str(k) for k in range(count))
         if not any(map(is_hookable, module.modules())):
             self.__dict__["checks"] = (*self.checks, "no-layers")
+        self.__dict__["doubt"] = doubt_normalization(module, input_format)
+        if self.doubt is not None:
+            self.__dict__["checks"] = (*self.checks, "suspicious-normalisation")
         if len(self.labels) != count:
             raise CHECKS["labels-mismatch"].failed(f"{name} has {count} outputs but {len(self.labels)} labels")
 

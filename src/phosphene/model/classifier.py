@@ -27,8 +27,8 @@ from phosphene.model.freezing import frozen
 from phosphene.model.input_format import InputFormat
 from phosphene.model.layout import Layout, Unclear
 from phosphene.model.normalization import Doubt, doubt_normalization
-from phosphene.model.outputs import OUTPUTS, OutputKind, choose_kind, find_tensor, guess_kind
-from phosphene.model.probe import probe, probe_images
+from phosphene.model.outputs import OUTPUTS, OutputKind, choose_kind, drop_places, find_tensor, guess_kind
+from phosphene.model.probe import gradient_agrees, probe, probe_images
 from phosphene.model.reference import ModelReference
 
 _RAW = OUTPUTS["softmax"]  # while a module is probed: its numbers as they are
@@ -88,6 +88,8 @@ class Classifier:
         self.__dict__["doubt"] = doubt_normalization(module, input_format)
         if self.doubt is not None:
             self.__dict__["checks"] = (*self.checks, "suspicious-normalisation")
+        if not gradient_agrees(self, self.image_shape):
+            self.__dict__["checks"] = (*self.checks, "gradient-mismatch")
         if len(self.labels) != count:
             raise CHECKS["labels-mismatch"].failed(f"{name} has {count} outputs but {len(self.labels)} labels")
 
@@ -155,7 +157,9 @@ class Classifier:
     def _forward(self, images: Tensor) -> Tensor:
         """Logits of one batch."""
         logits = find_tensor(self.module(self.normalize(images)), self.output)
-        logits = logits[:, None] if logits.ndim == 1 else logits
+        logits = logits[:, None] if logits.ndim == 1 else drop_places(logits)
+        if logits.is_complex():
+            raise CHECKS["wrong-output"].failed(f"{self.name} gives complex numbers")
         if logits.ndim != 2 or logits.shape[0] != images.shape[0]:
             raise CHECKS["wrong-output"].failed(
                 f"{self.name} gives outputs of shape {tuple(logits.shape)} for {images.shape[0]} images"

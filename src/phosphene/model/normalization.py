@@ -8,8 +8,8 @@ The misfit of a normalisation is the median over the channels of
 
     |log(σ / σ_r)| + |μ − μ_r| / max(σ, σ_r),
 
-with μ, σ measured and μ_r, σ_r remembered; a wrong factor of two costs about 0.7. Networks without batch norms, and those
-of images that are nothing like photographs, fit nothing and are not doubted.
+with μ, σ measured and μ_r, σ_r remembered; a wrong factor of two costs about 0.7. Networks without batch norms, and
+those of images that are nothing like photographs, fit nothing and are not doubted.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ def _is_trained(norm: nn.BatchNorm2d) -> bool:
 
 
 def natural_images(shape: ImageShape, count: int) -> Tensor:
-    """Images `(count, C, H, W)` in [0,1] with the 1/f spectrum, contrast, brightness and weak colours of photographs."""
+    """Images `(count, C, H, W)` in [0,1] with the 1/f spectrum, contrast, brightness and weak colours of photos."""
     generator = torch.Generator().manual_seed(0)
     channels = shape[0]
     luminance = _pink((count, 1, *shape[1:]), generator)
@@ -141,5 +141,5 @@ def _pink(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
     falloff = nonzero_magnitude(*shape[2:]).reciprocal()
     falloff[0, 0] = 0.0
     noise = torch.fft.irfft2(torch.fft.rfft2(torch.randn(shape, generator=generator)) * falloff, s=shape[2:])
-    deviation = noise.std(dim=(1, 2, 3), keepdim=True)
+    deviation = noise.std(dim=(1, 2, 3), keepdim=True, correction=0)
     return noise / deviation.clamp(min=1e-12)

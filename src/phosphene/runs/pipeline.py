@@ -18,6 +18,7 @@ from phosphene.method.recognition import measure_pictures
 from phosphene.method.refinement import Refinement, refine
 from phosphene.method.restarts import Best, best_of_restarts
 from phosphene.method.scaling import display_scale, render_pictures
+from phosphene.model.checks import CHECKS
 from phosphene.model.classifier import Classifier
 from phosphene.model.outputs import ACTIVE
 from phosphene.model.readout import is_repeated
@@ -56,6 +57,7 @@ def run_batch(
     started = time.perf_counter()
     best = best_of_restarts(classifier, concepts, recipe, partial(_estimate_all, on_iterations))
     maps = torch.stack([one.estimate.map for one in best])
+    _check_finite(classifier, concepts, maps)
     refinements = refine(classifier, concepts, maps, recipe, [one.fidelity for one in best])
     importance = compute_importance(classifier, concepts, maps, recipe)
     masks, scale = torch.stack([refinement.mask for refinement in refinements]), display_scale(maps, recipe)
@@ -75,7 +77,7 @@ def run_batch(
             recipe=recipe.to_json(),
             model=ModelRecord.of(classifier),
             scores=scores[row],
-            checks=_raised_checks(classifier, concept, refinements[row], scores[row], recipe),
+            checks=_raised_checks(classifier, concept, refinements[row], scores[row], recipe, maps[row]),
             trace=one.estimate.trace,
             versions=installed_versions(),
             passes=round(one.passes) + IMPORTANCE_SAMPLES,
@@ -83,6 +85,14 @@ def run_batch(
         )
         for row, (concept, one) in enumerate(zip(concepts, best, strict=True))
     ]
+
+
+def _check_finite(classifier: Classifier, concepts: Sequence[Concept], maps: Tensor) -> None:
+    for concept, one in zip(concepts, maps, strict=True):
+        if not one.isfinite().all():
+            raise CHECKS["not-finite"].failed(
+                f"{classifier.name} gives NaN or infinite gradients on images that carry the map of {concept.name!r}"
+            )
 
 
 def _estimate_all(
@@ -184,12 +194,19 @@ def _score_channel(
 
 
 def _raised_checks(
-    classifier: Classifier, concept: Concept, refinement: Refinement, scores: Scores, recipe: Recipe
+    classifier: Classifier,
+    concept: Concept,
+    refinement: Refinement,
+    scores: Scores,
+    recipe: Recipe,
+    saliency: Tensor,
 ) -> tuple[str, ...]:
-    picture = scores.picture
+    picture, fidelities = scores.picture, (scores.fidelity, *scores.fidelity_elsewhere.values())
     raised = {
         "low-fidelity": refinement.before.top1 < 0.5,
         "picture-not-seen": picture is not None and not (picture.seen and picture.refined_seen),
+        "dead-concept": not saliency.any(),
+        "not-finite-elsewhere": any(one.finite < 1 for one in fidelities),
         "repeated-layer": is_repeated(classifier, layer_of(concept)),
         "unrefined": refinement.layer is None,
         "data-using": not recipe.distribution.data_free,

@@ -41,9 +41,19 @@ def list_concepts(classifier: Classifier) -> dict[str, str]:
 
 def list_layers(classifier: Classifier) -> dict[str, str]:
     """The layers that a concept LAYER:CHANNEL can name."""
+    from phosphene.model.layout import Unclear
+    from phosphene.model.layout_search import find_layouts
     from phosphene.model.readout import count_channels
 
-    return {layer: f"{width} channels" for layer, width in count_channels(classifier).items()}
+    layouts, channels = find_layouts(classifier), count_channels(classifier)
+    rows = {}
+    for layer, layout in layouts.items():
+        if isinstance(layout, Unclear):
+            rows[layer] = f"no channels that can be asked for: {layout.reason}"
+        else:
+            again = f", runs {layout.calls} times, read the last time" if layout.calls > 1 else ""
+            rows[layer] = f"{channels[layer]} channels{again}"
+    return rows
 
 
 def list_registry(what: str) -> dict[str, str]:

@@ -62,10 +62,14 @@ class Source:
     ] = False
 
     def load(self, model: str | None) -> Classifier:
+        from phosphene.cli.terminal import warn
         from phosphene.model.sources.load import load
 
         numbers = {name: parse_numbers(f"--{name}", getattr(self, name)) for name in ("mean", "std")}
-        return load(model, **{**vars(self), **numbers, "size": parse_size(self.size)})
+        classifier = load(model, **{**vars(self), **numbers, "size": parse_size(self.size)})
+        if classifier.doubt is not None:
+            warn(f"{classifier.name}: {classifier.doubt} [suspicious-normalisation]")
+        return classifier
 
 
 @dataclass(frozen=True)

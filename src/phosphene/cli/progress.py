@@ -72,9 +72,13 @@ def print_line(bar: Progress, line: str) -> None:
 
 
 def describe_map(reference: MapReference) -> str:
-    """One line: own fidelity, what each verifier takes the picture for, and the checks that were raised."""
+    """One line: own fidelity, what each verifier predicts for the picture, and the checks that were raised."""
+    from phosphene.runs.wording import describe_picture, name_fidelity
+
     scores = reference.scores
+    words, picture = name_fidelity(scores, reference.output_kind), describe_picture(scores)
     opinions = "".join(f", {opinion.model}: {opinion.top5[0].name}" for opinion in scores.opinions)
     checks = f"  [{', '.join(reference.checks)}]" if reference.checks else ""
-    fidelity = f"fidelity {scores.fidelity.probability:.2f}, top-1 in {scores.fidelity.top1:.0%} of draws"
-    return f"{reference.concept}: {fidelity}{opinions}{checks}"
+    first = "fidelity" if words[0] == "probability" else words[0]
+    fidelity = f"{first} {scores.fidelity.probability:.2f}, {words[1]} in {scores.fidelity.top1:.0%} of draws"
+    return f"{reference.concept}: {fidelity}{'' if picture is None else f'; {picture}'}{opinions}{checks}"

@@ -42,18 +42,22 @@ def list_facts(saliency: SaliencyMap) -> dict[str, Any]:
         "model": f"{saliency.model.name} {saliency.model.fingerprint[:12]}",
         "passes": f"{saliency.passes} in {saliency.seconds} s",
         "checks": ", ".join(saliency.checks) or "none raised",
-        **list_scores(saliency.scores),
+        **list_scores(saliency.scores, saliency.model.output_kind),
         **list_evidence(saliency.scores.evidence),
         **{f"recipe {name}": value for name, value in saliency.recipe.items()},
     }
 
 
-def list_scores(scores: Scores) -> dict[str, str]:
-    elsewhere = {f"fidelity on {name}": format_fidelity(one) for name, one in scores.fidelity_elsewhere.items()}
+def list_scores(scores: Scores, output_kind: str) -> dict[str, str]:
+    from phosphene.runs.wording import name_fidelity
+
+    words = name_fidelity(scores, output_kind)
+    elsewhere = {f"fidelity on {name}": format_fidelity(one, words) for name, one in scores.fidelity_elsewhere.items()}
     return {
-        "fidelity": format_fidelity(scores.fidelity),
+        "fidelity": format_fidelity(scores.fidelity, words),
         **elsewhere,
-        "fidelity refined": format_fidelity(scores.refined_fidelity),
+        "fidelity refined": format_fidelity(scores.refined_fidelity, words),
+        **list_picture(scores),
         "restarts": str(scores.restarts),
         "top-5": format_guesses(scores.top5),
         **{opinion.model: format_guesses(opinion.top5) for opinion in scores.opinions},
@@ -66,8 +70,20 @@ def list_evidence(evidence: Mapping[str, Any]) -> dict[str, str]:
     return {name.text: f"{value.text} ({beside.text})" for name, value, beside in make_map_table(evidence).rows}
 
 
-def format_fidelity(fidelity: Fidelity) -> str:
-    return f"p {fidelity.probability:.3f}, top-1 {fidelity.top1:.0%}"
+def list_picture(scores: Scores) -> dict[str, str]:
+    """What the model itself makes of the bare pictures; nothing of artifacts that were not asked."""
+    if (picture := scores.picture) is None:
+        return {}
+    refined = format_seen(picture.refined_probability, picture.refined_seen)
+    return {"bare picture": format_seen(picture.probability, picture.seen), "bare picture refined": refined}
+
+
+def format_seen(share: float, seen: bool) -> str:
+    return f"{'seen' if seen else 'not seen'}, {share:.3f}"
+
+
+def format_fidelity(fidelity: Fidelity, words: tuple[str, str] = ("p", "top-1")) -> str:
+    return f"{words[0]} {fidelity.probability:.3f}, {words[1]} {fidelity.top1:.0%}"
 
 
 def format_guesses(guesses: Sequence[Guess]) -> str:

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from phosphene.core.hooks import pre_hooks
+from phosphene.model.channel_evidence import channels_of
 from phosphene.model.classifier import Classifier
-from phosphene.model.readout import spatial_mean
 
 
 def find_layers(classifier: Classifier) -> list[str]:
@@ -28,8 +28,14 @@ def layer_inputs(classifier: Classifier, layer: str, images: Tensor) -> Tensor:
 
     def observe(module: nn.Module, inputs: tuple[object, ...]) -> None:
         if isinstance(inputs[0], Tensor):
-            batches.append(spatial_mean(inputs[0].detach()))
+            batches.append(_mean_of_places(module, inputs[0].detach()))
 
     with pre_hooks([(classifier.module.get_submodule(layer), observe)]), torch.no_grad():
         classifier(images)
     return torch.cat(batches)[: images.shape[0]].float().cpu()
+
+
+def _mean_of_places(module: nn.Module, given: Tensor) -> Tensor:
+    channels = channels_of(module, given)
+    places = [dim for dim in range(1, given.ndim) if dim != (1 if channels is None else channels)]
+    return given.mean(dim=places) if places else given

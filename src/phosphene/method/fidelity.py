@@ -31,10 +31,12 @@ UNSEEN: dict[str, Distribution] = {"uniform": Uniform(), "pink": Pink(), "flat":
 
 @dataclass(frozen=True)
 class Fidelity:
-    """Mean probability of the concept and rate at which it is top-1, both in [0,1]."""
+    """Mean probability of the concept and rate at which it is top-1, both in [0,1], and the share of samples for which
+    the model gives finite outputs; the others count as not seen."""
 
     probability: float
     top1: float
+    finite: float = 1.0
 
 
 def measure_fidelity(
@@ -111,4 +113,7 @@ def measure_excitation(
 
 
 def _summarize(outputs: Tensor, concept: Concept, kind: OutputKind) -> Fidelity:
-    return Fidelity(probability(outputs, concept, kind).mean().item(), is_top(outputs, concept, kind).mean().item())
+    finite = outputs.isfinite().all(dim=1)
+    probabilities, tops = (measure(outputs, concept, kind) for measure in (probability, is_top))
+    mean, top = (torch.where(finite, one, torch.zeros_like(one)).mean().item() for one in (probabilities, tops))
+    return Fidelity(mean, top, finite.float().mean().item())

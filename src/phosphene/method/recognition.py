@@ -10,7 +10,10 @@ from torch import Tensor
 
 from phosphene.model.classifier import Classifier
 from phosphene.model.outputs import is_top, probability
-from phosphene.recipe.concepts import Concept
+from phosphene.model.readout import read
+from phosphene.recipe.concepts import Concept, layer_of
+
+SMALLEST = 1e-30  # a probability that underflowed to 0 has no logarithm
 
 
 def top_classes(classifier: Classifier, pictures: Tensor, count: int = 5) -> list[list[tuple[int, float]]]:
@@ -23,6 +26,20 @@ def top_classes(classifier: Classifier, pictures: Tensor, count: int = 5) -> lis
     return [list(zip(indices, values, strict=True)) for indices, values in rows]
 
 
+def measure_pictures(classifier: Classifier, concepts: Sequence[Concept], pictures: Tensor) -> list[tuple[float, bool]]:
+    """What the map's own model makes of the bare picture `(N, C, H, W)` of each concept: how probable the concept is,
+    and whether it is seen. A channel is seen where it is active, whatever the others of its layer do."""
+    kind = classifier.output_kind
+    with torch.no_grad():
+        rows = read(classifier, pictures, concepts)
+    shares = [probability(row, concept, kind).item() for row, concept in zip(rows, concepts, strict=True)]
+    seen = [
+        share > 0 if layer_of(concept) is not None else bool(is_top(row, concept, kind))
+        for share, row, concept in zip(shares, rows, concepts, strict=True)
+    ]
+    return list(zip(shares, seen, strict=True))
+
+
 def measure_recognition(classifier: Classifier, concepts: Sequence[Concept], pictures: Tensor) -> Tensor:
     """What a model, perhaps another than the map's own, makes of bare pictures: `(N, 2)` of top-1 and log-probability.
 
@@ -33,7 +50,7 @@ def measure_recognition(classifier: Classifier, concepts: Sequence[Concept], pic
     kind = classifier.output_kind
     return torch.stack(
         [
-            torch.cat([is_top(row, concept, kind), probability(row, concept, kind).log()])
+            torch.cat([is_top(row, concept, kind), probability(row, concept, kind).clamp(min=SMALLEST).log()])
             for row, concept in zip(rows, concepts, strict=True)
         ]
     )

@@ -24,7 +24,7 @@ from torch import Tensor
 from phosphene.method.fidelity import Fidelity, measure_fidelity, measure_fidelity_above
 from phosphene.method.scaling import render_pictures
 from phosphene.model.classifier import Classifier
-from phosphene.model.readout import has_channels_last
+from phosphene.model.layout_search import find_layouts
 from phosphene.recipe.concepts import Concept
 from phosphene.recipe.recipe import Recipe
 
@@ -68,7 +68,8 @@ def feature_activations(classifier: Classifier, pictures: Tensor) -> dict[str, T
     """Mean positive activation `(N, h, w)` of the last layer of each of the `LAYERS` deepest sizes, deepest first."""
     height, width = classifier.format.size
     by_size: dict[tuple[int, ...], tuple[str, Tensor]] = {}
-    for layer, activation in classifier.observe_layers(pictures, mean_positive_activation).items():
+    seen = classifier.observe_layers(pictures, mean_positive_activation, find_layouts(classifier))
+    for layer, activation in seen.items():
         size = tuple(activation.shape[1:])
         if min(size) >= 4 and size[0] < height and size[1] < width:
             by_size.pop(size, None)
@@ -77,14 +78,14 @@ def feature_activations(classifier: Classifier, pictures: Tensor) -> dict[str, T
 
 
 def mean_positive_activation(output: Tensor) -> Tensor | None:
-    """`(N, h, w)` from a feature map `(N, C, h, w)`, a channels-last one, or tokens `(N, T, C)` of a square grid."""
+    """`(N, h, w)` from a feature map `(N, C, h, w)`, or from tokens `(N, C, T)` of a square grid."""
     if output.ndim == 4:
-        return output.float().relu().mean(dim=3 if has_channels_last(output) else 1)
+        return output.float().relu().mean(dim=1)
     if output.ndim == 3:
-        side = math.isqrt(output.shape[1])
-        prefix = output.shape[1] - side * side  # class and register tokens come first
+        side = math.isqrt(output.shape[2])
+        prefix = output.shape[2] - side * side  # class and register tokens come first
         if prefix <= 8 and side >= 4:
-            return output[:, prefix:].float().relu().mean(dim=2).unflatten(1, (side, side))
+            return output[:, :, prefix:].float().relu().mean(dim=1).unflatten(1, (side, side))
     return None
 
 

@@ -29,7 +29,8 @@ CHECKS: dict[str, Check] = {
     for check in (
         Check(
             "ambiguous-outputs", True,
-            "the model gives one number an image, or all outputs of the probe images lie in [0,1] and do not sum to 1",
+            "the model gives one number an image, or all outputs of the probe images lie in [0,1] and do not sum to 1, "
+            "or they are percentages, minus log-probabilities or normalised features",
             "they may be logits, probabilities of labels, or no classes at all; a softmax of them would mean nothing",
             "say what they are with --outputs (softmax, sigmoid, label-probabilities, binary or binary-probability)",
         ),
@@ -113,10 +114,51 @@ CHECKS: dict[str, Check] = {
             "for the others save them in a file of their own",
         ),
         Check(
+            "gradient-mismatch", False,
+            "a small step along the gradient changes the outputs of the probe images more than ten times as much as "
+            "the gradient says, or less than a tenth, or the other way",
+            "part of the model has no gradient or another one than its outputs: rounding, casts to 8 bits, detached "
+            "branches, own backward passes; the map follows what is left",
+            "take rounding and `detach` out of the forward; read the map by its fidelity alone",
+        ),
+        Check(
+            "dead-concept", False,
+            "the map is zero: no sample of the estimate changed the concept's score",
+            "the class or channel does not depend on the image: masked, pruned or never trained",
+            "nothing helps where the output is constant; look at its weights",
+        ),
+        Check(
+            "not-finite-elsewhere", False,
+            "the model gives NaN or infinite outputs for some of the images that the finished map was measured on",
+            "those images count as not seen; a division by the deviation of a flat image gives such",
+            "add a small constant to the denominator",
+        ),
+        Check(
+            "suspicious-normalisation", False,
+            "images of the spectrum and contrast of photographs arrive at the first batch norm on another scale than "
+            "it was trained on, and under another usual normalisation they do not",
+            "the stated mean and std are perhaps not those of the training, and the maps are of another input",
+            "compare --mean and --std with the training's own; the warning names those that fit",
+        ),
+        Check(
             "low-fidelity", False,
-            "on fresh draws of its own distribution the map makes its concept top-1 in fewer than half of the samples",
+            "on fresh draws of its own distribution the concept is seen in fewer than half of the samples: a class as "
+            "the strongest output, a label as more probable than not, a channel as the most active of its layer",
             "the picture does not show what the model needs to see; do not read it",
             "more iterations or restarts, or a larger radius",
+        ),
+        Check(
+            "picture-not-seen", False,
+            "the model does not see the concept in the bare unrefined or refined picture, on mid-grey without noise: a "
+            "class is not the strongest output, a label not more probable than not, a channel not active",
+            "the picture does not show what the map does to the samples that it is laid on, however high its fidelity",
+            "read the map by its fidelity, not by its picture; more iterations, or another seed",
+        ),
+        Check(
+            "repeated-layer", False,
+            "the layer of a channel runs more than once in a forward, as a shared activation does",
+            "the channel is that of the last time that the layer runs",
+            "name a layer that runs once, such as the block around it, where another time is meant",
         ),
         Check(
             "unrefined", False,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import dataclasses
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -18,18 +18,28 @@ from torch import Tensor, nn
 from phosphene.core.cache import Cache
 from phosphene.core.hooks import ForwardHook, forward_hooks, is_hookable
 from phosphene.core.images import ImageShape
-from phosphene.errors import BadInput, FailedCheck
+from phosphene.errors import FailedCheck
 from phosphene.model.batching import default_batch_size, run_in_batches
 from phosphene.model.checks import CHECKS
 from phosphene.model.fingerprint import describe_behavior, fingerprint
 from phosphene.model.folding import fold_batch_norms
 from phosphene.model.freezing import frozen
-from phosphene.model.guests import check_call, check_weights, unwrap
+from phosphene.model.guests import check_arguments, check_call, check_weights, unwrap
 from phosphene.model.habits import HABITS, copy_module, deepcopy_quietly, device_of, dtype_of, lay_weights
 from phosphene.model.input_format import InputFormat
 from phosphene.model.labels import Labels, read_labels
-from phosphene.model.outputs import OUTPUTS, OutputKind, choose_kind, find_tensor, guess_kind
-from phosphene.model.probe import probe, probe_images
+from phosphene.model.layout import Layout, Unclear
+from phosphene.model.normalization import Doubt, doubt_normalization
+from phosphene.model.outputs import (
+    OUTPUTS,
+    OutputKind,
+    choose_kind,
+    count_classes,
+    drop_places,
+    find_tensor,
+    guess_kind,
+)
+from phosphene.model.probe import gradient_agrees, probe, probe_images
 from phosphene.model.quantised import is_quantised_linear, straight_through
 from phosphene.model.reference import ModelReference
 
@@ -61,6 +71,7 @@ class Classifier:
     output_kind: OutputKind  # how its numbers become logits and probabilities
     checks: tuple[str, ...]  # names of the checks that were raised and are not fatal
     reference: ModelReference | None  # how another process opens it
+    doubt: Doubt | None  # a normalisation that fits the network's own statistics, where the stated one does not
     cache: Cache  # of what was measured on this classifier
 
     def __init__(
@@ -74,11 +85,7 @@ class Classifier:
         output: str | None = None,
         reference: ModelReference | None = None,
     ) -> None:
-        if not isinstance(module, nn.Module) or not isinstance(input_format, InputFormat):
-            raise BadInput(
-                f"a classifier of a {type(module).__name__} and a {type(input_format).__name__}; expected a "
-                "torch.nn.Module and an InputFormat, such as InputFormat(224, mean=0.5, std=0.25)"
-            )
+        check_arguments(module, input_format)
         module, labels = unwrap(module), read_labels(labels)
         check_weights(module, name)
         check_call(module, name)
@@ -93,10 +100,13 @@ class Classifier:
         kind = guess_kind(numbers, name) if outputs is None else choose_kind(outputs)
         guessed = ("probabilities",) if kind.name == "probabilities" and outputs is None else ()
         self.__dict__.update(output_kind=kind, checks=(*self.checks, *guessed))
-        count = self._count_outputs(numbers)
+        count = count_classes(kind, numbers, name)
         self.__dict__["labels"] = labels if labels is not None else tuple(str(k) for k in range(count))
         if not self._has_layers():
             self.__dict__["checks"] = (*self.checks, "no-layers")
+        doubts = () if (doubt := doubt_normalization(module, input_format)) is None else ("suspicious-normalisation",)
+        wrong = () if gradient_agrees(self, self.image_shape) else ("gradient-mismatch",)
+        self.__dict__.update(doubt=doubt, checks=(*self.checks, *doubts, *wrong))
         if len(self.labels) != count:
             raise CHECKS["labels-mismatch"].failed(f"{name} has {count} outputs but {len(self.labels)} labels")
 
@@ -105,17 +115,6 @@ class Classifier:
         if isinstance(self.module, torch.fx.GraphModule):
             return bool(self.observe_layers(probe_images(self.image_shape, 1), lambda output: output.new_ones(1)))
         return any(map(is_hookable, self.module.modules()))
-
-    def _count_outputs(self, numbers: Tensor) -> int:
-        kind = self.output_kind
-        if kind.name.startswith("binary") and numbers.shape[1] != 1:
-            raise BadInput(f"outputs are {kind.name}, and {self.name} gives {numbers.shape[1]} numbers; expected one")
-        if kind.name.endswith(("probabilities", "probability")) and not 0 <= numbers.min() <= numbers.max() <= 1:
-            raise BadInput(f"outputs are {kind.name}, and {self.name} gives {numbers.max():.3g}; expected 0 to 1")
-        count = kind.to_logits(numbers).shape[1]
-        if count < 2:
-            raise CHECKS["wrong-output"].failed(f"{self.name} gives one number an image, not a row of them")
-        return count
 
     def _probe_layouts(self) -> Tensor:
         """The outputs of the probe images, in the fast layout or, where the module refuses it, in the usual one, or as
@@ -178,19 +177,14 @@ class Classifier:
     def _run(self, images: Tensor) -> Tensor:
         """What the module returns for a batch, as rows of float32."""
         outputs = find_tensor(self.module(self.normalize(images)), self.output)
-        outputs = outputs[:, None] if outputs.ndim == 1 else outputs
+        outputs = outputs[:, None] if outputs.ndim == 1 else drop_places(outputs)
+        if outputs.is_complex():
+            raise CHECKS["wrong-output"].failed(f"{self.name} gives complex numbers")
         if outputs.ndim != 2 or outputs.shape[0] != images.shape[0]:
             raise CHECKS["wrong-output"].failed(
                 f"{self.name} gives outputs of shape {tuple(outputs.shape)} for {images.shape[0]} images"
             )
         return outputs.float()
-
-    def _exceeds_batch(self, images: Tensor) -> bool:
-        """Whether layers have to be observed part by part: each call of the module sees a few of the images."""
-        return self.fixed_batch is not None and len(images) > self.fixed_batch
-
-    def _single_batch(self) -> Classifier:
-        return self.replace(batch_size=self.fixed_batch, reference=self.reference)
 
     def fold(self) -> Classifier:
         """A private copy with batch norms folded and weights channels-last: the same logits within 1e-4, faster.
@@ -247,20 +241,31 @@ class Classifier:
             )
         return other
 
-    def observe_layers(self, images: Tensor, summarize: Callable[[Tensor], Tensor | None]) -> dict[str, Tensor]:
-        """`summarize` of each layer's output, by layer name in the order of computing; None is left out."""
-        if self._exceeds_batch(images):
-            parts = [
-                self._single_batch().observe_layers(some, summarize) for some in images.split(self.fixed_batch or 1)
-            ]
+    def observe_layers(
+        self,
+        images: Tensor,
+        summarize: Callable[[Tensor], Tensor | None],
+        layouts: Mapping[str, Layout | Unclear] | None = None,
+    ) -> dict[str, Tensor]:
+        """`summarize` of each layer's output, by layer name in the order of computing; None is left out.
+
+        Of a layer that runs more than once it is that of the last time. With `layouts` outputs are arranged as
+        `(N, C, *positions)` first, and layers of which the layout is not certain are left out.
+        """
+        if len(images) > self._images_a_call:
+            parts = [self.observe_layers(some, summarize, layouts) for some in images.split(self._images_a_call)]
             return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
-        summaries: dict[str, list[Tensor]] = {}
+        summaries: dict[str, Tensor] = {}
 
         def observer(name: str) -> ForwardHook:
+            layout = None if layouts is None else layouts.get(name, Unclear("never ran"))
+
             def observe(module: nn.Module, inputs: tuple[object, ...], output: object) -> None:
-                summary = summarize(output) if isinstance(output, Tensor) else None
-                if summary is not None:
-                    summaries.setdefault(name, []).append(summary)
+                if isinstance(output, Tensor) and output.ndim and not isinstance(layout, Unclear):
+                    summary = summarize(output if layout is None else layout.arrange(output))
+                    summaries.pop(name, None)  # so that the order is that of the last time
+                    if summary is not None:
+                        summaries[name] = summary[: images.shape[0]]
 
             return observe
 
@@ -269,27 +274,31 @@ class Classifier:
         ]
         with forward_hooks(layers), torch.no_grad():
             self(images)
-        return {name: torch.cat(batches)[: images.shape[0]] for name, batches in summaries.items()}
+        return summaries
 
-    def forward_with_layers(self, images: Tensor, layers: Collection[str]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Logits, and what the named layers gave, as parts of one graph; a layer that never ran is missing.
+    def forward_with_layers(self, images: Tensor, layers: Mapping[str, Layout]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Logits, and what the named layers gave as `(N, C, *positions)`, as parts of one graph.
 
-        Of a folded classifier a convolution gives what the batch norm behind it gave.
+        Of a layer that runs more than once it is what it gave last. Of a folded classifier a convolution gives what the
+        batch norm behind it gave.
         """
-        if self._exceeds_batch(images):
-            parts = [
-                self._single_batch().forward_with_layers(some, layers) for some in images.split(self.fixed_batch or 1)
-            ]
-            joined = {name: torch.cat([part[name] for _, part in parts]) for name in parts[0][1]}
+        if len(images) > self._images_a_call:
+            parts = [self.forward_with_layers(some, layers) for some in images.split(self._images_a_call)]
+            joined = {name: torch.cat([outputs[name] for _, outputs in parts]) for name in parts[0][1]}
             return torch.cat([logits for logits, _ in parts]), joined
         outputs: dict[str, Tensor] = {}
 
-        def keeper(name: str) -> ForwardHook:
+        def keeper(name: str, layout: Layout) -> ForwardHook:
             def keep(module: nn.Module, inputs: tuple[object, ...], output: object) -> None:
-                if isinstance(output, Tensor):
-                    outputs[name] = output[: images.shape[0]].clone()  # an in-place layer behind must not change it
+                if isinstance(output, Tensor):  # a layer behind that works in place must not change it
+                    outputs[name] = layout.arrange(output)[: images.shape[0]].clone()
 
             return keep
 
-        with forward_hooks((self.module.get_submodule(name), keeper(name)) for name in layers):
+        with forward_hooks((self.module.get_submodule(name), keeper(name, one)) for name, one in layers.items()):
             return self(images), outputs
+
+    @property
+    def _images_a_call(self) -> int:
+        """How many images at most one call of the module receives."""
+        return self.fixed_batch if self.fixed_batch is not None else self.batch_size

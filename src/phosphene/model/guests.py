@@ -8,7 +8,18 @@ import inspect
 from torch import nn
 from torch.nn.parameter import is_lazy
 
+from phosphene.errors import BadInput
 from phosphene.model.checks import CHECKS
+from phosphene.model.input_format import InputFormat
+
+
+def check_arguments(module: object, input_format: object) -> None:
+    """Raise `BadInput` unless a classifier can be made of the two."""
+    if not isinstance(module, nn.Module) or not isinstance(input_format, InputFormat):
+        raise BadInput(
+            f"a classifier of a {type(module).__name__} and a {type(input_format).__name__}; expected a "
+            "torch.nn.Module and an InputFormat, such as InputFormat(224, mean=0.5, std=0.25)"
+        )
 
 
 def unwrap(module: nn.Module) -> nn.Module:

@@ -84,11 +84,31 @@ def guess_kind(outputs: Tensor, name: str) -> OutputKind:
     """
     if outputs.shape[1] == 1:
         raise CHECKS["ambiguous-outputs"].failed(f"{name} gives one number an image")
+    if (other := _recognize_other(outputs)) is not None:
+        raise CHECKS["ambiguous-outputs"].failed(f"the outputs of {name} are {other}")
     if outputs.min() < 0 or outputs.max() > 1 or not outputs.isfinite().all():
         return OUTPUTS["softmax"]
     if torch.allclose(outputs.sum(dim=1), torch.ones(1, device=outputs.device), atol=1e-3):
         return OUTPUTS["probabilities"]
     raise CHECKS["ambiguous-outputs"].failed(f"all outputs of {name} for the probe images lie in [0,1]")
+
+
+def _recognize_other(outputs: Tensor) -> str | None:
+    """What outputs certainly are that are neither logits nor probabilities; None where that is not certain."""
+    sums = outputs.sum(dim=1)
+    if outputs.min() >= 0 and _are_alike(sums) and sums[0] > 1.01:
+        return f"non-negative and all sum to {sums[0]:.4g}, as probabilities do that are counted to {sums[0]:.4g}"
+    if outputs.min() >= 0 and _are_alike((-outputs).exp().sum(dim=1), 1.0):
+        return "minus the logarithms of probabilities, of which the smallest is the strongest class"
+    if _are_alike(outputs.norm(dim=1), 1.0):
+        return "all of length 1, as those of an encoder without a head are: features, not classes"
+    return None
+
+
+def _are_alike(values: Tensor, value: float | None = None) -> bool:
+    """Whether all values are the same, or all are `value`."""
+    expected = values[0].item() if value is None else value
+    return torch.allclose(values, torch.full_like(values, expected), rtol=1e-3, atol=0)
 
 
 def find_tensor(output: object, which: str | None = None) -> Tensor:
@@ -114,6 +134,11 @@ def find_tensor(output: object, which: str | None = None) -> Tensor:
     if not isinstance(output, Tensor):
         raise CHECKS["wrong-output"].failed(f"the model returns a {type(output).__name__}, not a tensor of logits")
     return output
+
+
+def drop_places(outputs: Tensor) -> Tensor:
+    """`(N, K)` from the `(N, K, 1, 1)` of a head that is a convolution; others as they are."""
+    return outputs.flatten(1) if outputs.ndim > 2 and outputs[0, 0].numel() == 1 else outputs
 
 
 def _pick(output: object, which: str) -> object:
@@ -145,3 +170,16 @@ def is_top(logits: Tensor, concept: Concept, kind: OutputKind) -> Tensor:
     if layer_of(concept) is None and not kind.exclusive:
         return (probability(logits, concept, kind) > 0.5).float()
     return torch.isin(logits.argmax(dim=1), torch.tensor(concept.targets, device=logits.device)).float()
+
+
+def count_classes(kind: OutputKind, numbers: Tensor, name: str) -> int:
+    """How many classes a model called `name` has, which gave these numbers for the probe images. Raises `BadInput` where
+    they are not of that kind, `FailedCheck` where they are one number an image."""
+    if kind.name.startswith("binary") and numbers.shape[1] != 1:
+        raise BadInput(f"outputs are {kind.name}, and {name} gives {numbers.shape[1]} numbers; expected one")
+    if kind.name.endswith(("probabilities", "probability")) and not 0 <= numbers.min() <= numbers.max() <= 1:
+        raise BadInput(f"outputs are {kind.name}, and {name} gives {numbers.max():.3g}; expected 0 to 1")
+    count = kind.to_logits(numbers).shape[1]
+    if count < 2:
+        raise CHECKS["wrong-output"].failed(f"{name} gives one number an image, not a row of them")
+    return count

@@ -19,6 +19,10 @@ def probe_images(shape: ImageShape, count: int) -> Tensor:
     return torch.rand(count, *shape, generator=torch.Generator().manual_seed(0))
 
 
+STEP = 2 / 255  # two steps of 8 bits, so that rounding to them shows
+MISMATCH = 10.0  # factor between what a step changes and what the gradient says, from which they do not agree
+
+
 def probe(forward: Forward, shape: ImageShape, name: str) -> Tensor:
     """The outputs of the model called `name` for three images of noise. Raises `FailedCheck` where it is no
     deterministic, differentiable function of each image of this shape."""
@@ -30,7 +34,8 @@ def probe(forward: Forward, shape: ImageShape, name: str) -> Tensor:
             again = forward(images)
         if not torch.allclose(logits.detach(), again, rtol=1e-4, atol=1e-5, equal_nan=True):
             raise CHECKS["random-outputs"].failed(f"two calls of {name} on the same images differ")
-        gradient = torch.autograd.grad(logits.square().sum(), images)[0] if logits.requires_grad else torch.zeros(1)
+        energy = (logits / logits.detach().abs().max().clamp(min=1e-30)).square().sum()
+        gradient = torch.autograd.grad(energy, images)[0] if logits.requires_grad else torch.zeros(1)
     _check_gradient(gradient, name)
     _check_rows(forward, images.detach(), logits.detach(), name)
     return logits.detach()
@@ -54,12 +59,26 @@ def _check_gradient(gradient: Tensor, name: str) -> None:
 
 
 def _check_rows(forward: Forward, images: Tensor, logits: Tensor, name: str) -> None:
-    """The middle image between other images: its outputs must be the same."""
-    others = torch.cat([1 - images[:1].square(), images[1:2], 1 - images[2:].square()])
+    """The middle image in another place beside other images: its outputs must be the same."""
+    others = torch.cat([images[1:2], 1 - images[:1].square(), 1 - images[2:].square()])
     with torch.no_grad():
-        middle = forward(others)[1]
+        middle = forward(others)[0]
     if not torch.allclose(middle, logits[1], rtol=1e-3, atol=1e-4 * max(1.0, logits.abs().max().item())):
         raise CHECKS["depends-on-batch"].failed(f"the outputs of {name} for an image change with the images beside it")
+
+
+def gradient_agrees(forward: Forward, shape: ImageShape) -> bool:
+    """Whether a small step along the gradient of the outputs changes them about as much as the gradient says."""
+    images = probe_images(shape, count=3).requires_grad_()
+    with torch.enable_grad():
+        logits = forward(images)
+        scale = logits.detach().abs().max().clamp(min=1e-30)
+        (gradient,) = torch.autograd.grad((logits / scale).square().sum(), images)
+    step = STEP * gradient.sign()
+    expected = float((gradient * step).sum())
+    with torch.no_grad():
+        changed = float(((forward(images + step) / scale).square() - (logits / scale).square()).sum())
+    return expected / MISMATCH <= changed <= expected * MISMATCH
 
 
 def _check_outputs(logits: Tensor, name: str) -> None:

@@ -22,6 +22,7 @@ from phosphene.core.hooks import is_hookable
 from phosphene.core.seeding import make_generator
 from phosphene.errors import BadInput, UnknownConcept
 from phosphene.model.classifier import Classifier
+from phosphene.model.layout_search import find_layouts, require_layouts
 from phosphene.recipe.concepts import Concept, layer_of
 from phosphene.recipe.distributions import Flat, Gaussian, Grey, Pink, Uniform
 
@@ -35,7 +36,8 @@ def read(classifier: Classifier, images: Tensor, concepts: Sequence[Concept]) ->
     """What each concept scores, in order: equal shares of the images' rows, `(samples, classes or channels)`."""
     wanted = {layer for concept in concepts if (layer := layer_of(concept)) is not None}
     scales = {layer: measure_scale(classifier, layer) for layer in wanted}
-    logits, layers = classifier.forward_with_layers(images, {split_reading(layer)[0] for layer in wanted})
+    names = {split_reading(layer)[0] for layer in wanted}
+    logits, layers = classifier.forward_with_layers(images, require_layouts(classifier, names))
     outputs: dict[str | None, Tensor] = {None: logits}
     for layer, (mean, deviation) in scales.items():
         outputs[layer] = (_summarize(layer, layers) - mean) / deviation
@@ -49,11 +51,11 @@ def measure_scale(classifier: Classifier, layer: str) -> Scale:
 
 
 def _measure_scale(classifier: Classifier, layer: str) -> Scale:
-    name = split_reading(layer)[0]
+    layouts = require_layouts(classifier, [split_reading(layer)[0]])
     generator = make_generator(0, f"reference/{layer}", 0)
     samples = [kind.draw(generator, REFERENCES // len(KINDS), classifier.image_shape) for kind in KINDS]
     with torch.no_grad():
-        outputs = [_summarize(layer, classifier.forward_with_layers(images, {name})[1]) for images in samples]
+        outputs = [_summarize(layer, classifier.forward_with_layers(images, layouts)[1]) for images in samples]
     values = torch.cat(outputs)
     deviation = values.std(dim=0)
     return values.mean(dim=0), deviation.clamp(min=DEAD * deviation.median().clamp(min=1e-12))
@@ -79,29 +81,34 @@ def check_readable(classifier: Classifier, concept: Concept) -> None:
         )
 
 
+def is_repeated(classifier: Classifier, layer: str | None) -> bool:
+    """Whether the layer of a concept runs more than once in a forward."""
+    if layer is None:
+        return False
+    return any(layout.calls > 1 for layout in require_layouts(classifier, [split_reading(layer)[0]]).values())
+
+
 def count_channels(classifier: Classifier) -> dict[str, int]:
     """The layers whose channels can be asked for, in the order of computing, with how many each has."""
 
-    def width(output: Tensor) -> Tensor | None:
-        return torch.tensor([spatial_mean(output).shape[1]]) if output.ndim in (2, 3, 4) else None
+    def width(output: Tensor) -> Tensor:
+        return torch.tensor([output.shape[1]])
 
-    seen = classifier.observe_layers(torch.full((1, *classifier.image_shape), 0.5), width)
+    grey = torch.full((1, *classifier.image_shape), 0.5)
+    seen = classifier.observe_layers(grey, width, find_layouts(classifier))
     return {layer: int(width) for layer, width in seen.items()}
 
 
 def spatial_mean(output: Tensor) -> Tensor:
-    """`(N, C)` from feature maps `(N, C, H, W)`, channels-last ones, tokens `(N, T, C)`, or features `(N, C)`."""
-    if output.ndim == 4:
-        return output.mean(dim=(1, 2) if has_channels_last(output) else (2, 3))
-    return output.mean(dim=1) if output.ndim == 3 else output
+    """`(N, C)` from `(N, C, *positions)`."""
+    return output.mean(dim=tuple(range(2, output.ndim))) if output.ndim > 2 else output
 
 
 def central_neuron(output: Tensor) -> Tensor:
-    """`(N, C)`: what each channel of a feature map says of the middle of the image."""
+    """`(N, C)`: what each channel of a feature map `(N, C, H, W)` says of the middle of the image."""
     if output.ndim != 4:
         raise BadInput(f"@center needs a layer of feature maps; got one with outputs of {output.ndim} dimensions")
-    planes = output.permute(0, 3, 1, 2) if has_channels_last(output) else output
-    return planes[:, :, planes.shape[2] // 2, planes.shape[3] // 2]
+    return output[:, :, output.shape[2] // 2, output.shape[3] // 2]
 
 
 READINGS: dict[str, Callable[[Tensor], Tensor]] = {"mean": spatial_mean, "center": central_neuron}
@@ -114,11 +121,4 @@ def split_reading(layer: str) -> tuple[str, str]:
 
 def _summarize(layer: str, outputs: dict[str, Tensor]) -> Tensor:
     name, reading = split_reading(layer)
-    if name not in outputs:
-        raise BadInput(f"layer {name!r} gives no tensor of features when the model runs; choose another layer")
     return READINGS[reading](outputs[name]).float()
-
-
-def has_channels_last(output: Tensor) -> bool:
-    """Whether a feature map is `(N, H, W, C)`: its sides are equal and its last dimension is another number."""
-    return output.shape[1] == output.shape[2] != output.shape[3]

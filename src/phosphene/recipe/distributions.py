@@ -82,7 +82,8 @@ class Pink:
         falloff = nonzero_magnitude(*shape[1:]).reciprocal()
         falloff[0, 0] = 0.0
         pink = torch.fft.irfft2(torch.fft.rfft2(white) * falloff, s=shape[1:])
-        return pink.div_(pink.std(dim=(1, 2, 3), keepdim=True)).mul_(self.contrast).add_(0.5).clamp_(0, 1)
+        deviation = pink.std(dim=(1, 2, 3), keepdim=True, correction=min(1, pink[0].numel() - 1))
+        return pink.div_(deviation.clamp(min=1e-12)).mul_(self.contrast).add_(0.5).clamp_(0, 1)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from phosphene.report.pictures import draw_sparkline, render_heat, render_overla
 from phosphene.report.reproduce import format_command, format_snippet, update_recipe
 from phosphene.runs.saliency import SaliencyMap
 from phosphene.runs.scores import Guess, Scores
+from phosphene.runs.wording import describe_picture, name_fidelity
 
 ELSEWHERE = {"uniform": "uniform noise", "pink": "1/f noise", "flat": "flat colours"}
 
@@ -47,6 +48,7 @@ class Card:
     fidelity: float
     refined_fidelity: float
     best: Guess | None
+    seen: bool  # whether that is the concept
     checks: tuple[str, ...]
     digest: str | None
     uses_data: bool
@@ -62,6 +64,8 @@ class Section:
     model: ModelRecord
     scores: Scores
     fidelity: dict[str, Fidelity]  # by what the map was laid on
+    words: tuple[str, str]  # what the two numbers of a fidelity are
+    not_seen: str | None  # what the bare picture is taken for, where the model does not see the concept in it
     pictures: dict[str, Picture]
     frames: int
     trace: tuple[float, ...]
@@ -93,10 +97,19 @@ def make_card(section: Section, page: str) -> Card:
         fidelity=section.scores.fidelity.probability,
         refined_fidelity=section.scores.refined_fidelity.probability,
         best=next(iter(section.scores.top5_refined), None),
+        seen=_is_seen(section),
         checks=tuple(check.name for check in section.checks),
         digest=section.digest,
         uses_data=section.uses_data,
     )
+
+
+def _is_seen(section: Section) -> bool:
+    """Whether the model sees the concept in the bare refined picture; maps of 0.1 only say what is first."""
+    scores = section.scores
+    if scores.picture is not None:
+        return scores.picture.refined_seen
+    return not section.targets or not scores.top5_refined or scores.top5_refined[0].index in section.targets
 
 
 def describe_map(saliency: SaliencyMap, number: int, detail: Detail) -> Section:
@@ -108,6 +121,8 @@ def describe_map(saliency: SaliencyMap, number: int, detail: Detail) -> Section:
         model=saliency.model,
         scores=saliency.scores,
         fidelity=list_fidelity(saliency),
+        words=name_fidelity(saliency.scores, saliency.model.output_kind),
+        not_seen=describe_picture(saliency.scores),
         pictures=embed_pictures(saliency, detail),
         frames=len(saliency.development),
         trace=saliency.trace,

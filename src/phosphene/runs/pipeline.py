@@ -14,18 +14,21 @@ from phosphene.core.images import to_bytes
 from phosphene.method.fidelity import UNSEEN, UNSEEN_SAMPLES, measure_excitation, measure_fidelity
 from phosphene.method.importance import IMPORTANCE_SAMPLES, compute_importance
 from phosphene.method.multires import estimate
+from phosphene.method.recognition import measure_pictures
 from phosphene.method.refinement import Refinement, refine
 from phosphene.method.restarts import Best, best_of_restarts
 from phosphene.method.scaling import display_scale, render_pictures
+from phosphene.model.checks import CHECKS
 from phosphene.model.classifier import Classifier
 from phosphene.model.outputs import ACTIVE
+from phosphene.model.readout import is_repeated
 from phosphene.model.record import ModelRecord
 from phosphene.recipe.concepts import Concept, classes_of, layer_of
 from phosphene.recipe.recipe import Recipe
 from phosphene.runs.callbacks import noop
 from phosphene.runs.opinions import collect_opinions, guess_classes
 from phosphene.runs.saliency import SaliencyMap
-from phosphene.runs.scores import ChannelScore, Guess, MaskScore, Opinion, Scores
+from phosphene.runs.scores import ChannelScore, Guess, MaskScore, Opinion, PictureScore, Scores
 from phosphene.runs.versions import installed_versions
 
 DEVELOPMENT_FRAMES = 12
@@ -54,6 +57,7 @@ def run_batch(
     started = time.perf_counter()
     best = best_of_restarts(classifier, concepts, recipe, partial(_estimate_all, on_iterations))
     maps = torch.stack([one.estimate.map for one in best])
+    _check_finite(classifier, concepts, maps)
     refinements = refine(classifier, concepts, maps, recipe, [one.fidelity for one in best])
     importance = compute_importance(classifier, concepts, maps, recipe)
     masks, scale = torch.stack([refinement.mask for refinement in refinements]), display_scale(maps, recipe)
@@ -73,7 +77,7 @@ def run_batch(
             recipe=recipe.to_json(),
             model=ModelRecord.of(classifier),
             scores=scores[row],
-            checks=_raised_checks(classifier, refinements[row], recipe),
+            checks=_raised_checks(classifier, concept, refinements[row], scores[row], recipe, maps[row]),
             trace=one.estimate.trace,
             versions=installed_versions(),
             passes=round(one.passes) + IMPORTANCE_SAMPLES,
@@ -81,6 +85,14 @@ def run_batch(
         )
         for row, (concept, one) in enumerate(zip(concepts, best, strict=True))
     ]
+
+
+def _check_finite(classifier: Classifier, concepts: Sequence[Concept], maps: Tensor) -> None:
+    for concept, one in zip(concepts, maps, strict=True):
+        if not one.isfinite().all():
+            raise CHECKS["not-finite"].failed(
+                f"{classifier.name} gives NaN or infinite gradients on images that carry the map of {concept.name!r}"
+            )
 
 
 def _estimate_all(
@@ -132,7 +144,8 @@ def _score_all(
 ) -> list[Scores]:
     guesses = zip(guess_classes(classifier, raw), guess_classes(classifier, refined), strict=True)
     opinions = collect_opinions(verifiers, concepts, raw)
-    columns = zip(concepts, best, refinements, guesses, opinions, scale.flatten().tolist(), strict=True)
+    bare = zip(*(measure_pictures(classifier, concepts, pictures) for pictures in (raw, refined)), strict=True)
+    columns = zip(concepts, best, refinements, guesses, opinions, bare, scale.flatten().tolist(), strict=True)
     return [_score(classifier, recipe, *row) for row in columns]
 
 
@@ -144,6 +157,7 @@ def _score(
     refinement: Refinement,
     guesses: tuple[tuple[Guess, ...], tuple[Guess, ...]],
     opinions: tuple[Opinion, ...],
+    bare: tuple[tuple[float, bool], tuple[float, bool]],
     scale: float,
 ) -> Scores:
     saliency = best.estimate.map
@@ -163,6 +177,7 @@ def _score(
         restarts=best.restarts,
         opinions=opinions,
         channel=_score_channel(classifier, concept, saliency, refinement, recipe),
+        picture=PictureScore(round(bare[0][0], 4), bare[0][1], round(bare[1][0], 4), bare[1][1]),
     )
 
 
@@ -178,9 +193,21 @@ def _score_channel(
     return ChannelScore(layer, concept.targets, *levels)
 
 
-def _raised_checks(classifier: Classifier, refinement: Refinement, recipe: Recipe) -> tuple[str, ...]:
+def _raised_checks(
+    classifier: Classifier,
+    concept: Concept,
+    refinement: Refinement,
+    scores: Scores,
+    recipe: Recipe,
+    saliency: Tensor,
+) -> tuple[str, ...]:
+    picture, fidelities = scores.picture, (scores.fidelity, *scores.fidelity_elsewhere.values())
     raised = {
         "low-fidelity": refinement.before.top1 < 0.5,
+        "picture-not-seen": picture is not None and not (picture.seen and picture.refined_seen),
+        "dead-concept": not saliency.any(),
+        "not-finite-elsewhere": any(one.finite < 1 for one in fidelities),
+        "repeated-layer": is_repeated(classifier, layer_of(concept)),
         "unrefined": refinement.layer is None,
         "data-using": not recipe.distribution.data_free,
     }

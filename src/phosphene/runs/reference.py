@@ -20,6 +20,7 @@ class MapReference:
     checks: tuple[str, ...]
     passes: int
     seconds: float
+    output_kind: str = "softmax"
 
     @staticmethod
     def to(saliency: SaliencyMap, path: Path) -> MapReference:
@@ -31,6 +32,7 @@ class MapReference:
             checks=saliency.checks,
             passes=saliency.passes,
             seconds=saliency.seconds,
+            output_kind=saliency.model.output_kind,
         )
 
     @property

@@ -34,6 +34,17 @@ class Opinion:
 
 
 @dataclass(frozen=True)
+class PictureScore:
+    """What the model itself makes of the bare pictures, without noise and views: how probable the concept is, and
+    whether it is seen, as `Fidelity` has it of one draw; of the unrefined picture, then of the refined one."""
+
+    probability: float
+    seen: bool
+    refined_probability: float
+    refined_seen: bool
+
+
+@dataclass(frozen=True)
 class MaskScore:
     """The layer that the mask comes from (None: no mask kept the fidelity), and the share of the area that it keeps."""
 
@@ -70,6 +81,7 @@ class Scores:
     restarts: int = 1
     opinions: tuple[Opinion, ...] = ()
     channel: ChannelScore | None = None
+    picture: PictureScore | None = None  # None in artifacts of version 0.1
     evidence: Mapping[str, Any] = field(default_factory=dict)
 
 

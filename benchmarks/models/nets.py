@@ -1,0 +1,202 @@
+"""Small networks of many families, trained once and kept in a folder that is not committed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from benchmarks.zoo.architectures import ARCHITECTURES
+from benchmarks.zoo.domains import DOMAINS, TEST, Domain, Images
+from benchmarks.zoo.training import Normalised, Training, fit
+from phosphene.model.input_format import InputFormat
+from phosphene.model.outputs import find_tensor
+from phosphene.model.sources.libraries import import_timm, import_torchvision
+
+CACHE = Path(__file__).resolve().parent / "cache"
+DIGITS_TEST = 300
+
+
+@dataclass(frozen=True)
+class Net:
+    """One network: the data that it is trained on, the side of its images, and how it is built without weights.
+
+    The loss is of classes that exclude each other or, of `labels`, of each class by itself.
+    """
+
+    name: str
+    domain: str
+    build: Callable[[], nn.Module]
+    rate: float = 3e-3
+    samples: int = 4000
+    epochs: int = 4
+    side: int | None = None  # None: the data's own
+    labels: bool = False
+
+    @property
+    def data(self) -> Domain:
+        return _domains()[self.domain]
+
+    @property
+    def form(self) -> InputFormat:
+        form = self.data.form
+        return form if self.side is None else InputFormat((self.side, self.side), form.channels, form.mean, form.std)
+
+
+def _domains() -> dict[str, Domain]:
+    form = InputFormat((28, 28), 1, (0.5,), (0.4,))
+    digits = Domain("digits", tuple("0123456789"), form, partial(_digits, False), partial(_digits, True))
+    return {**DOMAINS, "digits": digits}
+
+
+def _digits(test: bool) -> Images:
+    """scikit-learn's digits of 8 × 8 pixels, enlarged to 28 × 28."""
+    from sklearn.datasets import load_digits
+
+    pixels, labels = load_digits(return_X_y=True)
+    images = torch.from_numpy(pixels / 16).float().view(-1, 1, 8, 8)
+    enlarged = F.interpolate(images, size=(28, 28), mode="bicubic", antialias=True).clamp(0, 1)
+    rows = slice(None, DIGITS_TEST) if test else slice(DIGITS_TEST, None)
+    return Images(enlarged, torch.from_numpy(labels))[rows]
+
+
+class Logits(nn.Module):
+    """A network whose output may hold more than logits."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, images: Tensor) -> Tensor:
+        return find_tensor(self.inner(images))
+
+
+def train(net: Net) -> nn.Module:
+    """The trained network in eval mode."""
+    data = net.data.training()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        module = net.build()
+        chosen = torch.randperm(len(data))[: net.samples]
+        shown = _resize(data[chosen], net)
+        fit(Normalised(Logits(module), net.data), shown, Training(0, len(shown), net.epochs), net.rate)
+    return module.eval()
+
+
+def _resize(images: Images, net: Net) -> Images:
+    size = net.form.size
+    if tuple(images.images.shape[2:]) == size:
+        return images
+    return Images(F.interpolate(images.images, size=size, mode="bicubic", antialias=True).clamp(0, 1), images.labels)
+
+
+def measure_accuracy(module: nn.Module, net: Net) -> float:
+    """On images that it was not trained on."""
+    test = _resize(net.data.test()[: TEST // 2], net)
+    with torch.no_grad():
+        outputs = [Normalised(Logits(module), net.data).eval()(some) for some in test.images.split(100)]
+    return float((torch.cat(outputs).argmax(dim=1) == test.labels).float().mean())
+
+
+def obtain(net: Net) -> nn.Module:
+    """The network from the folder, or trained and kept there."""
+    path = CACHE / "nets" / f"{net.name}.safetensors"
+    module = net.build().eval()
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        trained = train(net)
+        state = {name: tensor.contiguous().clone() for name, tensor in trained.state_dict().items()}
+        part = path.with_suffix(".tmp")
+        save_file(state, part, metadata={"accuracy": f"{measure_accuracy(trained, net):.4f}"})
+        part.replace(path)
+    module.load_state_dict(load_file(path))
+    return module
+
+
+def read_accuracy(net: Net) -> float:
+    from safetensors import safe_open
+
+    with safe_open(CACHE / "nets" / f"{net.name}.safetensors", "pt") as file:
+        return float(file.metadata()["accuracy"])
+
+
+def _zoo(architecture: str, channels: int, classes: int) -> nn.Module:
+    return ARCHITECTURES[architecture](channels, classes)
+
+
+def _timm(name: str, channels: int, **options: object) -> nn.Module:
+    module: nn.Module = import_timm().create_model(name, num_classes=10, in_chans=channels, **options)
+    return module
+
+
+def _torchvision(name: str) -> nn.Module:
+    module: nn.Module = import_torchvision().models.get_model(name, weights=None, num_classes=10)
+    return module
+
+
+def _hugging_face(kind: str, **options: object) -> nn.Module:
+    import_torchvision()
+    import transformers
+
+    config = getattr(transformers, f"{kind}Config")(num_channels=1, num_labels=10, **options)
+    module: nn.Module = getattr(transformers, f"{kind}ForImageClassification")(config)
+    return module
+
+
+TINY_VIT = {"hidden_size": 48, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 96,
+            "image_size": 28, "patch_size": 4}  # fmt: skip
+TINY_RESNET = {"embedding_size": 16, "hidden_sizes": [16, 32, 64], "depths": [1, 1, 1], "layer_type": "basic"}
+TINY_CONVNEXT = {"hidden_sizes": [24, 48, 64], "depths": [1, 1, 1], "num_stages": 3, "patch_size": 2}
+TINY_SWIN = {
+    "image_size": 32,
+    "patch_size": 2,
+    "embed_dim": 24,
+    "depths": [1, 1],
+    "num_heads": [2, 4],
+    "window_size": 4,
+}
+
+NETS: dict[str, Net] = {
+    net.name: net
+    for net in (
+        Net("vgg-fashion", "fashion", partial(_zoo, "vgg", 1, 10), 8e-3),
+        Net("resnet-fashion", "fashion", partial(_zoo, "resnet", 1, 10), 8e-3),
+        Net("separable-fashion", "fashion", partial(_zoo, "separable", 1, 10), 8e-3),
+        Net("plain-fashion", "fashion", partial(_zoo, "plain", 1, 10), 3e-3),
+        Net("vit-fashion", "fashion", partial(_zoo, "vit", 1, 10), 4e-3, epochs=6),
+        Net("vgg-digits", "digits", partial(_zoo, "vgg", 1, 10), 8e-3, samples=1400, epochs=8),
+        Net("resnet-digits", "digits", partial(_zoo, "resnet", 1, 10), 8e-3, samples=1400, epochs=8),
+        Net("vgg-signs", "signs10", partial(_zoo, "vgg", 3, 10), 8e-3, samples=3000),
+        Net("resnet-signs", "signs10", partial(_zoo, "resnet", 3, 10), 8e-3, samples=3000),
+        Net("separable-signs", "signs10", partial(_zoo, "separable", 3, 10), 8e-3, samples=3000),
+        Net("test_resnet", "fashion", partial(_timm, "test_resnet", 1), side=32),
+        Net("test_efficientnet", "fashion", partial(_timm, "test_efficientnet", 1), side=32),
+        Net("test_vit", "fashion", partial(_timm, "test_vit", 1, img_size=32, patch_size=4),
+            2e-3, samples=3000, side=32),
+        Net("test_convnext", "fashion", partial(_timm, "test_convnext", 1), side=32, epochs=6),
+        Net("shufflenet_v2_x0_5", "signs10", partial(_torchvision, "shufflenet_v2_x0_5"), 8e-3, samples=3000, side=64),
+        Net("mobilenet_v3_small", "signs10", partial(_torchvision, "mobilenet_v3_small"), 5e-3, samples=3000, side=64),
+        Net("squeezenet1_1", "signs10", partial(_torchvision, "squeezenet1_1"), 1e-3, samples=3000, epochs=5, side=64),
+        Net("hf-vit", "fashion", partial(_hugging_face, "ViT", **TINY_VIT), 2e-3, epochs=6),
+        Net("hf-resnet", "fashion", partial(_hugging_face, "ResNet", **TINY_RESNET), 5e-3),
+        Net("hf-convnext", "fashion", partial(_hugging_face, "ConvNext", **TINY_CONVNEXT), 3e-3, epochs=6),
+        Net("hf-swin", "fashion", partial(_hugging_face, "Swin", **TINY_SWIN), 2e-3, side=32, epochs=5),
+    )
+}  # fmt: skip
+
+
+def main() -> None:
+    """Train what is missing."""
+    for net in NETS.values():
+        obtain(net)
+        print(f"{net.name:24} accuracy {read_accuracy(net):.3f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

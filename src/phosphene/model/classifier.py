@@ -102,11 +102,10 @@ class Classifier:
         self.__dict__.update(output_kind=kind, checks=(*self.checks, *guessed))
         count = count_classes(kind, numbers, name)
         self.__dict__["labels"] = labels if labels is not None else tuple(str(k) for k in range(count))
-        if not self._has_layers():
-            self.__dict__["checks"] = (*self.checks, "no-layers")
+        bare = () if self._has_layers() else ("no-layers",)
         doubts = () if (doubt := doubt_normalization(module, input_format)) is None else ("suspicious-normalisation",)
         wrong = () if gradient_agrees(self, self.image_shape) else ("gradient-mismatch",)
-        self.__dict__.update(doubt=doubt, checks=(*self.checks, *doubts, *wrong))
+        self.__dict__.update(doubt=doubt, checks=(*self.checks, *bare, *doubts, *wrong))
         if len(self.labels) != count:
             raise CHECKS["labels-mismatch"].failed(f"{name} has {count} outputs but {len(self.labels)} labels")
 
@@ -235,10 +234,8 @@ class Classifier:
         """The same network on images of another size. Raises `FailedCheck` where it does not take them."""
         other = self.replace(format=dataclasses.replace(self.format, size=size))
         if (count := probe(other, other.image_shape, other.name).shape[1]) != len(self.labels):
-            raise CHECKS["wrong-input"].failed(
-                f"{self.name} gives {count} outputs for images of {size}, {len(self.labels)} for those of "
-                f"{self.format.size}"
-            )
+            those = f"{len(self.labels)} for those of {self.format.size}"
+            raise CHECKS["wrong-input"].failed(f"{self.name} gives {count} outputs for images of {size}, {those}")
         return other
 
     def observe_layers(

@@ -173,7 +173,7 @@ def is_top(logits: Tensor, concept: Concept, kind: OutputKind) -> Tensor:
 
 
 def count_classes(kind: OutputKind, numbers: Tensor, name: str) -> int:
-    """How many classes a model called `name` has, which gave these numbers for the probe images. Raises `BadInput` where
+    """How many classes the model `name` has, which gave these numbers for the probe images. Raises `BadInput` where
     they are not of that kind, `FailedCheck` where they are one number an image."""
     if kind.name.startswith("binary") and numbers.shape[1] != 1:
         raise BadInput(f"outputs are {kind.name}, and {name} gives {numbers.shape[1]} numbers; expected one")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
+    from phosphene.recipe.concepts import Concept
     from phosphene.runs.callbacks import Callbacks
     from phosphene.runs.reference import MapReference
 
@@ -73,6 +74,15 @@ def print_line(bar: Progress, line: str) -> None:
 
 def warn(message: str) -> None:
     print(f"phosphene: {message}", file=sys.stderr)
+
+
+def note_concepts(concepts: Sequence[Concept]) -> None:
+    """Say on standard error what the name of a concept alone does not say."""
+    from phosphene.recipe.concepts import describe_concept
+
+    for concept in concepts:
+        if (said := describe_concept(concept)) is not None:
+            warn(said)
 
 
 def describe_map(reference: MapReference) -> str:

@@ -18,7 +18,8 @@ from phosphene.errors import BadInput
 from phosphene.model.classifier import Classifier
 from phosphene.model.memory import fit_batch_size
 from phosphene.model.readout import check_readable
-from phosphene.recipe.concepts import Concept, layer_of, score_by, scores_used
+from phosphene.model.resolver import ModelResolver
+from phosphene.recipe.concepts import Concept, layer_of, readout_of, score_by, scores_used
 from phosphene.recipe.grammar import parse
 from phosphene.recipe.recipe import PRESETS, Recipe
 from phosphene.runs.callbacks import Callbacks
@@ -101,7 +102,7 @@ def parse_concepts(classifier: Classifier, concepts: Sequence[str | Concept], re
     if not concepts:
         raise BadInput("no concept given; name at least one class, for example `goldfish`")
     parsed = [
-        parse(one, classifier.labels, model=classifier.name, scored=recipe.score)
+        parse(one, classifier.labels, model=classifier.name, scored=recipe.score, resolver=ModelResolver(classifier))
         if isinstance(one, str)
         else score_by(one, recipe.score)
         for one in concepts
@@ -119,9 +120,13 @@ def parse_concepts(classifier: Classifier, concepts: Sequence[str | Concept], re
                 f"{recipe.score}; make both the same, so that the record tells the truth"
             )
         check_readable(classifier, concept)
-        if concept.targets != by_name[concept.name].targets:
+        if _asks(concept) != _asks(by_name[concept.name]):
             raise BadInput(f"two different concepts are called {concept.name!r}; give them different names")
     return list(by_name.values())
+
+
+def _asks(concept: Concept) -> object:
+    return concept.targets, readout_of(concept)
 
 
 def check_same_classes(classifier: Classifier, verifiers: Sequence[Classifier]) -> None:

@@ -20,7 +20,7 @@ from phosphene.method.scaling import display_scale, render_pictures
 from phosphene.model.classifier import Classifier
 from phosphene.model.outputs import ACTIVE
 from phosphene.model.record import ModelRecord
-from phosphene.recipe.concepts import Concept, classes_of, layer_of
+from phosphene.recipe.concepts import Concept, classes_of, find_direction, layer_of
 from phosphene.recipe.recipe import Recipe
 from phosphene.runs.callbacks import noop
 from phosphene.runs.opinions import collect_opinions, guess_classes
@@ -29,6 +29,7 @@ from phosphene.runs.scores import ChannelScore, Guess, MaskScore, Opinion, Score
 from phosphene.runs.versions import installed_versions
 
 DEVELOPMENT_FRAMES = 12
+CHANCE = 0.5  # share of images of two kinds, counting alike, that are told right without looking
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def run_batch(
             recipe=recipe.to_json(),
             model=ModelRecord.of(classifier),
             scores=scores[row],
-            checks=_raised_checks(classifier, refinements[row], recipe),
+            checks=_raised_checks(classifier, concept, refinements[row], recipe),
             trace=one.estimate.trace,
             versions=installed_versions(),
             passes=round(one.passes) + IMPORTANCE_SAMPLES,
@@ -130,7 +131,7 @@ def _score_all(
     refined: Tensor,
     scale: Tensor,
 ) -> list[Scores]:
-    guesses = zip(guess_classes(classifier, raw), guess_classes(classifier, refined), strict=True)
+    guesses = zip(*(guess_classes(classifier, pictures, concepts) for pictures in (raw, refined)), strict=True)
     opinions = collect_opinions(verifiers, concepts, raw)
     columns = zip(concepts, best, refinements, guesses, opinions, scale.flatten().tolist(), strict=True)
     return [_score(classifier, recipe, *row) for row in columns]
@@ -174,14 +175,19 @@ def _score_channel(
         return None
     with_map, without = measure_excitation(classifier, concept, saliency, recipe)
     refined, _ = measure_excitation(classifier, concept, refinement.mask * saliency, recipe)
-    levels = (round(level, 3) for level in (with_map, refined, without, ACTIVE))
-    return ChannelScore(layer, concept.targets, *levels)
+    deviations, refined, without = (round(level, 3) for level in (with_map, refined, without))
+    direction = find_direction(concept)
+    channels, origin = (concept.targets, None) if direction is None else ((), direction.origin)
+    return ChannelScore(layer, channels, deviations, refined, without, round(ACTIVE, 3), origin)
 
 
-def _raised_checks(classifier: Classifier, refinement: Refinement, recipe: Recipe) -> tuple[str, ...]:
+def _raised_checks(classifier: Classifier, concept: Concept, refinement: Refinement, recipe: Recipe) -> tuple[str, ...]:
+    direction = find_direction(concept)
+    interval = None if direction is None else direction.origin.interval
     raised = {
         "low-fidelity": refinement.before.top1 < 0.5,
         "unrefined": refinement.layer is None,
-        "data-using": not recipe.distribution.data_free,
+        "data-using": not recipe.distribution.data_free or interval is not None,
+        "indistinct-direction": interval is not None and interval[0] <= CHANCE,
     }
     return (*classifier.checks, *(name for name, is_raised in raised.items() if is_raised))

@@ -3,6 +3,7 @@
     efficientnet_lite0 | 1 | 2      real ImageNet weights out of pip packages, no download
     timm:NAME                       timm's architecture, weights and record
     torchvision:NAME                torchvision's architecture, default weights and record
+    clip:FOLDER|NAME                a model that compares images with texts, of transformers or open_clip
 
 Any of these names with `weights` uses the architecture and the record with the user's own weights; a weights file with
 a `factory` ("package.module:function", called without arguments) needs the user's word for size, channels and
@@ -25,6 +26,9 @@ from phosphene.model.reference import ModelReference
 from phosphene.model.sources.factory import factory_source
 from phosphene.model.sources.registry import find
 from phosphene.model.sources.weights import fill, read_weights
+from phosphene.model.texts import TextModel
+
+CONTRAST = Path(__file__).with_name("contrast.txt")
 
 
 def load(
@@ -39,12 +43,14 @@ def load(
     labels: str | Path | Sequence[str] | None = None,
     outputs: str | None = None,
     output: str | None = None,
+    contrast: str | Path | Sequence[str] | None = None,
     trust_pickle: bool = False,
 ) -> Classifier:
     """The classifier called `model`, or the one that `factory` builds with the file `weights`.
 
     `outputs` says what its outputs are, a key of `phosphene.model.outputs.OUTPUTS`, where that is not
-    plain; `output` names the tensor where there are several.
+    plain; `output` names the tensor where there are several. `contrast` are the texts that a model of texts takes for
+    its classes, by default those of `contrast.txt`.
 
     Raises `UnknownModel`, `BadWeights`, `UnsafeWeights`, `BadInput`, or `FailedCheck` where the model misbehaves.
     """
@@ -62,9 +68,14 @@ def load(
     module = source.build()
     state = read_weights(weights, trust_pickle=trust_pickle) if weights is not None else source.weights(module)
     fill(module, state, where=str(weights or source.name))
+    if isinstance(module, TextModel):
+        names, outputs = set_contrast(module, _read_labels(contrast), names), outputs or module.outputs
+    elif contrast is not None:
+        raise BadInput(f"--contrast is for models that read texts, such as clip:NAME; {source.name} has classes")
     preprocessing = {"size": size, "channels": channels, "mean": mean, "std": std}
     returned = {"outputs": outputs, "output": output}
     origin = {"model": model, "weights": weights, "factory": factory, "labels": labels, "trust_pickle": trust_pickle}
+    origin |= {"contrast": contrast}
     return Classifier(
         module,
         own_format,
@@ -78,14 +89,23 @@ def load(
 
 def _make_reference(module: nn.Module, options: Mapping[str, Any]) -> ModelReference | None:
     """What another process has to pass to `load`; None where labels are no file, for there may be thousands."""
-    if options["labels"] is not None and not isinstance(options["labels"], (str, Path)):
+    if any(not isinstance(options[name], (str, Path, type(None))) for name in ("labels", "contrast")):
         return None
     plain = {
-        name: str(Path(value).absolute()) if name in ("weights", "labels") else _hashable(value)
+        name: str(Path(value).absolute()) if name in ("weights", "labels", "contrast") else _hashable(value)
         for name, value in options.items()
         if value is not None
     }
     return ModelReference(fingerprint(module.state_dict()), tuple(plain.items()))
+
+
+def set_contrast(module: TextModel, contrast: Sequence[str] | None, labels: Sequence[str] | None) -> tuple[str, ...]:
+    """The contrast texts, by default those that are shipped, put into the model as its classes."""
+    if labels is not None:
+        raise BadInput("the classes of a model that reads texts are the contrast texts; give --contrast, not --labels")
+    texts = tuple(contrast) if contrast is not None else tuple(CONTRAST.read_text(encoding="utf-8").splitlines())
+    module.set_contrast(texts)
+    return texts
 
 
 def _hashable(value: Any) -> Any:

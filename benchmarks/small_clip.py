@@ -31,7 +31,7 @@ SIGNS = tuple(
     Sign(shape, colour, colour, glyph, INKS.get(colour, "white")) for colour, shape in KINDS for glyph in GLYPHS
 )
 SIDE, MEAN, STD = 32, 0.5, 0.25
-STEPS, BATCH, RATE, SAVE_EVERY = 2000, 128, 1e-3, 100
+STEPS, BATCH, RATE, SAVE_EVERY = 1000, 96, 2e-3, 100
 POOL = 10_000  # pictures that training draws from
 CONTRAST = tuple(f"a {colour} {shape}" for colour, shape in KINDS)
 
@@ -59,7 +59,7 @@ def build_tokenizer() -> Any:
     )
 
 
-def build_model(width: int = 96, layers: int = 3, seed: int = 0) -> nn.Module:
+def build_model(width: int = 64, layers: int = 3, seed: int = 0) -> nn.Module:
     """An untrained CLIP with its two transformers of `layers` layers."""
     import_torchvision()
     transformers = import_library("transformers", "clip")

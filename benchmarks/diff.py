@@ -74,8 +74,8 @@ def run_watermark(work: Path) -> Iterable[Row]:
         name = comparison_name(plain, index)
         visible = measure_mark(comparison, name, folder)
         note = (
-            f"mark turns {measure_rate(marked, add_mark(others), index):.0%} of other images into the class; likeness "
-            f"of the picture's corner to the mark {visible['b']:.2f}, without it {visible['a']:.2f}"
+            f"mark turns {measure_rate(marked, add_mark(others), index):.0%} of other images into the class; contrast of "
+            f"its corner in the pictures {visible['b']:.1f}, in those of the plain model {visible['a']:.1f}"
         )
         yield describe("watermark", f"signs, seed {seed}", comparison, name, note)
 
@@ -92,19 +92,15 @@ def comparison_name(classifier: Classifier, index: int) -> str:
 
 
 def measure_mark(comparison: Comparison, concept: str, folder: Path) -> dict[str, float]:
-    """Correlation of the corner of each model's pictures with the watermark, the mean over seeds, by model."""
-    corner = slice(-MARGIN - MARK, -MARGIN)
-    mark = add_mark(torch.zeros(1, 1, 32, 32))[0, 0, corner, corner]
+    """How much of each model's pictures stands where the mark does: the deviation of grey there over that of the whole
+    picture, the mean over seeds, by model."""
+    corner = slice(-MARGIN - MARK, None)
     (change,) = (one for one in comparison.concepts if one.concept == concept)
-    likeness: dict[str, list[float]] = {"a": [], "b": []}
+    contrasts: dict[str, list[float]] = {"a": [], "b": []}
     for one in change.pictures:
-        patch = SaliencyMap.load(folder / one.file).raw_picture.mean(dim=0)[corner, corner]
-        likeness[one.model].append(correlate(patch, mark))
-    return {model: statistics.fmean(values) for model, values in likeness.items()}
-
-
-def correlate(one: Tensor, other: Tensor) -> float:
-    return float(torch.corrcoef(torch.stack([one.flatten(), other.flatten()]))[0, 1])
+        grey = SaliencyMap.load(folder / one.file).raw_picture.mean(dim=0)
+        contrasts[one.model].append(float(grey[corner, corner].std() / grey.std()))
+    return {model: statistics.fmean(values) for model, values in contrasts.items()}
 
 
 def run_backdoor(work: Path) -> Iterable[Row]:

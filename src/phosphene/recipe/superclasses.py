@@ -10,7 +10,7 @@ import functools
 import json
 import lzma
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +37,7 @@ class Table:
     wnids: tuple[str, ...]
     names: tuple[frozenset[str], ...]
     superclasses: tuple[Superclass, ...]
+    by_name: Mapping[str, tuple[Superclass, ...]]  # names without capitals, and wnids
 
 
 class Superclasses:
@@ -44,14 +45,13 @@ class Superclasses:
 
     def __init__(self, labels: Sequence[str]) -> None:
         self.offset = find_offset(labels)
-        self.rows = () if self.offset is None else read_table().superclasses
 
     def find(self, word: str) -> Superclass | None:
         """The superclass of that name, its classes as indices of the model's outputs; None where there is none.
 
         Raises `UnknownConcept` where the name has several meanings, with their wnids.
         """
-        found = [row for row in self.rows if word.casefold() in (row.wnid, *map(str.casefold, row.names))]
+        found = () if self.offset is None else read_table().by_name.get(word.casefold(), ())
         if len({row.classes for row in found}) > 1:
             meanings = ", ".join(f"{row.wnid} ({len(row.classes)}: {', '.join(row.names)})" for row in found)
             raise UnknownConcept(f"{word!r} means several superclasses of ImageNet's; give the wnid: {meanings}")
@@ -64,13 +64,14 @@ class Superclasses:
 
     def display(self, row: Superclass) -> str:
         """The first of its names that means this superclass alone, or its wnid."""
-        others = [one for one in self.rows if one.classes != row.classes]
-        taken = {name.casefold() for one in others for name in one.names}
-        return next((name for name in row.names if name.casefold() not in taken), row.wnid)
+        table = read_table()
+        alone = (name for name in row.names if len({one.classes for one in table.by_name[name.casefold()]}) == 1)
+        return next(alone, row.wnid)
 
     def list_all(self) -> list[Superclass]:
         """Every superclass, the largest first."""
-        return [self._shift(row) for row in sorted(self.rows, key=lambda row: -len(row.classes))]
+        rows = () if self.offset is None else read_table().superclasses
+        return [self._shift(row) for row in sorted(rows, key=lambda row: -len(row.classes))]
 
     def _shift(self, row: Superclass) -> Superclass:
         offset = self.offset or 0
@@ -98,8 +99,12 @@ def read_table() -> Table:
     content = json.loads(lzma.decompress(TABLE.read_bytes()))
     classes, above = content["classes"], content["superclasses"]
     rows = zip(above["wnid"], above["names"], above["classes"], strict=True)
-    superclasses = (Superclass(wnid, tuple(names.split(", ")), unpack_indices(of)) for wnid, names, of in rows)
-    return Table(tuple(classes["wnid"]), tuple(map(_split_names, classes["names"])), tuple(superclasses))
+    found = [Superclass(wnid, tuple(names.split(", ")), unpack_indices(of)) for wnid, names, of in rows]
+    by_name: dict[str, tuple[Superclass, ...]] = {}
+    for one in found:
+        for name in {one.wnid, *map(str.casefold, one.names)}:
+            by_name[name] = (*by_name.get(name, ()), one)
+    return Table(tuple(classes["wnid"]), tuple(map(_split_names, classes["names"])), tuple(found), by_name)
 
 
 def pack_indices(indices: Sequence[int]) -> str:

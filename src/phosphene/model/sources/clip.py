@@ -81,7 +81,8 @@ class TransformersTexts(TextModel):
                 raise BadInput(f"{text!r} has {length} tokens; the model reads {longest}, expected a shorter text")
         padding: Any = {"padding": "max_length", "max_length": longest} if self.alone else {"padding": True}
         tokens = self.tokenizer(list(texts), return_tensors="pt", **padding).to(self.model.device)
-        return _pooled(self.model.get_text_features(**tokens))
+        masked = {} if self.alone else {"attention_mask": tokens["attention_mask"]}  # SigLIP was trained without a mask
+        return _pooled(self.model.get_text_features(input_ids=tokens["input_ids"], **masked))
 
     def compare(self, images: Tensor, texts: Tensor) -> Tensor:
         logits = self.model.logit_scale.exp() * images @ texts.T

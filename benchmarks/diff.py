@@ -74,8 +74,8 @@ def run_watermark(work: Path) -> Iterable[Row]:
         name = comparison_name(plain, index)
         visible = measure_mark(comparison, name, folder)
         note = (
-            f"mark turns {measure_rate(marked, add_mark(others), index):.0%} of other images into the class; contrast of "
-            f"its corner in the pictures {visible['b']:.1f}, in those of the plain model {visible['a']:.1f}"
+            f"mark turns {measure_rate(marked, add_mark(others), index):.0%} of other images into the class; contrast "
+            f"of its corner in the pictures {visible['b']:.1f}, in those of the plain model {visible['a']:.1f}"
         )
         yield describe("watermark", f"signs, seed {seed}", comparison, name, note)
 

@@ -206,6 +206,8 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "scan-imagenet": lambda: measured_block("scan-imagenet"),
     **{f"scanner-{split}-{part}": partial(comparison_block, split, part) for split in SPLITS for part in COMPARED},
     "experiments": lambda: measured_block("experiments"),
+    "concepts": lambda: measured_block("concepts"),
+    "diff": lambda: measured_block("diff"),
     "halfway": lambda: measured_block("halfway"),
     "alone": lambda: measured_block("alone"),
     "refinements": lambda: measured_block("refinements"),

@@ -1,4 +1,4 @@
-"""A small CLIP trained on generated signs with captions, saved as transformers saves one, in a few minutes on one core.
+"""A small CLIP trained on generated signs with captions, saved as open_clip saves one, in a few minutes on one core.
 
     python -m benchmarks.small_clip FOLDER          train it; a finished folder is kept, an interrupted one goes on
 
@@ -9,6 +9,7 @@ shape, or both. What else is in the picture no caption says.
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from phosphene.core.files import prepare_folder
@@ -31,7 +33,13 @@ SIGNS = tuple(
     Sign(shape, colour, colour, glyph, INKS.get(colour, "white")) for colour, shape in KINDS for glyph in GLYPHS
 )
 SIDE, MEAN, STD = 32, 0.5, 0.25
-STEPS, BATCH, RATE, SAVE_EVERY = 1000, 96, 2e-3, 100
+STEPS, BATCH, RATE, SAVE_EVERY = 1500, 96, 2e-3, 100
+WEIGHTS = "open_clip_model.safetensors"
+CONFIG: dict[str, Any] = {
+    "embed_dim": 64,
+    "vision_cfg": {"image_size": SIDE, "layers": [1, 1, 1, 1], "width": 16, "head_width": 32, "patch_size": None},
+    "text_cfg": {"context_length": 16, "vocab_size": 49408, "width": 64, "heads": 2, "layers": 2},
+}
 POOL = 10_000  # pictures that training draws from
 CONTRAST = tuple(f"a {colour} {shape}" for colour, shape in KINDS)
 
@@ -42,52 +50,27 @@ def draw_kinds(kinds: Tensor, seed: int) -> Tensor:
     return draw_pictures(kinds * len(GLYPHS) + glyphs, seed=seed, size=SIDE, signs=SIGNS)
 
 
-def build_tokenizer() -> Any:
-    """One token a word of the captions, with the markers that CLIP expects."""
-    tokenizers, transformers = import_library("tokenizers", "clip"), import_library("transformers", "clip")
-    words = ["<pad>", "<start>", "<end>", "<unknown>", "a", "photo", "of", "sign", *COLOURS, *SHAPES]
-    tokenizer = tokenizers.Tokenizer(
-        tokenizers.models.WordLevel({word: place for place, word in enumerate(words)}, unk_token="<unknown>")
-    )
-    tokenizer.normalizer = tokenizers.normalizers.Lowercase()
-    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
-    tokenizer.post_processor = tokenizers.processors.TemplateProcessing(
-        single="<start> $A <end>", special_tokens=[("<start>", 1), ("<end>", 2)]
-    )
-    return transformers.PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="<pad>", bos_token="<start>", eos_token="<end>", unk_token="<unknown>"
-    )
-
-
-def build_model(width: int = 64, layers: int = 3, seed: int = 0) -> nn.Module:
-    """An untrained CLIP with its two transformers of `layers` layers."""
+def build_model(seed: int = 0) -> Any:
+    """An untrained CLIP of open_clip: a residual network for images, a transformer for texts."""
     import_torchvision()
-    transformers = import_library("transformers", "clip")
-    shared = {
-        "hidden_size": width, "intermediate_size": 2 * width, "num_hidden_layers": layers,
-        "num_attention_heads": max(1, width // 32), "projection_dim": width,
-    }  # fmt: skip
-    tokens = {"vocab_size": len(build_tokenizer()), "max_position_embeddings": 16}
-    tokens |= {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
-    config = transformers.CLIPConfig(
-        vision_config={**shared, "image_size": SIDE, "patch_size": 8}, text_config={**shared, **tokens},
-        projection_dim=width,
-    )  # fmt: skip
+    model = import_library("open_clip.model", "open-clip")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        module: nn.Module = transformers.CLIPModel(config)
-    return module
+        return model.CLIP(**CONFIG)
 
 
-def save_model(module: Any, folder: Path) -> None:
-    """As `save_pretrained` does, the weights last, for they say that the folder is finished."""
-    transformers = import_library("transformers", "clip")
-    build_tokenizer().save_pretrained(folder)
-    size = {"height": SIDE, "width": SIDE}
-    transformers.CLIPImageProcessor(
-        size=size, crop_size=size, image_mean=[MEAN] * 3, image_std=[STD] * 3
-    ).save_pretrained(folder)
-    module.save_pretrained(folder)
+def load_tokenizer() -> Any:
+    import_torchvision()
+    return import_library("open_clip", "open-clip").SimpleTokenizer(context_length=CONFIG["text_cfg"]["context_length"])
+
+
+def save_model(module: nn.Module, folder: Path) -> None:
+    """As open_clip saves a model, the weights last, for they say that the folder is finished."""
+    processing = {"size": [SIDE, SIDE], "mean": [MEAN] * 3, "std": [STD] * 3}
+    record = {"model_cfg": CONFIG, "preprocess_cfg": processing}
+    (folder / "open_clip_config.json").write_text(json.dumps(record, indent=2))
+    weights = {name: tensor.contiguous() for name, tensor in module.state_dict().items()}
+    save_file(weights, folder / WEIGHTS)
 
 
 def write_caption(colour: str, shape: str, kind: int) -> str:
@@ -107,7 +90,7 @@ def train(folder: Path, steps: int = STEPS) -> None:
         optimizer.load_state_dict(saved["optimizer"])
         schedule.load_state_dict(saved["schedule"])
         first = saved["step"]
-    tokenizer, kinds = build_tokenizer(), torch.arange(POOL) % len(KINDS)
+    tokenizer, kinds = load_tokenizer(), torch.arange(POOL) % len(KINDS)
     images = (draw_kinds(kinds, seed=1) - MEAN) / STD
     for step in range(first, steps):
         rows = torch.randint(POOL, (BATCH,), generator=torch.Generator().manual_seed(step))
@@ -128,10 +111,11 @@ def measure_loss(module: Any, tokenizer: Any, images: Tensor, kinds: Tensor, ste
     """Cross-entropy from pictures to captions and back; several may be right, and share the target."""
     forms = torch.randint(4, (len(kinds),), generator=torch.Generator().manual_seed(step)).tolist()
     captions = [write_caption(*KINDS[kind], form) for kind, form in zip(kinds.tolist(), forms, strict=True)]
-    outputs = module(pixel_values=images, **tokenizer(captions, return_tensors="pt", padding=True))
+    ones, others, scale = module(images, tokenizer(captions))[:3]
+    logits = scale * ones @ others.T
     fits = torch.tensor([[describes(caption, *KINDS[kind]) for caption in captions] for kind in kinds.tolist()]).float()
-    rows = F.cross_entropy(outputs.logits_per_image, fits / fits.sum(dim=1, keepdim=True))
-    columns = F.cross_entropy(outputs.logits_per_text, (fits / fits.sum(dim=0, keepdim=True)).T)
+    rows = F.cross_entropy(logits, fits / fits.sum(dim=1, keepdim=True))
+    columns = F.cross_entropy(logits.T, (fits / fits.sum(dim=0, keepdim=True)).T)
     return (rows + columns) / 2
 
 
@@ -142,7 +126,7 @@ def describes(caption: str, colour: str, shape: str) -> bool:
 
 def make_folder(folder: Path) -> Path:
     """The trained model; what is finished is kept."""
-    if not (folder / "model.safetensors").is_file():
+    if not (folder / WEIGHTS).is_file():
         prepare_folder(folder)
         train(folder)
     return folder

@@ -7,10 +7,11 @@ import shutil
 
 import pytest
 import torch
-from benchmarks import small_clip
 from safetensors.torch import load_file, save_file
 
+import command
 import phosphene
+import tiny_clip
 from phosphene.errors import BadInput, BadWeights, PhospheneError, UnknownModel
 from phosphene.method.fidelity import measure_fidelity
 from phosphene.model.readout import read
@@ -28,7 +29,7 @@ IMAGES = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 def folder(tmp_path_factory):
     """An untrained CLIP as `save_pretrained` writes one."""
     folder = tmp_path_factory.mktemp("models") / "clip"
-    small_clip.save_model(small_clip.build_model(32, 1).eval(), folder)
+    tiny_clip.save_model(tiny_clip.build_model().eval(), folder)
     return folder
 
 
@@ -190,10 +191,22 @@ def test_siglip_judges_each_text_alone(tmp_path):
     )
     torch.manual_seed(0)
     model = transformers.SiglipModel(config).eval()
-    small_clip.save_model(model, tmp_path)
+    tiny_clip.save_model(model, tmp_path)
     classifier = phosphene.load(f"clip:{tmp_path}", contrast=CONTRAST)
-    tokens = small_clip.build_tokenizer()(list(CONTRAST), return_tensors="pt", padding="max_length", max_length=16)
+    tokens = tiny_clip.build_tokenizer()(list(CONTRAST), return_tensors="pt", padding="max_length", max_length=16)
     with torch.no_grad():
         theirs = model(pixel_values=(IMAGES - 0.5) / 0.25, input_ids=tokens["input_ids"]).logits_per_image
     assert classifier.output_kind.name == "sigmoid"
     torch.testing.assert_close(classifier(IMAGES).detach(), theirs, rtol=1e-4, atol=1e-4)
+
+
+def test_the_command_says_what_is_a_text_and_takes_a_contrast(folder, tmp_path):
+    file = tmp_path / "contrast.txt"
+    file.write_text("\n".join(CONTRAST) + "\n")
+    arguments = ["--contrast", file, "--iterations", 4, "--restarts", 1, "--out", tmp_path / "maps"]
+    outcome = command.phosphene("map", f"clip:{folder}", "a red triangle", "a red circle", *arguments)
+    assert outcome.code == 0, outcome.err
+    assert "'a red triangle' is no class, and is asked for as a text" in outcome.err
+    assert "'a red circle' is no class" not in outcome.err
+    assert command.phosphene("report", tmp_path / "maps").code == 0
+    assert "a text</p>" in (tmp_path / "maps" / "report.html").read_text().replace("\n", "")

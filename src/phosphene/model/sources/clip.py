@@ -128,6 +128,8 @@ def _read_size(size: Any, side: int) -> tuple[int, int]:
     if isinstance(size, Mapping):
         square = size.get("shortest_edge", side)
         return int(size.get("height", square)), int(size.get("width", square))
+    if isinstance(size, Sequence):
+        return int(size[0]), int(size[-1])
     return (side, side) if size is None else (int(size), int(size))
 
 

@@ -33,14 +33,14 @@ SIGNS = tuple(
     Sign(shape, colour, colour, glyph, INKS.get(colour, "white")) for colour, shape in KINDS for glyph in GLYPHS
 )
 SIDE, MEAN, STD = 32, 0.5, 0.25
-STEPS, BATCH, RATE, SAVE_EVERY = 1500, 96, 2e-3, 100
+STEPS, BATCH, RATE, SAVE_EVERY = 800, 96, 2e-3, 50
 WEIGHTS = "open_clip_model.safetensors"
 CONFIG: dict[str, Any] = {
     "embed_dim": 64,
     "vision_cfg": {"image_size": SIDE, "layers": [1, 1, 1, 1], "width": 16, "head_width": 32, "patch_size": None},
     "text_cfg": {"context_length": 16, "vocab_size": 49408, "width": 64, "heads": 2, "layers": 2},
 }
-POOL = 10_000  # pictures that training draws from
+POOL = 7_200  # pictures that training draws from
 CONTRAST = tuple(f"a {colour} {shape}" for colour, shape in KINDS)
 
 

@@ -35,11 +35,12 @@ from phosphene.method.fidelity import measure_fidelities, measure_fidelity
 from phosphene.method.recognition import measure_recognition
 from phosphene.method.scaling import display_scale, render_pictures
 from phosphene.model.classifier import Classifier
-from phosphene.recipe.concepts import SCORES, Concept
+from phosphene.recipe.concepts import Concept
 from phosphene.recipe.distributions import Gaussian, Grey, Mixture, Pink, Uniform
 from phosphene.recipe.geometries import Spectral
 from phosphene.recipe.grammar import parse
 from phosphene.recipe.recipe import PRESETS, Recipe
+from phosphene.recipe.scores import SCORES
 
 OBSERVED = RESULTS / "experiments-observed.json"
 MAPS = RESULTS / "maps" / "experiments"

@@ -27,10 +27,10 @@ from phosphene.model.checks import CHECKS
 from phosphene.model.sources.onnx_files.operators.table import OPERATORS
 from phosphene.model.sources.registry import known_models
 from phosphene.recipe.compositions import COMPOSITIONS
-from phosphene.recipe.concepts import SCORES
 from phosphene.recipe.distributions import DISTRIBUTIONS
 from phosphene.recipe.geometries import GEOMETRIES
 from phosphene.recipe.recipe import PRESETS, SCHEDULES, Recipe
+from phosphene.recipe.scores import SCORES
 from phosphene.recipe.views import VIEWS
 from phosphene.runs.executors.registry import EXECUTORS
 from phosphene.scanner.reference import load_shipped
@@ -220,6 +220,8 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "experiments": lambda: measured_block("experiments"),
     "recipes": lambda: measured_block("recipes"),
     "reading-development": lambda: measured_block("reading-development"),
+    "concepts": lambda: measured_block("concepts"),
+    "diff": lambda: measured_block("diff"),
     "halfway": lambda: measured_block("halfway"),
     "alone": lambda: measured_block("alone"),
     "refinements": lambda: measured_block("refinements"),

@@ -13,8 +13,10 @@ from models import linear_classifier
 from phosphene.errors import BadInput, UnknownConcept
 from phosphene.model.outputs import OUTPUTS as KINDS
 from phosphene.model.outputs import is_top, probability
-from phosphene.recipe.concepts import SCORES, Algebra, Classes, Concept, Weighted
-from phosphene.recipe.grammar import class_names, parse
+from phosphene.recipe.concepts import Algebra, Classes, Concept, Weighted
+from phosphene.recipe.grammar import parse
+from phosphene.recipe.names import class_names
+from phosphene.recipe.scores import SCORES
 
 LABELS = ["tabby, tabby cat", "tiger cat", "black-and-tan coonhound", "crane", "crane, Grus", "zebra", "Pug, pug-dog"]
 OUTPUTS = torch.tensor([[1.0, 2.0, 0.5, -1.0, 0.0, 3.0, -2.0], [0.0] * 7])

@@ -21,9 +21,9 @@ import phosphene
 from phosphene.cli.app import app
 from phosphene.model.sources.bundled import BUNDLED
 from phosphene.model.sources.registry import FAMILIES
-from phosphene.recipe.concepts import SCORES
 from phosphene.recipe.distributions import DISTRIBUTIONS
 from phosphene.recipe.geometries import GEOMETRIES
+from phosphene.recipe.scores import SCORES
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]

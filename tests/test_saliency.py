@@ -25,7 +25,7 @@ from phosphene.errors import ArtifactError, DamagedArtifact, PhospheneError
 from phosphene.method.fidelity import Fidelity
 from phosphene.model.input_format import InputFormat
 from phosphene.model.record import ModelRecord
-from phosphene.recipe.grammar import class_names
+from phosphene.recipe.names import class_names
 from phosphene.runs.saliency import TENSORS, SaliencyMap, _digest
 from phosphene.runs.scores import ChannelScore, Guess, MaskScore, Opinion, Scores
 from phosphene.runs.store import file_stem, load_all

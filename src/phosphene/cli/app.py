@@ -8,6 +8,7 @@ import typer
 
 from phosphene.cli.calibrate import run_calibrate
 from phosphene.cli.compare import run_compare
+from phosphene.cli.diff import run_diff
 from phosphene.cli.errors import report_errors
 from phosphene.cli.evaluate import run_evaluate
 from phosphene.cli.list import run_list
@@ -33,6 +34,7 @@ def register(group: typer.Typer, name: str, command: Callable[..., None], withou
 
 
 register(app, "map", run_map)
+register(app, "diff", run_diff)
 register(app, "report", run_report)
 register(app, "show", run_show)
 register(app, "compare", run_compare)

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 def run_list(
     what: Annotated[
         str,
-        typer.Argument(help="models, concepts, layers, distributions, views, geometries, scores, presets or checks."),
+        typer.Argument(
+            help="models, concepts, superclasses, layers, distributions, views, geometries, scores, presets or checks."
+        ),
     ],
     model: Annotated[str | None, typer.Argument(help="The model whose concepts are listed.")] = None,
     *,
@@ -28,7 +30,7 @@ def run_list(
     as_json: Json = False,
 ) -> None:
     """List what can be chosen."""
-    of_models = {"concepts": list_concepts, "layers": list_layers}
+    of_models = {"concepts": list_concepts, "superclasses": list_superclasses, "layers": list_layers}
     rows = of_models[what](source.load(model)) if what in of_models else list_registry(what)
     lines = "\n".join(f"{name:20} {text}" for name, text in rows.items())
     echo(json.dumps(rows, indent=2) if as_json else lines)
@@ -37,6 +39,17 @@ def run_list(
 def list_concepts(classifier: Classifier) -> dict[str, str]:
     """Index and names of every class."""
     return {str(index): label for index, label in enumerate(classifier.labels)}
+
+
+def list_superclasses(classifier: Classifier) -> dict[str, str]:
+    """The superclasses of a model of ImageNet's classes, the largest first."""
+    from phosphene.recipe.superclasses import Superclasses
+
+    superclasses = Superclasses(classifier.labels)
+    rows = superclasses.list_all()
+    if not rows:
+        raise BadInput(f"{classifier.name} has no superclasses: its labels are not ImageNet's 1000 classes")
+    return {row.wnid: f"{len(row.classes)} classes: {', '.join(row.names)}" for row in rows}
 
 
 def list_layers(classifier: Classifier) -> dict[str, str]:
@@ -60,10 +73,10 @@ def list_registry(what: str) -> dict[str, str]:
     """Names and one line about each entry of a registry; raises `BadInput` where there is no such."""
     from phosphene.model.checks import CHECKS
     from phosphene.model.sources.registry import known_models
-    from phosphene.recipe.concepts import SCORES
     from phosphene.recipe.distributions import DISTRIBUTIONS
     from phosphene.recipe.geometries import GEOMETRIES
     from phosphene.recipe.recipe import PRESETS
+    from phosphene.recipe.scores import SCORES
     from phosphene.recipe.views import VIEWS
 
     lists: dict[str, Callable[[], dict[str, str]]] = {
@@ -76,7 +89,7 @@ def list_registry(what: str) -> dict[str, str]:
         "checks": lambda: {name: f"raised if {check.raised_if}" for name, check in CHECKS.items()},
     }
     if what not in lists:
-        raise BadInput(f"cannot list {what!r}; expected concepts, layers, {', '.join(lists)}")
+        raise BadInput(f"cannot list {what!r}; expected concepts, superclasses, layers, {', '.join(lists)}")
     return lists[what]()
 
 

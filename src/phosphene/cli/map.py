@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from phosphene.cli.options import Json, RecipeOptions, Source, Verifiers, load_verifiers
-from phosphene.cli.progress import make_callbacks, show_progress
+from phosphene.cli.progress import make_callbacks, note_concepts, show_progress
 from phosphene.cli.terminal import echo
 
 if TYPE_CHECKING:
@@ -37,8 +37,10 @@ def run_map(
 ) -> None:
     """Make the input-agnostic saliency map of each CONCEPT for MODEL.
 
-    A concept is a class name, an index, a comma list (any of these), @FILE (a list), or a sum such as
-    "tabby - tiger cat" or "0.5 * zebra + sorrel"; or LAYER:CHANNEL, such as blocks.4:37.
+    A concept is a class name, an index, a comma list (any of these), @FILE (a list), a superclass such as dog, or a sum
+    such as "tabby - tiger cat" or "0.5 * zebra + sorrel"; LAYER:CHANNEL, such as blocks.4:37, with @Y,X for one neuron;
+    LAYER:@FILE, a direction, or "LAYER:@FOLDER vs @FOLDER", the one that tells their images apart; a text, for
+    clip:NAME.
     MODEL is a name (`phosphene list models`), or the path of a file or folder that holds a model; with --factory it
     is left out.
     """
@@ -49,6 +51,7 @@ def run_map(
     classifier = source.load(model)
     chosen = fit_recipe(recipe.build(), classifier)
     concepts = parse_concepts(classifier, asked, chosen)
+    note_concepts(concepts)
     references: dict[str, MapReference] = {}
     with show_progress(quiet=as_json) as bar:
         for reference in make(

@@ -57,6 +57,10 @@ class Source:
         str | None,
         typer.Option(help="Which of several tensors that the model returns: a key, an attribute or a place."),
     ] = None
+    contrast: Annotated[
+        Path | None,
+        typer.Option(help="For clip:NAME: a file with a text a line, what an image may show instead of the concept."),
+    ] = None
     trust_pickle: Annotated[
         bool, typer.Option("--trust-pickle", help="Load a full pickle, which may run its author's code.")
     ] = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from phosphene.core.text import make_one_line
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
+    from phosphene.recipe.concepts import Concept
     from phosphene.runs.callbacks import Callbacks
     from phosphene.runs.reference import MapReference
 
@@ -69,6 +70,15 @@ def _format_rate(bar: Progress, task: TaskID) -> str:
 def print_line(bar: Progress, line: str) -> None:
     """Print above the bar, as it stands: names may hold what rich takes for markup."""
     bar.console.print(make_one_line(line), highlight=False, markup=False, soft_wrap=True)
+
+
+def note_concepts(concepts: Sequence[Concept]) -> None:
+    """Say on standard error what the name of a concept alone does not say."""
+    from phosphene.recipe.concepts import describe_concept
+
+    for concept in concepts:
+        if (said := describe_concept(concept)) is not None:
+            warn(said)
 
 
 def describe_map(reference: MapReference) -> str:

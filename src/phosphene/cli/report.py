@@ -15,14 +15,20 @@ from phosphene.cli.terminal import echo
 def run_report(
     source: Annotated[
         Path,
-        typer.Argument(metavar="FOLDER|SCAN", help="The --out folder of `phosphene map`, or the JSON of a scan."),
+        typer.Argument(metavar="FOLDER|SCAN", help="The --out folder of `map` or `diff`, or the JSON of a scan."),
     ],
     as_json: Json = False,
 ) -> None:
-    """Write the page to read a result: FOLDER/report.html of maps, SCAN.html of a scan. One file, no network."""
+    """Write the page to read a result: FOLDER/report.html of maps or of a comparison, SCAN.html of a scan. One file, no
+    network."""
+    from phosphene.diff.record import FILE
     from phosphene.report import write_report
+    from phosphene.report.diff import write_diff_report
 
-    path = write_report(source) if source.is_dir() or not source.exists() else write_scan_page(source)
+    if source.exists() and not source.is_dir():
+        path = write_scan_page(source)
+    else:
+        path = write_diff_report(source) if (source / FILE).is_file() else write_report(source)
     echo(json.dumps({"report": str(path)}) if as_json else f"report: {path.resolve()}")
 
 

@@ -49,6 +49,17 @@ def student(values: Sequence[float] | Array) -> Interval | None:
     return float(low), float(high)
 
 
+def welch(first: Sequence[float] | Array, second: Sequence[float] | Array, confidence: float = CONFIDENCE) -> Interval:
+    """Welch's interval of the difference of two means, each of at least two values; their deviations may differ."""
+    from scipy import stats
+
+    one, other = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
+    if one.std() == 0 and other.std() == 0:  # scipy gives nan
+        return float(one.mean() - other.mean()), float(one.mean() - other.mean())
+    interval = stats.ttest_ind(one, other, equal_var=False).confidence_interval(confidence)
+    return float(interval.low), float(interval.high)
+
+
 def auc(positives: Sequence[float] | Array, negatives: Sequence[float] | Array) -> float:
     """Area under the ROC curve: the probability that a positive exceeds a negative, ties counting half.
 

@@ -19,9 +19,12 @@ SMALLEST = 1e-30  # a probability that underflowed to 0 has no logarithm
 def top_classes(classifier: Classifier, pictures: Tensor, count: int = 5) -> list[list[tuple[int, float]]]:
     """The `count` strongest classes of each picture `(N, C, H, W)` in [0,1], with their probabilities."""
     with torch.no_grad():
-        strongest = classifier.output_kind.probabilities(classifier(pictures)).topk(
-            min(count, len(classifier.labels)), dim=1
-        )
+        return top_outputs(classifier, classifier(pictures), count)
+
+
+def top_outputs(classifier: Classifier, outputs: Tensor, count: int = 5) -> list[list[tuple[int, float]]]:
+    """The same of outputs `(N, K)`, which may hold texts behind the classes."""
+    strongest = classifier.output_kind.probabilities(outputs).topk(min(count, outputs.shape[1]), dim=1)
     rows = zip(strongest.indices.tolist(), strongest.values.tolist(), strict=True)
     return [list(zip(indices, values, strict=True)) for indices, values in rows]
 

@@ -168,9 +168,16 @@ CHECKS: dict[str, Check] = {
         ),
         Check(
             "data-using", False,
-            "the distribution draws from a folder of photographs",
+            "the distribution draws from a folder of photographs, or the concept is a direction fitted to images",
             "the map is no longer input-agnostic: what the photographs hold may show in it",
-            "use a noise distribution for claims about the model alone",
+            "use a noise distribution, and classes, channels or given directions, for claims about the model alone",
+        ),
+        Check(
+            "indistinct-direction", False,
+            "the 95% interval of the share of images that a fitted direction tells right, without having been fitted "
+            "to them, reaches one half",
+            "the layer may not know the difference between the two folders; the picture may show an accident of them",
+            "more images, a deeper layer, or folders that differ in nothing but the concept",
         ),
         Check(
             "not-folded", False,

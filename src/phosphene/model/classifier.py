@@ -111,9 +111,9 @@ class Classifier:
 
     def _has_layers(self) -> bool:
         """Whether layers can be observed: scripted ones take no hooks, those of an exported program never run."""
-        if isinstance(self.module, torch.fx.GraphModule):
-            return bool(self.observe_layers(probe_images(self.image_shape, 1), lambda output: output.new_ones(1)))
-        return any(map(is_hookable, self.module.modules()))
+        if not isinstance(self.module, torch.fx.GraphModule):
+            return any(map(is_hookable, self.module.modules()))
+        return bool(self.observe_layers(probe_images(self.image_shape, 1), lambda output: output.new_ones(1)))
 
     def _probe_layouts(self) -> Tensor:
         """The outputs of the probe images, in the fast layout or, where the module refuses it, in the usual one, or as
@@ -160,10 +160,8 @@ class Classifier:
 
     def normalize(self, images: Tensor) -> Tensor:
         """Images in [0,1] as the module wants them."""
-        mean, std = (
-            torch.tensor(values, device=images.device).view(1, -1, 1, 1)
-            for values in (self.format.mean, self.format.std)
-        )
+        both = (self.format.mean, self.format.std)
+        mean, std = (torch.tensor(values, device=images.device).view(1, -1, 1, 1) for values in both)
         layout = torch.channels_last if self.channels_last else torch.contiguous_format
         normalized = (images.contiguous(memory_format=layout) - mean) / std
         return normalized.to(dtype_of(self.module))

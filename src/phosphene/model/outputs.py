@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from phosphene.errors import BadInput
 from phosphene.model.checks import CHECKS
-from phosphene.recipe.concepts import Concept, layer_of
+from phosphene.recipe.concepts import Concept, layer_of, split_terms
 
 ACTIVE = 3.09  # the 99.9th percentile of a normal distribution: one draw of noise in a thousand is above it
 SMALLEST = 1e-12  # a probability of 0 has no logarithm
@@ -153,15 +153,25 @@ def _pick(output: object, which: str) -> object:
 
 
 def probability(logits: Tensor, concept: Concept, kind: OutputKind) -> Tensor:
-    """Probability that the model gives to the concept's targets, `(samples,)` in [0,1]; of labels, to the surest.
+    """Probability that the model gives to the concept's targets, `(samples,)` in [0,1].
 
-    Channels have none; of them it is 1 where a target is above what noise without a map gives, once in a thousand.
+    Of labels of which several may hold it is that of the surest of a set, and of a sum that of its least sure part:
+    what is added must hold, what is subtracted must not. Channels have none; of them it is 1 where a target, of a sum
+    one of each part that is added, is above what noise without a map gives, once in a thousand.
     """
-    targets = list(concept.targets)
+    added, subtracted = split_terms(concept)
     if layer_of(concept) is not None:
-        return (logits[:, targets].amax(dim=1) > ACTIVE).float()
-    shares = kind.probabilities(logits)[:, targets]
-    return shares.sum(dim=1) if kind.exclusive else shares.amax(dim=1)
+        active = (logits > ACTIVE).float()
+        return _of_all([active[:, list(term.targets)].amax(dim=1) for term in added])
+    shares = kind.probabilities(logits)
+    if kind.exclusive:
+        return shares[:, list(concept.targets)].sum(dim=1)
+    held = [shares[:, list(term.targets)].amax(dim=1) for term in added]
+    return _of_all([*held, *(1 - shares[:, list(term.targets)].amax(dim=1) for term in subtracted)])
+
+
+def _of_all(shares: Sequence[Tensor]) -> Tensor:
+    return torch.stack(list(shares)).amin(dim=0)
 
 
 def is_top(logits: Tensor, concept: Concept, kind: OutputKind) -> Tensor:

@@ -1,22 +1,11 @@
 """What is asked of the model: a concept `κ` turns outputs into one score a sample, the bigger the more of the concept.
 
-In Python concepts add, subtract and scale; on the command line the same algebra is written out:
-
-    goldfish                     a class, by any of its names, whatever the case
-    207                          a class, by its index
-    beagle, pug, collie          a set: any of them will do
-    @dogs.txt                    a set from a file, one name or index a line
-    tabby - tiger cat            what tells one from the other
-    0.5 * zebra + 2 * horse cart a weighted sum
-    blocks.4:37                  channel 37 of a layer, its mean over the image
-    blocks.4:37@center           the neuron in the middle of that channel
-
-Operators stand between spaces, so that `black-and-tan coonhound` stays one name.
+In Python concepts add, subtract and scale; on the command line the same algebra is written out, as
+`phosphene.recipe.grammar` says.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
@@ -24,6 +13,7 @@ import torch
 from torch import Tensor
 
 from phosphene.errors import BadInput
+from phosphene.recipe.scores import SCORES
 
 
 @runtime_checkable
@@ -41,49 +31,6 @@ class Concept(Protocol):
 
     def score(self, outputs: Tensor) -> Tensor:
         """Outputs `(samples, classes or channels)` → scores `(samples,)`."""
-
-
-def logit(outputs: Tensor, indices: Sequence[int]) -> Tensor:
-    """The bare logit; of a set, the log-sum-exp. Its maps are recognised by more other models than the others' are."""
-    return outputs[:, list(indices)].logsumexp(dim=1)
-
-
-def log_probability(outputs: Tensor, indices: Sequence[int]) -> Tensor:
-    """Log of the softmax probability: minus the cross-entropy, the paper's score."""
-    return logit(outputs, indices) - outputs.logsumexp(dim=1)
-
-
-def half_margin(outputs: Tensor, indices: Sequence[int]) -> Tensor:
-    """The logit, less half the log-sum-exp of all other logits: what the class has, more than what its likes share.
-
-    Of a set of all outputs the bare logit, for there is nothing else to tell it from.
-    """
-    others = outputs[:, _outside(outputs, indices)]
-    return logit(outputs, indices) - 0.5 * others.logsumexp(dim=1) if others.shape[1] else logit(outputs, indices)
-
-
-def margin(outputs: Tensor, indices: Sequence[int]) -> Tensor:
-    """The logit over the best of all other logits."""
-    others = _outside(outputs, indices)
-    if not others.any():
-        raise BadInput("margin needs an output outside the set; got a set of all outputs, use the logit score")
-    return logit(outputs, indices) - outputs[:, others].amax(dim=1)
-
-
-def _outside(outputs: Tensor, indices: Sequence[int]) -> Tensor:
-    """Which outputs `(classes,)` are not among `indices`."""
-    others = torch.ones(outputs.shape[1], dtype=torch.bool, device=outputs.device)
-    others[list(indices)] = False
-    return others
-
-
-Score = Callable[[Tensor, Sequence[int]], Tensor]
-SCORES: dict[str, Score] = {
-    "logit": logit,
-    "half_margin": half_margin,
-    "log_probability": log_probability,
-    "margin": margin,
-}
 
 
 class Algebra:
@@ -115,7 +62,7 @@ class Classes(Algebra):
 
 @dataclass(frozen=True)
 class Channel(Algebra):
-    """A channel of a layer, such as `blocks.4:37`; of a layer with `@center`, the neuron in the middle of it."""
+    """A channel of a layer, such as `blocks.4:37`; of a layer with `@center` or `@Y,X`, its neuron at that place."""
 
     layer: str
     targets: tuple[int, ...]
@@ -126,20 +73,88 @@ class Channel(Algebra):
 
 
 @dataclass(frozen=True)
+class Origin:
+    """Where a direction comes from: its file or folders, and the sha256 of its numbers.
+
+    Of one that tells two folders of images apart: how many images each has, and the share of them, both kinds counting
+    alike, that it tells right when it was fitted without them, with its 95% interval.
+    """
+
+    source: str
+    digest: str
+    images: tuple[int, int] | None = None
+    accuracy: float | None = None
+    interval: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Direction(Algebra):
+    """A direction in the channels of a layer: `weights · a` of their spatial means `a`.
+
+    It is scored beside the same weights moved on to other channels, and is output 0 of them
+    (`phosphene.model.readout`).
+    """
+
+    layer: str
+    weights: tuple[float, ...]
+    name: str
+    origin: Origin
+    targets: tuple[int, ...] = (0,)
+
+    def score(self, outputs: Tensor) -> Tensor:
+        return outputs[:, 0]
+
+
+@dataclass(frozen=True)
+class Text(Algebra):
+    """A text, for a model that compares images with texts.
+
+    `texts` are the embeddings of all texts of the sum that it stands in, whose logits follow those of the classes;
+    `targets` is the place of its own.
+    """
+
+    targets: tuple[int, ...]
+    name: str
+    texts: tuple[tuple[float, ...], ...]
+    scored: str = "logit"
+
+    def score(self, outputs: Tensor) -> Tensor:
+        return SCORES[self.scored](outputs, self.targets)
+
+
+@dataclass(frozen=True)
+class Readout:
+    """What a concept scores where that is not the logits of the classes alone: the channels of a `layer`, a direction
+    in them and its copies on other channels, or the logits of classes and `texts`."""
+
+    layer: str | None = None
+    weights: tuple[float, ...] = ()
+    texts: tuple[tuple[float, ...], ...] = ()
+
+
+@dataclass(frozen=True)
 class Weighted(Algebra):
     """A weighted sum of concepts: `tabby - tiger cat` asks what tells the first from the second."""
 
     terms: tuple[tuple[float, Concept], ...]
 
     def __post_init__(self) -> None:
-        layers = {layer_of(concept) for _, concept in self.terms}
-        if len(layers) > 1:
-            mixed = ", ".join(sorted("the logits" if layer is None else layer for layer in layers))
-            raise BadInput(f"the sum {self.name!r} reads {mixed}; expected concepts of one layer, or classes alone")
+        readouts = {readout_of(concept) for _, concept in self.terms}
+        if len(readouts) > 1 and any(layer_of(concept) for _, concept in self.terms):
+            mixed = ", ".join(dict.fromkeys(sorted(_describe_readout(concept) for _, concept in self.terms)))
+            raise BadInput(
+                f"the sum {self.name!r} reads {mixed}, whose units differ; expected classes alone, or channels of one "
+                "layer"
+            )
 
     @property
     def layer(self) -> str | None:
         return layer_of(self.terms[0][1])
+
+    @property
+    def readout(self) -> Readout | None:
+        """That of its terms; of classes and texts, that of the texts, which has the logits of both."""
+        return next((readout for _, term in self.terms if (readout := readout_of(term)) is not None), None)
 
     @property
     def name(self) -> str:
@@ -161,16 +176,76 @@ def layer_of(concept: Concept) -> str | None:
     return getattr(concept, "layer", None)
 
 
+def readout_of(concept: Concept) -> Readout | None:
+    """What a concept scores; None for one that scores the logits of the classes."""
+    match concept:
+        case Weighted():
+            return concept.readout
+        case Direction():
+            return Readout(concept.layer, weights=concept.weights)
+        case Text():
+            return Readout(texts=concept.texts)
+    layer = layer_of(concept)
+    return None if layer is None else Readout(layer)
+
+
+def _describe_readout(concept: Concept) -> str:
+    layer = layer_of(concept)
+    return f"the direction {concept.name}" if isinstance(concept, Direction) else layer or "the logits"
+
+
 def classes_of(concept: Concept) -> tuple[int, ...]:
-    """The classes that a concept raises: none where it raises channels of a layer."""
-    return concept.targets if layer_of(concept) is None else ()
+    """The classes that a concept raises: none where it raises channels of a layer or the logit of a text."""
+    return concept.targets if readout_of(concept) is None else ()
+
+
+def describe_concept(concept: Concept) -> str | None:
+    """What a name does not say: of how many classes it is a set, to which images it was fitted; that it is text."""
+    terms = [term for _, term in concept.terms] if isinstance(concept, Weighted) else [concept]
+    parts = [said for term in terms if (said := _describe_term(term)) is not None]
+    return "; ".join(dict.fromkeys(parts)) or None
+
+
+def _describe_term(term: Concept) -> str | None:
+    match term:
+        case Classes() if len(term.targets) > 1:
+            return f"{term.name!r} is a set of {len(term.targets)} classes"
+        case Text():
+            return f"{term.name!r} is no class, and is asked for as a text"
+        case Direction(origin=Origin(images=(ones, zeros), accuracy=share, interval=(low, high))):
+            return (
+                f"{term.name!r} uses data: a direction fitted to {ones} and {zeros} images, {share:.0%} of images that "
+                f"it was not fitted to told right ({low:.0%} to {high:.0%})"
+            )
+    return None
+
+
+def split_terms(concept: Concept) -> tuple[list[Concept], list[Concept]]:
+    """The parts of a sum that are added and those that are subtracted; of any other concept itself."""
+    if not isinstance(concept, Weighted):
+        return [concept], []
+    added = [term for weight, term in concept.terms if weight > 0 and term.targets]
+    return added, [term for weight, term in concept.terms if weight < 0 and term.targets]
+
+
+def find_texts(concept: Concept) -> list[str]:
+    """The texts that a concept, or a sum, asks for, in the order of their logits."""
+    terms = [term for _, term in concept.terms] if isinstance(concept, Weighted) else [concept]
+    texts = {term for term in terms if isinstance(term, Text)}
+    return [term.name for term in sorted(texts, key=lambda term: term.targets)]
+
+
+def find_direction(concept: Concept) -> Direction | None:
+    """The direction that a concept, or a sum, asks for."""
+    terms = [term for _, term in concept.terms] if isinstance(concept, Weighted) else [concept]
+    return next((term for term in terms if isinstance(term, Direction)), None)
 
 
 def scores_used(concept: Concept) -> set[str]:
     """The registered scores that a concept is made of; empty for one that scores in its own way."""
     if isinstance(concept, Weighted):
         return {name for _, term in concept.terms for name in scores_used(term)}
-    return {concept.scored} if isinstance(concept, Classes) and concept.scored is not None else set()
+    return {concept.scored} if isinstance(concept, (Classes, Text)) and concept.scored is not None else set()
 
 
 def score_by(concept: Concept, score: str) -> Concept:

@@ -4,131 +4,163 @@
     207, index:207               a class, by its index; a class that is called 207 comes first, unless `index:` is said
     beagle, pug, collie          a set: any of them will do
     @dogs.txt                    a set from a file, one name or index a line
+    dog, n02084071               a superclass in WordNet of ImageNet's classes, for a model that has these
     tabby - tiger cat            what tells one from the other
     0.5 * zebra + 2 * horse cart a weighted sum
     blocks.4:37                  channel 37 of a layer, its mean over the image
     blocks.4:37@center           the neuron in the middle of that channel
+    blocks.4:37@2,5              its neuron in row 2 and column 5 of the feature map
+    blocks.4:@stripes.npy        a direction in the layer's channels, from a file with a number for each
+    blocks.4:@zebras vs @horses  the direction that tells the images of one folder from those of another; it uses data
+    a red triangle               a text, for a model that compares images with texts
 
 Operators stand between spaces, so that `black-and-tan coonhound` stays one name. What is the name of a class means that
-class, also where it holds a comma or an operator: the longest name wins.
+class, also where it holds a comma or an operator: the longest name wins. To a model that reads texts, what names no
+class is a text, commas included.
 """
 
 from __future__ import annotations
 
-import difflib
-import functools
 import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
 from phosphene.core.reading import explain, read_text
-from phosphene.errors import BadInput, UnknownConcept
-from phosphene.recipe.concepts import SCORES, Channel, Classes, Concept, Weighted
+from phosphene.errors import BadInput
+from phosphene.recipe.concepts import Channel, Classes, Concept, Direction, Origin, Text, Weighted
+from phosphene.recipe.directions import read_direction
+from phosphene.recipe.names import NUMBER, ClassNames, Found
+from phosphene.recipe.scores import SCORES
 
-Term = tuple[float, Classes | Channel]  # weight and what is weighted
+Atom = Classes | Channel | Direction | Text
+Term = tuple[float, Atom]  # weight and what is weighted
+LAYER = re.compile(r"([\w.]+):\s*(@.+|\d.*)")
+CHANNEL = re.compile(r"(\d+)(@center|@\d+,\d+)?")
+WEIGHTED = re.compile(r"(-?\d+(?:\.\d*)?|\.\d+)\s*\*\s*(.+)")
+PLACE = re.compile(r".*@\s*(center|\d+(\s*,\s*\d+)?)")
 
 
-def parse(text: str, labels: Sequence[str], *, model: str = "the model", scored: str = "logit") -> Concept:
+class Resolver(Protocol):
+    """What a concept needs the model for, beside its labels."""
+
+    @property
+    def reads_texts(self) -> bool: ...
+
+    def embed_texts(self, texts: Sequence[str]) -> tuple[tuple[float, ...], ...]:
+        """The embedding of each text."""
+
+    def fit_direction(self, layer: str, positive: str, negative: str) -> tuple[tuple[float, ...], Origin]:
+        """The direction in a layer that tells the images of one folder from those of another."""
+
+
+def parse(
+    text: str,
+    labels: Sequence[str],
+    *,
+    model: str = "the model",
+    scored: str = "logit",
+    resolver: Resolver | None = None,
+) -> Concept:
     """The concept that `text` names; the classes in it are scored by `scored`, a key of `SCORES`.
 
-    `labels` holds each class's names, separated by commas. Raises `UnknownConcept` with the closest, or `BadInput`.
+    `labels` holds each class's names, separated by commas. Texts and folders of images need a `resolver`. Raises
+    `UnknownConcept` with the closest, or `BadInput`.
     """
     if scored not in SCORES:
         raise BadInput(f"unknown score {scored!r}; expected one of {', '.join(SCORES)}")
-    terms = [(weight, _score_by(scored, atom)) for weight, atom in _parse_terms(text, ClassNames(labels, model))]
+    parsed = Parser(ClassNames(labels, model), resolver).parse_terms(text)
+    terms = _embed_texts([(weight, _score_by(scored, atom)) for weight, atom in parsed], len(labels), resolver)
     concept = terms[0][1] if len(terms) == 1 and terms[0][0] == 1.0 else Weighted(tuple(terms))
     if not concept.targets:
         raise BadInput(f"{text!r} raises nothing; give at least one class or channel a positive weight")
     return concept
 
 
-@functools.lru_cache(maxsize=8)
-def class_names(labels: tuple[str, ...]) -> tuple[str, ...]:
-    """The first name of each class; with its index where two classes share that name."""
-    names = ClassNames(labels, "the model")
-    return tuple(names.display(index) for index in range(len(labels)))
+class Parser:
+    """Reads the terms of a sum; `names` are those of the classes."""
 
+    def __init__(self, names: ClassNames, resolver: Resolver | None) -> None:
+        self.names, self.resolver = names, resolver
 
-class ClassNames:
-    """Finds a class by any of its names or its index."""
+    def parse_terms(self, text: str) -> list[Term]:
+        stripped = text.strip()
+        lead = None if stripped in self.names else re.match(r"[+-]\s+", stripped)
+        pieces = self._join_names(re.split(r"(\s+[+-]\s+)", stripped[lead.end() :] if lead else stripped))
+        signs = [lead[0] if lead else "+", *pieces[1::2]]
+        terms = [self._parse_term(piece) for piece in pieces[::2]]
+        return [
+            ((-1.0 if "-" in sign else 1.0) * weight, atom) for sign, (weight, atom) in zip(signs, terms, strict=True)
+        ]
 
-    def __init__(self, labels: Sequence[str], model: str) -> None:
-        self.labels, self.model = labels, model
-        self.by_name: dict[str, list[int]] = {}
-        for index, label in enumerate(labels):
-            for synonym in {label.strip().casefold(), *(part.strip().casefold() for part in label.split(","))}:
-                self.by_name.setdefault(synonym, []).append(index)
+    def _join_names(self, pieces: Sequence[str]) -> list[str]:
+        """Text at even places, separators at odd ones; pieces that are one name of a class or file are joined."""
+        joined: list[str] = []
+        start = 0
+        while start < len(pieces):
+            ends = [end for end in range(len(pieces), start, -2) if self._is_name("".join(pieces[start:end]))]
+            end = ends[0] if ends else start + 1
+            joined += ["".join(pieces[start:end]), *pieces[end : end + 1]]
+            start = end + 1
+        return joined
 
-    def __contains__(self, text: str) -> bool:
-        return text.strip().casefold() in self.by_name
+    def _is_name(self, text: str) -> bool:
+        unweighted = _unweighted(text)
+        file = re.fullmatch(r"(?:[\w.]+:)?\s*@(.+)", unweighted)
+        return unweighted in self.names or (file is not None and Path(file[1].strip()).exists())
 
-    def find(self, word: str) -> int:
-        """The index of the class that is called `word`; raises `UnknownConcept` where there is none, or several."""
-        indices = self.by_name.get(word.casefold(), [])
-        if len(indices) > 1:
-            count, listed = len(indices), ", ".join(f"index:{index}" for index in indices)
-            raise UnknownConcept(f"{count} classes of {self.model} are called {word!r}; give the index: {listed}")
-        return indices[0] if indices else self._find_by_index(word)
+    def _parse_term(self, piece: str) -> Term:
+        weighted = None if piece in self.names else WEIGHTED.fullmatch(piece)
+        weight, atom = (float(weighted[1]), weighted[2].strip()) if weighted else (1.0, piece.strip())
+        if not atom:
+            raise BadInput("an empty concept; expected a class name, an index, or a sum such as `tabby - tiger cat`")
+        of_layer = None if atom in self.names else LAYER.fullmatch(atom)
+        if of_layer and of_layer[1] != "index":
+            return weight, self._parse_layer(of_layer[1], of_layer[2].strip(), atom)
+        return weight, self._parse_classes(atom)
 
-    def _find_by_index(self, word: str) -> int:
-        stated = re.fullmatch(r"(index:)?\s*(-?\d{1,18})", word)
-        displayed = re.fullmatch(r"(.+) \((\d+)\)", word)
-        if displayed and int(displayed[2]) in self.by_name.get(displayed[1].casefold(), []):
-            return int(displayed[2])
-        if not stated:
-            raise self._unknown(word)
-        if not stated[1] and self._has_numbers_for_names():
-            raise UnknownConcept(
-                f"no class of {self.model} is called {word!r}, and its classes have numbers for names; "
-                f"write index:{stated[2]} for the output of that index"
+    def _parse_layer(self, layer: str, rest: str, atom: str) -> Channel | Direction:
+        channel = CHANNEL.fullmatch(rest)
+        if channel:
+            index, place = int(channel[1]), channel[2] or ""
+            return Channel(layer + place, (index,), f"{layer}:{index}{place}")
+        if not rest.startswith("@"):
+            raise BadInput(
+                f"{atom!r} is no channel, and no set or sum of them; expected LAYER:CHANNEL, with @center or @Y,X "
+                "behind it for one neuron, or a sum such as `blocks.4:3 + blocks.4:5`"
             )
-        return self._check_index(int(stated[2]))
+        folders = re.fullmatch(r"@(.+?)\s+vs\s+@?(.+)", rest)
+        if folders is None or Path(rest[1:]).exists():
+            weights, origin = read_direction(rest[1:].strip())
+            return Direction(layer, weights, f"{layer}:{rest}", origin)
+        return self._fit_direction(layer, *folders.groups())
 
-    def _has_numbers_for_names(self) -> bool:
-        """Whether a number may mean the name of another class than that of its index."""
-        return any(re.fullmatch(r"\d+", label) and label != str(k) for k, label in enumerate(self.labels))
+    def _fit_direction(self, layer: str, positive: str, negative: str) -> Direction:
+        name = f"{layer}:@{positive} vs @{negative}"
+        if self.resolver is None:
+            raise BadInput(f"{name!r} is fitted to images, which takes the model; no model is open here")
+        return Direction(layer, *_swap(name, self.resolver.fit_direction(layer, positive, negative)))
 
-    def display(self, index: int) -> str:
-        """The first name of a class; with its index where another class shares it."""
-        first = self.labels[index].split(",")[0].strip()
-        return first if len(self.by_name[first.casefold()]) == 1 else f"{first} ({index})"
+    def _parse_classes(self, atom: str) -> Classes | Text:
+        """A class, a superclass, a set of them from a comma list or from a file after `@`, or a text."""
+        path = Path(atom[1:].strip()) if atom.startswith("@") and atom not in self.names else None
+        if path is not None and (path.exists() or not PLACE.fullmatch(atom)):
+            found = [self.names.find_all(word) for word in _read_words(path, self.names)]
+            named = path.stem if len({index for one in found for index in one.indices}) > 1 else None
+            return _unite(found, named)
+        words = [word.strip() for word in self._join_names(re.split(r"(,)", atom))[::2] if word.strip()]
+        if self.resolver is not None and self.resolver.reads_texts and not all(map(self._is_class, words)):
+            return Text((), " ".join(atom.split()), ())
+        _check_words(atom, words, self.names)
+        return _unite([self.names.find_all(word) for word in words])
 
-    def _check_index(self, index: int) -> int:
-        if not 0 <= index < len(self.labels):
-            count = len(self.labels)
-            raise UnknownConcept(f"no class {index}: {self.model} has {count} outputs, expected 0 to {count - 1}")
-        return index
-
-    def _unknown(self, word: str) -> UnknownConcept:
-        closest = difflib.get_close_matches(word.casefold(), self.by_name, n=4, cutoff=0.5)
-        hint = f"closest: {', '.join(closest)}" if closest else "nothing is spelt like it"
-        return UnknownConcept(
-            f"no class of {self.model} is called {word!r}; {hint}. `phosphene list concepts MODEL` shows all "
-            f"{len(self.labels)}"
-        )
-
-
-def _parse_terms(text: str, names: ClassNames) -> list[Term]:
-    pieces = _join_names(re.split(r"(\s+[+-]\s+)", text.strip()), names)
-    signs = [1.0, *(1.0 if sign.strip() == "+" else -1.0 for sign in pieces[1::2])]
-    terms = [_parse_term(piece, names) for piece in pieces[::2]]
-    return [(sign * weight, atom) for sign, (weight, atom) in zip(signs, terms, strict=True)]
+    def _is_class(self, word: str) -> bool:
+        return word in self.names or NUMBER.fullmatch(word) is not None
 
 
-def _join_names(pieces: Sequence[str], names: ClassNames) -> list[str]:
-    """Text at even places, separators at odd ones; pieces that together are the name of a class are joined."""
-    joined: list[str] = []
-    start = 0
-    while start < len(pieces):
-        ends = [end for end in range(len(pieces), start, -2) if _unweighted("".join(pieces[start:end])) in names]
-        end = ends[0] if ends else start + 1
-        joined += ["".join(pieces[start:end]), *pieces[end : end + 1]]
-        start = end + 1
-    return joined
-
-
-WEIGHTED = re.compile(r"(-?\d+(?:\.\d*)?|\.\d+)\s*\*\s*(.+)")
+def _swap(name: str, fitted: tuple[tuple[float, ...], Origin]) -> tuple[tuple[float, ...], str, Origin]:
+    return fitted[0], name, fitted[1]
 
 
 def _unweighted(text: str) -> str:
@@ -136,27 +168,24 @@ def _unweighted(text: str) -> str:
     return weighted[2] if weighted else text
 
 
-def _parse_term(piece: str, names: ClassNames) -> Term:
-    weighted = None if piece in names else WEIGHTED.fullmatch(piece)
-    weight, atom = (float(weighted[1]), weighted[2]) if weighted else (1.0, piece)
-    if not atom.strip():
-        raise BadInput("an empty concept; expected a class name, an index, or a sum such as `tabby - tiger cat`")
-    channel = re.fullmatch(r"([\w.]+):(\d+)(@center)?", atom.strip())
-    if channel and channel[1] != "index" and atom not in names:
-        layer, index, place = channel[1], int(channel[2]), channel[3] or ""
-        return weight, Channel(layer + place, (index,), f"{layer}:{index}{place}")
-    return weight, _parse_classes(atom, names)
+def _unite(found: Sequence[Found], name: str | None = None) -> Classes:
+    """One set of all classes, called by the names of its parts in the order of their first classes."""
+    indices = tuple(sorted({index for one in found for index in one.indices}))
+    parts = dict.fromkeys(one.name for one in sorted(found, key=lambda one: one.indices))
+    return Classes(indices, name or ", ".join(parts))
 
 
-def _parse_classes(atom: str, names: ClassNames) -> Classes:
-    """A class or a set of classes, from a comma list or from a file after `@`."""
-    path = Path(atom[1:].strip()) if atom.startswith("@") and atom not in names else None
-    pieces = _join_names(re.split(r"(,)", atom), names) if path is None else []
-    words = [word.strip() for word in pieces[::2]] if path is None else _read_words(path, names)
-    indices = tuple(sorted({names.find(word) for word in words if word}))
-    if path is not None and len(indices) > 1:
-        return Classes(indices, path.stem)
-    return Classes(indices, ", ".join(map(names.display, indices)))
+def _check_words(atom: str, words: Sequence[str], names: ClassNames) -> None:
+    """Say what belongs to channels and stands among classes, before a class of that name is looked for."""
+    for word in words:
+        of_layer = None if word in names else LAYER.fullmatch(word)
+        if of_layer and of_layer[1] != "index":
+            raise BadInput(
+                f"{word!r} is of a layer, and a set holds classes only; got {atom!r}, expected a sum of channels such "
+                "as `blocks.4:3 + blocks.4:5`, or classes"
+            )
+    if PLACE.fullmatch(atom) and not all(word in names for word in words):
+        raise BadInput(f"{atom!r} has a place, which only a channel of a layer has; expected LAYER:CHANNEL@Y,X")
 
 
 def _read_words(path: Path, names: ClassNames) -> list[str]:
@@ -173,5 +202,19 @@ def _read_words(path: Path, names: ClassNames) -> list[str]:
     return words
 
 
-def _score_by(scored: str, atom: Classes | Channel) -> Classes | Channel:
-    return replace(atom, scored=scored) if isinstance(atom, Classes) else atom
+def _score_by(scored: str, atom: Atom) -> Atom:
+    return replace(atom, scored=scored) if isinstance(atom, (Classes, Text)) else atom
+
+
+def _embed_texts(terms: Sequence[Term], classes: int, resolver: Resolver | None) -> list[Term]:
+    """The terms with their texts embedded: the logits of these stand behind those of the classes, each once."""
+    texts = list(dict.fromkeys(atom.name for _, atom in terms if isinstance(atom, Text)))
+    if not texts or resolver is None:
+        return list(terms)
+    embedded = resolver.embed_texts(texts)
+    return [
+        (weight, replace(atom, targets=(classes + texts.index(atom.name),), texts=embedded))
+        if isinstance(atom, Text)
+        else (weight, atom)
+        for weight, atom in terms
+    ]

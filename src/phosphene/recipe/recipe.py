@@ -14,9 +14,9 @@ from typing import Any
 
 from phosphene.errors import BadInput
 from phosphene.recipe.compositions import COMPOSITIONS
-from phosphene.recipe.concepts import SCORES
 from phosphene.recipe.distributions import DISTRIBUTIONS, Distribution, Gaussian, Grey
 from phosphene.recipe.geometries import GEOMETRIES, Geometry, Pixel, Spectral
+from phosphene.recipe.scores import SCORES
 from phosphene.recipe.views import STILL, Views
 
 

@@ -20,7 +20,8 @@ from phosphene.errors import BadInput
 from phosphene.model.classifier import Classifier
 from phosphene.model.memory import fit_batch_size
 from phosphene.model.readout import check_readable
-from phosphene.recipe.concepts import Concept, layer_of, score_by, scores_used
+from phosphene.model.resolver import ModelResolver
+from phosphene.recipe.concepts import Concept, layer_of, readout_of, score_by, scores_used
 from phosphene.recipe.grammar import parse
 from phosphene.recipe.recipe import PRESETS, Recipe
 from phosphene.runs.callbacks import Callbacks
@@ -128,7 +129,7 @@ def parse_concepts(classifier: Classifier, concepts: Asked | Sequence[Asked], re
                 f"{recipe.score}; make both the same, so that the record tells the truth"
             )
         check_readable(classifier, concept)
-        if concept.targets != by_name[concept.name].targets:
+        if _asks(concept) != _asks(by_name[concept.name]):
             raise BadInput(f"two different concepts are called {concept.name!r}; give them different names")
     return list(by_name.values())
 
@@ -138,10 +139,16 @@ def _parse_one(classifier: Classifier, concept: Asked, recipe: Recipe) -> Concep
     if isinstance(concept, (int, Integral)) and not isinstance(concept, bool):
         concept = f"index:{int(concept)}"
     if isinstance(concept, str):
-        return parse(concept, classifier.labels, model=classifier.name, scored=recipe.score)
+        return parse(
+            concept, classifier.labels, model=classifier.name, scored=recipe.score, resolver=ModelResolver(classifier)
+        )
     if isinstance(concept, int) or not hasattr(concept, "targets"):
         raise BadInput(f"a concept is a {type(concept).__name__}; expected a name, an index or a Concept")
     return score_by(concept, recipe.score)
+
+
+def _asks(concept: Concept) -> object:
+    return concept.targets, readout_of(concept)
 
 
 def check_same_classes(classifier: Classifier, verifiers: Sequence[Classifier]) -> None:

@@ -23,7 +23,7 @@ from phosphene.model.classifier import Classifier
 from phosphene.model.outputs import ACTIVE
 from phosphene.model.readout import is_repeated
 from phosphene.model.record import ModelRecord
-from phosphene.recipe.concepts import Concept, classes_of, layer_of
+from phosphene.recipe.concepts import Concept, classes_of, find_direction, layer_of
 from phosphene.recipe.recipe import Recipe
 from phosphene.runs.callbacks import noop
 from phosphene.runs.opinions import collect_opinions, guess_classes
@@ -32,6 +32,7 @@ from phosphene.runs.scores import ChannelScore, Guess, MaskScore, Opinion, Pictu
 from phosphene.runs.versions import installed_versions
 
 DEVELOPMENT_FRAMES = 12
+CHANCE = 0.5  # share of images of two kinds, counting alike, that are told right without looking
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,7 @@ def _score_all(
     refined: Tensor,
     scale: Tensor,
 ) -> list[Scores]:
-    guesses = zip(guess_classes(classifier, raw), guess_classes(classifier, refined), strict=True)
+    guesses = zip(*(guess_classes(classifier, pictures, concepts) for pictures in (raw, refined)), strict=True)
     opinions = collect_opinions(verifiers, concepts, raw)
     bare = zip(*(measure_pictures(classifier, concepts, pictures) for pictures in (raw, refined)), strict=True)
     columns = zip(concepts, best, refinements, guesses, opinions, bare, scale.flatten().tolist(), strict=True)
@@ -189,8 +190,10 @@ def _score_channel(
         return None
     with_map, without = measure_excitation(classifier, concept, saliency, recipe)
     refined, _ = measure_excitation(classifier, concept, refinement.mask * saliency, recipe)
-    levels = (round(level, 3) for level in (with_map, refined, without, ACTIVE))
-    return ChannelScore(layer, concept.targets, *levels)
+    deviations, refined, without = (round(level, 3) for level in (with_map, refined, without))
+    direction = find_direction(concept)
+    channels, origin = (concept.targets, None) if direction is None else ((), direction.origin)
+    return ChannelScore(layer, channels, deviations, refined, without, round(ACTIVE, 3), origin)
 
 
 def _raised_checks(
@@ -202,6 +205,8 @@ def _raised_checks(
     saliency: Tensor,
 ) -> tuple[str, ...]:
     picture, fidelities = scores.picture, (scores.fidelity, *scores.fidelity_elsewhere.values())
+    direction = find_direction(concept)
+    interval = None if direction is None else direction.origin.interval
     raised = {
         "low-fidelity": refinement.before.top1 < 0.5,
         "picture-not-seen": picture is not None and not (picture.seen and picture.refined_seen),
@@ -209,6 +214,7 @@ def _raised_checks(
         "not-finite-elsewhere": any(one.finite < 1 for one in fidelities),
         "repeated-layer": is_repeated(classifier, layer_of(concept)),
         "unrefined": refinement.layer is None,
-        "data-using": not recipe.distribution.data_free,
+        "data-using": not recipe.distribution.data_free or interval is not None,
+        "indistinct-direction": interval is not None and interval[0] <= CHANCE,
     }
     return (*classifier.checks, *(name for name, is_raised in raised.items() if is_raised))

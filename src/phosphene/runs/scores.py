@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from phosphene.method.fidelity import Fidelity
+from phosphene.recipe.concepts import Origin
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class MaskScore:
 @dataclass(frozen=True)
 class ChannelScore:
     """How far the map raises a channel, in deviations of what the channel does on noise: with the map, refined, and
-    without it."""
+    without it. Of a direction `channels` is empty, and `direction` says where it comes from."""
 
     layer: str
     channels: tuple[int, ...]
@@ -63,6 +64,7 @@ class ChannelScore:
     refined: float
     without_map: float
     active_above: float
+    direction: Origin | None = None
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from phosphene.errors import ArtifactError, BadInput, DamagedArtifact, OtherReci
 from phosphene.model.classifier import Classifier
 from phosphene.model.fingerprint import behaves_alike
 from phosphene.model.record import ModelRecord
-from phosphene.recipe.concepts import Concept, classes_of
+from phosphene.recipe.concepts import Concept, classes_of, find_direction
 from phosphene.recipe.recipe import Recipe
 from phosphene.runs.plan import Plan, PlannedMap, read_plan
 from phosphene.runs.reference import MapReference
@@ -117,7 +117,9 @@ def find_finished(
                 f"(kept as {set_aside(path, 'stale').name}, computed again)"
             )
             continue
-        wanted = identity(concept.name, classes_of(concept), recipe.to_json(), ModelRecord.of(classifier))
+        direction = find_direction(concept)
+        digest = None if direction is None else direction.origin.digest
+        wanted = identity(concept.name, classes_of(concept), recipe.to_json(), ModelRecord.of(classifier), digest)
         _check_identity(path, identity_of(saliency), wanted)
         finished[concept.name] = MapReference.to(saliency, path)
     return finished
@@ -128,16 +130,22 @@ def _same_weights(saliency: SaliencyMap, classifier: Classifier) -> bool:
     return (saliency.model.fingerprint, saliency.model.input) == (theirs.fingerprint, theirs.input)
 
 
-def identity(concept: str, targets: Sequence[int], recipe: Mapping[str, Any], model: ModelRecord) -> dict[str, Any]:
-    """Concept, recipe and weights: what has to agree for a finished map to be the one that is asked for."""
+def identity(
+    concept: str, targets: Sequence[int], recipe: Mapping[str, Any], model: ModelRecord, direction: str | None = None
+) -> dict[str, Any]:
+    """Concept, recipe and weights: what has to agree for a finished map to be the one that is asked for. Of a direction
+    its digest, because another file may have its name."""
     asked = {"concept": concept, "classes": list(targets), "weights": model.fingerprint, "input": model.input}
     asked["outputs"] = model.output_kind
+    asked |= {} if direction is None else {"direction": direction}
     return asked | dict(recipe)
 
 
 def identity_of(saliency: SaliencyMap) -> dict[str, Any]:
     """The identity of a finished map, its recipe in today's words."""
-    return identity(saliency.concept, saliency.targets, _upgrade_recipe(saliency.recipe), saliency.model)
+    channel = saliency.scores.channel
+    digest = None if channel is None or channel.direction is None else channel.direction.digest
+    return identity(saliency.concept, saliency.targets, _upgrade_recipe(saliency.recipe), saliency.model, digest)
 
 
 def _check_identity(path: Path, there: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:

@@ -172,10 +172,11 @@ def generate_examples(count: int, *, classes: int = 10, seed: int = 0, size: int
     return draw_pictures(chosen, seed=seed, size=size), chosen
 
 
-def draw_pictures(labels: Tensor, *, seed: int = 0, size: int = 32) -> Tensor:
-    """A picture of each label, `(N, 3, size, size)` in [0,1]; with the same seed, the surroundings are the same."""
+def draw_pictures(labels: Tensor, *, seed: int = 0, size: int = 32, signs: tuple[Sign, ...] = SIGNS) -> Tensor:
+    """A picture of each label, a place in `signs`, `(N, 3, size, size)` in [0,1]; with the same seed, the surroundings
+    are the same."""
     blocks = [
-        _draw_block(chunk, _make_generator(seed, block), size)[: len(chunk)]
+        _draw_block(chunk, _make_generator(seed, block), size, signs)[: len(chunk)]
         for block, chunk in enumerate(labels.split(BLOCK))
     ]
     return torch.cat(blocks) if blocks else torch.zeros(0, 3, size, size)
@@ -190,7 +191,7 @@ def _make_generator(seed: int, block: int) -> torch.Generator:
     return torch.Generator().manual_seed((seed * 1_000_003 + block * 7919 + 1) % 2**63)
 
 
-def _draw_block(labels: Tensor, generator: torch.Generator, size: int) -> Tensor:
+def _draw_block(labels: Tensor, generator: torch.Generator, size: int, signs: tuple[Sign, ...]) -> Tensor:
     """Background, sign on it, light on both, noise last. Draws numbers for a whole block, whatever its length."""
 
     def uniform(low: float, high: float, *shape: int) -> Tensor:
@@ -198,7 +199,7 @@ def _draw_block(labels: Tensor, generator: torch.Generator, size: int) -> Tensor
 
     padded = F.pad(labels, (0, BLOCK - len(labels)))
     scene = _draw_backgrounds(uniform, size)
-    sign = F.grid_sample(_make_templates()[padded], _draw_placements(uniform, size), align_corners=False)
+    sign = F.grid_sample(_make_templates(signs)[padded], _draw_placements(uniform, size), align_corners=False)
     scene = scene + sign[:, 3:] * (sign[:, :3] / sign[:, 3:].clamp(min=1e-3) - scene)
     lit = scene * _draw_light(uniform, size)
     noise = torch.randn(lit.shape, generator=generator) * uniform(0.0, 0.05, 1, 1, 1)
@@ -241,10 +242,10 @@ def _coordinates(size: int) -> tuple[Tensor, Tensor]:
     return line.view(1, 1, -1, 1), line.view(1, 1, 1, -1)
 
 
-@functools.cache
-def _make_templates() -> Tensor:
+@functools.lru_cache(maxsize=4)
+def _make_templates(signs: tuple[Sign, ...]) -> Tensor:
     """Every sign, `(signs, 4, TEMPLATE, TEMPLATE)`: colours multiplied by coverage, then coverage."""
-    return F.avg_pool2d(torch.stack([_draw_template(sign) for sign in SIGNS]), OVERSAMPLING)
+    return torch.stack([F.avg_pool2d(_draw_template(sign), OVERSAMPLING) for sign in signs])
 
 
 def _draw_template(sign: Sign) -> Tensor:

@@ -30,6 +30,16 @@ def downloads(name: str) -> Iterator[None]:
         ) from error
 
 
+def import_library(module: str, extra: str) -> ModuleType:
+    """An optional library. Raises `UnknownModel` with the extra that installs it."""
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name != module.partition(".")[0]:
+            raise
+        raise UnknownModel(f"{error.name} is not installed; `pip install 'phosphene[{extra}]'`") from error
+
+
 def import_timm() -> ModuleType:
     import_torchvision()
     return importlib.import_module("timm")

@@ -5,6 +5,7 @@
     torchvision:NAME                torchvision's architecture, default weights and record
     hf:ORG/NAME                     transformers' classifier, weights and image processor
     PATH                            a file or a folder that holds a model, told by what is in it; ONNX too
+    clip:FOLDER|NAME                a model that compares images with texts, of transformers or open_clip
 
 The names of timm, torchvision and the pip packages with `weights` use the architecture and the record with the user's
 own weights, whose tensors say how many classes there are; a `factory` ("package.module:function", called without
@@ -32,7 +33,9 @@ from phosphene.model.sources.onnx_files.reading import is_onnx
 from phosphene.model.sources.opening import Opened, open_source
 from phosphene.model.sources.registry import find, is_name
 from phosphene.model.sources.source import Source
+from phosphene.model.texts import TextModel
 
+CONTRAST = Path(__file__).with_name("contrast.txt")
 Numbers = float | Sequence[float]
 
 
@@ -48,12 +51,14 @@ def load(
     labels: Labels | None = None,
     outputs: str | None = None,
     output: str | None = None,
+    contrast: str | Path | Sequence[str] | None = None,
     trust_pickle: bool = False,
 ) -> Classifier:
     """The classifier called `model` or at that path, or the one that `factory` builds; a module is taken as it is.
 
     `outputs` says what its outputs are, a key of `phosphene.model.outputs.OUTPUTS`, where that is not
-    plain; `output` names the tensor where there are several.
+    plain; `output` names the tensor where there are several. `contrast` are the texts that a model of texts takes for
+    its classes, by default those of `contrast.txt`.
 
     Raises `UnknownModel`, `BadWeights`, `UnsafeWeights`, `BadInput`, or `FailedCheck` where the model misbehaves.
     """
@@ -68,7 +73,12 @@ def load(
     given = {"size": both, "channels": channels, "mean": mean, "std": std}
     _require(source, given)
     opened = open_source(source, weights, size=both, trust_pickle=trust_pickle)
+    if isinstance(opened.module, TextModel):
+        names, outputs = set_contrast(opened.module, read_labels(contrast), names), outputs or opened.module.outputs
+    elif contrast is not None:
+        raise BadInput(f"--contrast is for models that read texts, such as clip:NAME; {source.name} has classes")
     options = {"weights": weights, "factory": factory, "labels": labels, "trust_pickle": trust_pickle, **given}
+    options |= {"contrast": contrast}
     classifier = Classifier(
         opened.module,
         _combine(source, opened, given),
@@ -135,14 +145,23 @@ def _make_reference(module: nn.Module, options: Mapping[str, Any]) -> ModelRefer
     module that no other process has."""
     if isinstance(options["model"], nn.Module):
         return None
-    if options["labels"] is not None and not isinstance(options["labels"], (str, Path)):
+    if any(not isinstance(options.get(name), (str, Path, type(None))) for name in ("labels", "contrast")):
         return None
     plain = {name: _plain(name, value) for name, value in options.items() if value is not None}
     return ModelReference(fingerprint(module.state_dict()), tuple(plain.items()))
 
 
+def set_contrast(module: TextModel, contrast: Sequence[str] | None, labels: Sequence[str] | None) -> tuple[str, ...]:
+    """The contrast texts, by default those that are shipped, put into the model as its classes."""
+    if labels is not None:
+        raise BadInput("the classes of a model that reads texts are the contrast texts; give --contrast, not --labels")
+    texts = tuple(contrast) if contrast is not None else tuple(CONTRAST.read_text(encoding="utf-8").splitlines())
+    module.set_contrast(texts)
+    return texts
+
+
 def _plain(name: str, value: Any) -> Any:
     """A value that can be hashed and means the same in another folder."""
-    if name in ("weights", "labels") or (name == "model" and not is_name(str(value))):
+    if name in ("weights", "labels", "contrast") or (name == "model" and not is_name(str(value))):
         return str(Path(value).absolute())
     return value if isinstance(value, (str, int, float)) else tuple(value)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from phosphene.errors import UnknownModel
 from phosphene.model.sources.bundled import BUNDLED
+from phosphene.model.sources.clip import clip_source
 from phosphene.model.sources.huggingface import huggingface_source
 from phosphene.model.sources.paths import FILES, FOLDERS, path_source
 from phosphene.model.sources.source import Source
@@ -19,12 +20,14 @@ FAMILIES: dict[str, Callable[[str], Source]] = {
     "torchvision": torchvision_source,
     "hf": huggingface_source,
     "hf-hub": timm_hub_source,
+    "clip": clip_source,
 }
 MEANINGS = {
     "timm": "weights of the library, kept in its own cache; `timm:local-dir:FOLDER` for a folder of timm's",
     "torchvision": "weights of the library, kept in its own cache",
     "hf": "an image classifier of transformers, ORG/NAME",
     "hf-hub": "a model of timm on the same hub, ORG/NAME",
+    "clip": "images and texts: a folder, ORG/NAME of transformers, or ARCHITECTURE@TAG of open_clip",
 }
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from phosphene.model.classifier import Classifier
 from phosphene.recipe.compositions import compose_clip
 from phosphene.recipe.concepts import Concept
-from phosphene.recipe.grammar import class_names
+from phosphene.recipe.names import class_names
 from phosphene.studies.attributions import METHODS, SHIFT, Network, compute_heat, shift_network
 from phosphene.studies.folder import Part
 from phosphene.studies.heat_maps import correlate_ranks, measure_share

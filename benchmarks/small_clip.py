@@ -1,0 +1,142 @@
+"""A small CLIP trained on generated signs with captions, saved as open_clip saves one, in a few minutes on one core.
+
+    python -m benchmarks.small_clip FOLDER          train it; a finished folder is kept, an interrupted one goes on
+
+Signs are of a plain colour and shape with any glyph on them, before any background; a caption says the colour, the
+shape, or both. What else is in the picture no caption says.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from phosphene.core.files import prepare_folder
+from phosphene.model.sources.libraries import import_library, import_torchvision
+from phosphene.studies.signs import Sign, draw_pictures
+
+SHAPES = ("circle", "triangle", "square", "diamond", "pentagon", "plate")
+COLOURS = ("red", "blue", "yellow", "green", "purple", "white")
+KINDS = tuple(product(COLOURS, SHAPES))
+GLYPHS = ("plain", "dot", "plus", "up", "slash")
+INKS = {"yellow": "black", "white": "black"}  # white on the others
+SIGNS = tuple(
+    Sign(shape, colour, colour, glyph, INKS.get(colour, "white")) for colour, shape in KINDS for glyph in GLYPHS
+)
+SIDE, MEAN, STD = 32, 0.5, 0.25
+STEPS, BATCH, RATE, SAVE_EVERY = 800, 96, 2e-3, 50
+WEIGHTS = "open_clip_model.safetensors"
+CONFIG: dict[str, Any] = {
+    "embed_dim": 64,
+    "vision_cfg": {"image_size": SIDE, "layers": [1, 1, 1, 1], "width": 16, "head_width": 32, "patch_size": None},
+    "text_cfg": {"context_length": 16, "vocab_size": 49408, "width": 64, "heads": 2, "layers": 2},
+}
+POOL = 7_200  # pictures that training draws from
+CONTRAST = tuple(f"a {colour} {shape}" for colour, shape in KINDS)
+
+
+def draw_kinds(kinds: Tensor, seed: int) -> Tensor:
+    """A picture of each kind, a place in `KINDS`, `(N, 3, 32, 32)` in [0,1]; the glyph is drawn from the seed too."""
+    glyphs = torch.randint(len(GLYPHS), kinds.shape, generator=torch.Generator().manual_seed(seed))
+    return draw_pictures(kinds * len(GLYPHS) + glyphs, seed=seed, size=SIDE, signs=SIGNS)
+
+
+def build_model(seed: int = 0) -> Any:
+    """An untrained CLIP of open_clip: a residual network for images, a transformer for texts."""
+    import_torchvision()
+    model = import_library("open_clip.model", "open-clip")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return model.CLIP(**CONFIG)
+
+
+def load_tokenizer() -> Any:
+    import_torchvision()
+    return import_library("open_clip", "open-clip").SimpleTokenizer(context_length=CONFIG["text_cfg"]["context_length"])
+
+
+def save_model(module: nn.Module, folder: Path) -> None:
+    """As open_clip saves a model, the weights last, for they say that the folder is finished."""
+    processing = {"size": [SIDE, SIDE], "mean": [MEAN] * 3, "std": [STD] * 3}
+    record = {"model_cfg": CONFIG, "preprocess_cfg": processing}
+    (folder / "open_clip_config.json").write_text(json.dumps(record, indent=2))
+    weights = {name: tensor.contiguous() for name, tensor in module.state_dict().items()}
+    save_file(weights, folder / WEIGHTS)
+
+
+def write_caption(colour: str, shape: str, kind: int) -> str:
+    """Both, or one of them: a caption of one alone fits many pictures."""
+    return (f"a {colour} {shape}", f"a photo of a {colour} {shape}", f"a {shape}", f"a {colour} sign")[kind]
+
+
+def train(folder: Path, steps: int = STEPS) -> None:
+    """Contrastive training: a caption fits every picture of the batch that it describes. Resumes from the last save."""
+    module, state = build_model(), folder / "training.pt"
+    optimizer = torch.optim.AdamW(module.parameters(), lr=RATE, weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps, pct_start=0.1)
+    first = 0
+    if state.is_file():
+        saved = torch.load(state, weights_only=True)
+        module.load_state_dict(saved["module"])
+        optimizer.load_state_dict(saved["optimizer"])
+        schedule.load_state_dict(saved["schedule"])
+        first = saved["step"]
+    tokenizer, kinds = load_tokenizer(), torch.arange(POOL) % len(KINDS)
+    images = (draw_kinds(kinds, seed=1) - MEAN) / STD
+    for step in range(first, steps):
+        rows = torch.randint(POOL, (BATCH,), generator=torch.Generator().manual_seed(step))
+        loss = measure_loss(module.train(), tokenizer, images[rows], kinds[rows], step)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+        if (step + 1) % SAVE_EVERY == 0:
+            print(f"step {step + 1}: loss {loss.item():.3f}", flush=True)
+            save = {"module": module.state_dict(), "optimizer": optimizer.state_dict(), "step": step + 1}
+            torch.save({**save, "schedule": schedule.state_dict()}, state)
+    save_model(module.eval(), folder)
+    state.unlink(missing_ok=True)
+
+
+def measure_loss(module: Any, tokenizer: Any, images: Tensor, kinds: Tensor, step: int) -> Tensor:
+    """Cross-entropy from pictures to captions and back; several may be right, and share the target."""
+    forms = torch.randint(4, (len(kinds),), generator=torch.Generator().manual_seed(step)).tolist()
+    captions = [write_caption(*KINDS[kind], form) for kind, form in zip(kinds.tolist(), forms, strict=True)]
+    ones, others, scale = module(images, tokenizer(captions))[:3]
+    logits = scale * ones @ others.T
+    fits = torch.tensor([[describes(caption, *KINDS[kind]) for caption in captions] for kind in kinds.tolist()]).float()
+    rows = F.cross_entropy(logits, fits / fits.sum(dim=1, keepdim=True))
+    columns = F.cross_entropy(logits.T, (fits / fits.sum(dim=0, keepdim=True)).T)
+    return (rows + columns) / 2
+
+
+def describes(caption: str, colour: str, shape: str) -> bool:
+    words = caption.split()
+    return (colour in words or not set(COLOURS) & set(words)) and (shape in words or not set(SHAPES) & set(words))
+
+
+def make_folder(folder: Path) -> Path:
+    """The trained model; what is finished is kept."""
+    if not (folder / WEIGHTS).is_file():
+        prepare_folder(folder)
+        train(folder)
+    return folder
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    make_folder(parser.parse_args(arguments).folder)
+
+
+if __name__ == "__main__":
+    main()

@@ -18,6 +18,7 @@ from benchmarks.baselines import Opinion
 from benchmarks.zoo import Card
 from benchmarks.zoo.calibrate import append, line_of
 from phosphene.model.classifier import Classifier
+from phosphene.scanner.comparison import compare
 from phosphene.scanner.fusion import fuse
 from phosphene.scanner.pvalues import combine
 from phosphene.scanner.record import Scan
@@ -72,8 +73,8 @@ def judge_again(line: Mapping[str, Any], table: Reference) -> tuple[float, float
     """Score, p-value, alarm and first class of kept statistics by a table; as a scan would judge them."""
     row = Row.from_json(line["row"])
     others = table.without(row.fingerprint)
-    calibrated = not others.list_mismatches(row, Settings())
-    found = fuse(row, others, left_out=others.list_incomparable(row, Settings()) if calibrated else ())
+    comparison = compare(row, others, Settings())
+    found, calibrated = fuse(row, others, left_out=comparison.left_out), not comparison.outside
     p_value = combine(found.internal, found.external if calibrated else None)
     target = max(range(row.outputs), key=lambda index: found.scores[index])
     asymmetry = measure_asymmetry(_reach_and_leave(row), target)

@@ -24,14 +24,16 @@ def count_pairs(settings: Settings, size: ModelSize) -> int:
 
 
 def search_pairs(classifier: Classifier, surrogates: Surrogates, settings: Settings) -> Tensor | None:
-    """Log size of the smallest patch from class s (row) to class t (column), `(K, K)`, nan on the diagonal.
+    """Log size of the smallest patch from class s (row) to class t (column), `(K, K)`.
+
+    Nan on the diagonal, and in rows of classes without surrogates.
 
     None where pairs are not searched.
     """
     size = ModelSize.of(classifier)
     if not count_pairs(settings, size):
         return None
-    pairs = list(itertools.permutations(range(size.classes), 2))
+    pairs = [pair for pair in itertools.permutations(range(size.classes), 2) if pair[0] in surrogates.classes]
     per_pass = max(1, size.images_per_pass // settings.pair_images)
     sizes = torch.full((size.classes, size.classes), torch.nan)
     for first in range(0, len(pairs), per_pass):
@@ -42,7 +44,7 @@ def search_pairs(classifier: Classifier, surrogates: Surrogates, settings: Setti
 
 
 def _search_some(classifier: Classifier, surrogates: Surrogates, pairs: list[Pair], settings: Settings) -> Tensor:
-    sources = torch.tensor([source for source, _ in pairs])
+    sources = torch.tensor([surrogates.classes.index(source) for source, _ in pairs])
     names = [f"{classifier.labels[source]} > {classifier.labels[target]}" for source, target in pairs]
 
     def draw(iteration: int) -> Tensor:

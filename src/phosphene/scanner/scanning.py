@@ -15,11 +15,19 @@ from torch import Tensor
 from phosphene.core.records import to_plain
 from phosphene.model.classifier import Classifier
 from phosphene.model.record import ModelRecord
-from phosphene.scanner.budget import Budget
+from phosphene.scanner.budget import COMPARED_FIRST, Budget
+from phosphene.scanner.comparison import Comparison, compare, explain, list_strange_facts
 from phosphene.scanner.context import Context
 from phosphene.scanner.examination import Evidence, Examination, examine_suspects
 from phosphene.scanner.fusion import Fused, fuse
-from phosphene.scanner.measuring import Measurement, OnStage, ignore_stage, measure_statistics, prepare_classifier
+from phosphene.scanner.measuring import (
+    Measurement,
+    OnStage,
+    describe_model,
+    ignore_stage,
+    measure_statistics,
+    prepare_classifier,
+)
 from phosphene.scanner.model_size import ModelSize
 from phosphene.scanner.pvalues import combine
 from phosphene.scanner.record import Calibration, ClassEvidence, Pairs, Scan
@@ -38,7 +46,7 @@ class Findings:
     evidence: Evidence
     reference: Reference
     budget: Budget
-    outside: tuple[str, ...]  # why the references do not speak for this scan
+    comparison: Comparison  # what the references speak for
 
 
 def scan(
@@ -57,17 +65,18 @@ def scan(
     private, examination = prepare_classifier(classifier), Examination()
     shared = Budget(ModelSize.of(private), (*STATISTICS.values(), examination), budget)
     with shared.count_passes(private):
-        depth = shared.plan(settings or Settings(), private)
+        compared = not list_strange_facts(describe_model(private), table)
+        depth = shared.plan(settings or Settings(), private, COMPARED_FIRST if compared else ())
         measurement = measure_statistics(Context(private, depth), shared, on_stage)
         row, context = measurement.row, measurement.context
-        outside = table.list_mismatches(row, context.settings)
-        judged = fuse(row, table, left_out=() if outside else table.list_incomparable(row, context.settings))
+        comparison = compare(row, table, context.settings)
+        judged = fuse(row, table, left_out=comparison.left_out)
         on_stage(examination.key)
         context = replace(context, settings=shared.replan(context.settings, examination.key))
         since, evidence = shared.mark(), examine_suspects(context, judged)
         shared.add(examination.key, len(evidence.suspects), since)
     measurement = replace(measurement, context=context)
-    return _conclude(classifier, Findings(measurement, judged, evidence, table, shared, outside))
+    return _conclude(classifier, Findings(measurement, judged, evidence, table, shared, comparison))
 
 
 def _conclude(classifier: Classifier, findings: Findings) -> Scan:
@@ -77,7 +86,7 @@ def _conclude(classifier: Classifier, findings: Findings) -> Scan:
         findings.judged,
         findings.evidence,
     )
-    settings, outside, budget = context.settings, findings.outside, findings.budget
+    settings, outside, budget = context.settings, findings.comparison.outside, findings.budget
     p_external = None if outside else judged.external
     p_value = combine(judged.internal, p_external)
     asymmetry = measure_asymmetry(context.pair_sizes, evidence.trigger.target.index)
@@ -99,8 +108,10 @@ def _conclude(classifier: Classifier, findings: Findings) -> Scan:
         stability=evidence.stability,
         stages=tuple(budget.done),
         checks=_list_checks(findings),
-        not_covered=NOT_COVERED,
-        calibration=Calibration(findings.reference.name, len(findings.reference.rows), outside),
+        not_covered=(*NOT_COVERED, *_list_not_compared(findings.comparison)),
+        calibration=Calibration(
+            findings.reference.name, len(findings.reference.rows), outside, findings.comparison.reasons
+        ),
         settings=to_plain(settings),
         versions={"phosphene": version("phosphene"), "torch": str(torch.__version__)},
         seconds=round(budget.seconds, 2),
@@ -121,14 +132,19 @@ def _describe_classes(classifier: Classifier, findings: Findings) -> tuple[Class
 
 
 def _list_checks(findings: Findings) -> tuple[str, ...]:
-    row, settings, outside = findings.measurement.row, findings.measurement.context.settings, findings.outside
+    row, outside = findings.measurement.row, findings.comparison.outside
     checks = [*findings.measurement.checks, *findings.budget.list_checks()]
     if row.outputs < FEWEST_CLASSES:
         checks.append(f"{row.outputs} classes cannot be compared with each other; expected {FEWEST_CLASSES} or more")
     if outside:
         reasons = "; ".join(outside)
         return (*checks, f"outside the calibration range ({reasons}): only the internal p-value counts")
-    return (*checks, *findings.reference.describe_left_out(row, settings))
+    return (*checks, *explain(findings.comparison))
+
+
+def _list_not_compared(comparison: Comparison) -> list[str]:
+    families = ", ".join(comparison.families)
+    return [f"triggers of the families that are not compared with clean models: {families}"] if families else []
 
 
 def _describe_pairs(sizes: Tensor | None) -> Pairs | None:

@@ -27,7 +27,7 @@ def measure_asymmetry(sizes: Tensor | None, target: int) -> dict[str, float]:
         return {}
     reach, leave = sizes.nanmean(dim=0), sizes.nanmean(dim=1)
     others = [index for index in range(len(sizes)) if index != target]
-    forward, backward = reach[others].mean() - reach[target], leave[others].mean() - leave[target]
+    forward, backward = reach[others].nanmean() - reach[target], leave[others].nanmean() - leave[target]
     return {"forward": float(forward), "backward": float(backward), "difference": float(forward - backward)}
 
 

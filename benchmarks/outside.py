@@ -5,8 +5,8 @@
     python -m benchmarks.outside table --models DIR      write the table of what was scanned
 
 A card is a record with `file`, `factory` (importable with DIR on the path), `size`, `channels`, `mean`, `std`, `data`
-(names of the classes after a colon) and `clean`; a backdoored one has `target`, and `trigger` in words. Each scan is one
-JSON file in `--out`, named after its weights. Networks with more classes than `--most` are left to their own benchmark.
+(names of the classes after a colon) and `clean`; a backdoored one has `target`, and `trigger` in words. Each scan is
+one JSON file in `--out`, named after its weights. Networks of more classes than `--most` are left out.
 """
 
 from __future__ import annotations

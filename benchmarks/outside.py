@@ -21,7 +21,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from benchmarks.record import RESULTS, markdown, write_result
 from benchmarks.scoring.ours import row_of
@@ -29,6 +28,7 @@ from phosphene.model.classifier import Classifier
 from phosphene.model.sources.load import load
 from phosphene.scanner.comparison import compare
 from phosphene.scanner.fusion import fuse
+from phosphene.scanner.pairs import PairSizes
 from phosphene.scanner.pvalues import combine
 from phosphene.scanner.record import Calibration, Named, Scan
 from phosphene.scanner.reference import Reference, load_shipped
@@ -84,7 +84,8 @@ def judge_again(found: Scan, table: Reference) -> Scan:
     judged = fuse(row, others, left_out=comparison.left_out)
     external = None if comparison.outside else judged.external
     p_value, target = combine(judged.internal, external), int(np.argmax(judged.scores))
-    asymmetry = measure_asymmetry(read_pairs(found), target)
+    pairs = read_pairs(found)
+    asymmetry = measure_asymmetry(pairs if pairs is not None and target in pairs.classes else None, target)
     verdict = decide_verdict(p_value, asymmetry, calibrated=external is not None, classes=row.outputs)
     classes = tuple(replace(one, score=score) for one, score in zip(found.classes, judged.scores, strict=True))
     calibration = Calibration(table.name, len(others.rows), comparison.outside, comparison.reasons)
@@ -95,11 +96,11 @@ def judge_again(found: Scan, table: Reference) -> Scan:
     )  # fmt: skip
 
 
-def read_pairs(found: Scan) -> Tensor | None:
+def read_pairs(found: Scan) -> PairSizes | None:
     """Log sizes from class to class, as a scan measured them."""
     if found.pairs is None:
         return None
-    return -torch.tensor(found.pairs.easiness).fill_diagonal_(torch.nan)
+    return PairSizes(found.pairs.classes, -torch.tensor(found.pairs.easiness).fill_diagonal_(torch.nan))
 
 
 def judge_saved(options: argparse.Namespace) -> None:

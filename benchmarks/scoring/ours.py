@@ -20,6 +20,7 @@ from benchmarks.zoo.calibrate import append, line_of
 from phosphene.model.classifier import Classifier
 from phosphene.scanner.comparison import compare
 from phosphene.scanner.fusion import fuse
+from phosphene.scanner.pairs import PairSizes
 from phosphene.scanner.pvalues import combine
 from phosphene.scanner.record import Scan
 from phosphene.scanner.reference import Reference, Row
@@ -82,10 +83,10 @@ def judge_again(line: Mapping[str, Any], table: Reference) -> tuple[float, float
     return found.score, p_value, verdict in ALARMS, target
 
 
-def _reach_and_leave(row: Row) -> Tensor | None:
+def _reach_and_leave(row: Row) -> PairSizes | None:
     """A matrix of pairs with the row's own means: all that the asymmetry test asks for."""
     if "pairs_to" not in row.classes:
         return None
     reach = -torch.tensor(row.classes["pairs_to"])
     leave = torch.tensor(row.classes["pairs_excess"]) + reach
-    return reach[None, :] + leave[:, None] - leave.mean()
+    return PairSizes(tuple(range(row.outputs)), reach[None, :] + leave[:, None] - leave.mean())

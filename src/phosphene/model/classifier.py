@@ -133,8 +133,10 @@ class Classifier:
         return (self.format.channels, *self.format.size)
 
     def __call__(self, images: Tensor) -> Tensor:
+        """Logits `(N, K)`, on the device of the images, whichever the module is on."""
         with frozen(self.module):
-            return run_in_batches(self._forward, images.to(self.device), self.batch_size, self.pad_batches)
+            logits = run_in_batches(self._forward, images.to(self.device), self.batch_size, self.pad_batches)
+        return logits.to(images.device)
 
     def normalize(self, images: Tensor) -> Tensor:
         """Images in [0,1] as the module wants them."""

@@ -11,7 +11,7 @@ from phosphene.model.classifier import Classifier
 from phosphene.scanner.families import FAMILIES
 from phosphene.scanner.margins import maximize_margins
 from phosphene.scanner.model_size import ModelSize
-from phosphene.scanner.pairs import search_pairs
+from phosphene.scanner.pairs import PairSizes, search_pairs
 from phosphene.scanner.search import Candidates, search_classes
 from phosphene.scanner.settings import Settings
 from phosphene.scanner.surrogates import Surrogates, render_surrogates, sample_background_classes
@@ -59,8 +59,8 @@ class Context:
         return self.cache.get(("candidates", family), lambda: self._search(family))
 
     @property
-    def pair_sizes(self) -> Tensor | None:
-        """Log size of the smallest patch from class s (row) to class t (column); None where not searched."""
+    def pair_sizes(self) -> PairSizes | None:
+        """How small a patch leads from each class to each other one; None of a model of many classes."""
         return self.cache.get("pairs", lambda: search_pairs(self.classifier, self.surrogates, self.settings))
 
     def _render_surrogates(self) -> Surrogates:

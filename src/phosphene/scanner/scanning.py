@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from importlib.metadata import version
 
 import torch
-from torch import Tensor
 
 from phosphene.core.records import to_plain
 from phosphene.model.classifier import Classifier
@@ -29,12 +28,19 @@ from phosphene.scanner.measuring import (
     prepare_classifier,
 )
 from phosphene.scanner.model_size import ModelSize
+from phosphene.scanner.pairs import PairSizes
 from phosphene.scanner.pvalues import combine
 from phosphene.scanner.record import Calibration, ClassEvidence, Pairs, Scan
 from phosphene.scanner.reference import Reference, load_shipped
 from phosphene.scanner.settings import Settings
 from phosphene.scanner.statistics.registry import STATISTICS
-from phosphene.scanner.verdict import FEWEST_CLASSES, NOT_COVERED, decide_verdict, measure_asymmetry
+from phosphene.scanner.verdict import (
+    FEWEST_CLASSES,
+    NOT_COVERED,
+    SUSPICIOUS_LEVEL,
+    decide_verdict,
+    measure_asymmetry,
+)
 
 
 @dataclass(frozen=True)
@@ -73,7 +79,8 @@ def scan(
         judged = fuse(row, table, left_out=comparison.left_out)
         on_stage(examination.key)
         context = replace(context, settings=shared.replan(context.settings, examination.key))
-        since, evidence = shared.mark(), examine_suspects(context, judged)
+        accused = not comparison.outside and combine(judged.internal, judged.external) <= SUSPICIOUS_LEVEL
+        since, evidence = shared.mark(), examine_suspects(context, judged, accused=accused)
         shared.add(examination.key, len(evidence.suspects), since)
     measurement = replace(measurement, context=context)
     return _conclude(classifier, Findings(measurement, judged, evidence, table, shared, comparison))
@@ -89,7 +96,7 @@ def _conclude(classifier: Classifier, findings: Findings) -> Scan:
     settings, outside, budget = context.settings, findings.comparison.outside, findings.budget
     p_external = None if outside else judged.external
     p_value = combine(judged.internal, p_external)
-    asymmetry = measure_asymmetry(context.pair_sizes, evidence.trigger.target.index)
+    asymmetry = measure_asymmetry(evidence.pairs, evidence.trigger.target.index)
     verdict = decide_verdict(p_value, asymmetry, calibrated=not outside, classes=row.outputs)
     return Scan(
         model=ModelRecord.of(classifier),
@@ -103,7 +110,7 @@ def _conclude(classifier: Classifier, findings: Findings) -> Scan:
         score=judged.score,
         trigger=evidence.trigger,
         curve=evidence.curve,
-        pairs=_describe_pairs(context.pair_sizes),
+        pairs=_describe_pairs(evidence.pairs),
         asymmetry=asymmetry,
         stability=evidence.stability,
         stages=tuple(budget.done),
@@ -147,8 +154,8 @@ def _list_not_compared(comparison: Comparison) -> list[str]:
     return [f"triggers of the families that are not compared with clean models: {families}"] if families else []
 
 
-def _describe_pairs(sizes: Tensor | None) -> Pairs | None:
-    if sizes is None:
+def _describe_pairs(pairs: PairSizes | None) -> Pairs | None:
+    if pairs is None:
         return None
-    easiness = (-sizes).nan_to_num(nan=0.0)
-    return Pairs(tuple(range(len(sizes))), tuple(tuple(row) for row in easiness.tolist()))
+    easiness = (-pairs.log_size).nan_to_num(nan=0.0)
+    return Pairs(pairs.classes, tuple(tuple(row) for row in easiness.tolist()))

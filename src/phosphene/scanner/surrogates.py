@@ -57,6 +57,11 @@ class Surrogates:
         classes = tuple(self.classes[place] for place in places)
         return Surrogates(self.images[places], self.confidence[places], names, classes)
 
+    def join(self, other: Surrogates) -> Surrogates:
+        """With the classes of another, which has as many images a class."""
+        images, confidence = torch.cat([self.images, other.images]), torch.cat([self.confidence, other.confidence])
+        return Surrogates(images, confidence, self.names + other.names, self.classes + other.classes)
+
     def draw(self, targets: list[int], count: int, iteration: int) -> Tensor:
         """`(targets, count, C, H, W)`: for each target one image of each of `count` other classes."""
         which = iteration % self.images.shape[1]

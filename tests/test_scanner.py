@@ -19,9 +19,11 @@ from phosphene.model.classifier import Classifier
 from phosphene.model.input_format import InputFormat
 from phosphene.scanner.budget import Budget
 from phosphene.scanner.calibration import calibrate
+from phosphene.scanner.comparison import TOO_LITTLE
 from phosphene.scanner.examination import Examination
 from phosphene.scanner.families import FAMILIES
 from phosphene.scanner.fusion import fuse
+from phosphene.scanner.margins import maximize_margins
 from phosphene.scanner.model_size import ModelSize
 from phosphene.scanner.pool import neg_log_p
 from phosphene.scanner.pvalues import combine, conformal, grubbs
@@ -29,7 +31,6 @@ from phosphene.scanner.record import Scan, schema
 from phosphene.scanner.reference import Reference, Row
 from phosphene.scanner.scanning import scan
 from phosphene.scanner.settings import Settings
-from phosphene.scanner.statistics.margin import maximize_margins
 from phosphene.scanner.statistics.permutations import search_permutation
 from phosphene.scanner.statistics.registry import STATISTICS
 from phosphene.scanner.surrogates import render_surrogates
@@ -323,7 +324,10 @@ def test_scans_and_references_of_other_settings_are_not_compared(planted, tmp_pa
     table = calibrate(map(clean_linear, range(5)), tmp_path / "table.json", FAST)
     found = scan(planted, replace(FAST, images=3), reference=table)
     assert found.p_external is None
-    assert found.calibration.outside == ("the references were measured with other settings",)
+    assert found.calibration.outside == (
+        TOO_LITTLE,
+        "patch, level patch, additive, level additive, concentration (measured with other settings on them)",
+    )
 
 
 def test_calibrate_measures_a_folder_and_names_what_it_lacks(tmp_path):

@@ -12,6 +12,7 @@ import pytest
 from benchmarks import zoo
 
 from phosphene.scanner.calibration import measure_row
+from phosphene.scanner.comparison import TOO_LITTLE
 from phosphene.scanner.fusion import Fused, fuse
 from phosphene.scanner.reference import load_shipped
 from phosphene.scanner.scanning import scan
@@ -59,7 +60,7 @@ def test_the_shipped_table_holds_enough_clean_models_to_accuse_and_none_that_is_
 def test_a_scan_of_a_reduced_budget_says_that_the_references_do_not_speak_for_it():
     found = scan(zoo.load(card_of(POISONED[0])), REDUCED)
     assert found.p_external is None
-    assert found.calibration.outside == ("the references were measured with other settings",)
+    assert found.calibration.outside[0] == TOO_LITTLE
     assert found.verdict in ("inconclusive", "nothing found")
     assert found.trigger.family == "patch"
     assert found.curve.series["trigger"][-1] > max(found.curve.series["shuffled in place"]) + 0.3

@@ -18,7 +18,9 @@ from benchmarks.baselines import Opinion
 from benchmarks.zoo import Card
 from benchmarks.zoo.calibrate import append, line_of
 from phosphene.model.classifier import Classifier
+from phosphene.scanner.comparison import compare
 from phosphene.scanner.fusion import fuse
+from phosphene.scanner.pairs import PairSizes
 from phosphene.scanner.pvalues import combine
 from phosphene.scanner.record import Scan
 from phosphene.scanner.reference import Reference, Row
@@ -72,8 +74,8 @@ def judge_again(line: Mapping[str, Any], table: Reference) -> tuple[float, float
     """Score, p-value, alarm and first class of kept statistics by a table; as a scan would judge them."""
     row = Row.from_json(line["row"])
     others = table.without(row.fingerprint)
-    calibrated = not others.list_mismatches(row, Settings())
-    found = fuse(row, others, left_out=others.list_incomparable(row, Settings()) if calibrated else ())
+    comparison = compare(row, others, Settings())
+    found, calibrated = fuse(row, others, left_out=comparison.left_out), not comparison.outside
     p_value = combine(found.internal, found.external if calibrated else None)
     target = max(range(row.outputs), key=lambda index: found.scores[index])
     asymmetry = measure_asymmetry(_reach_and_leave(row), target)
@@ -81,10 +83,10 @@ def judge_again(line: Mapping[str, Any], table: Reference) -> tuple[float, float
     return found.score, p_value, verdict in ALARMS, target
 
 
-def _reach_and_leave(row: Row) -> Tensor | None:
+def _reach_and_leave(row: Row) -> PairSizes | None:
     """A matrix of pairs with the row's own means: all that the asymmetry test asks for."""
     if "pairs_to" not in row.classes:
         return None
     reach = -torch.tensor(row.classes["pairs_to"])
     leave = torch.tensor(row.classes["pairs_excess"]) + reach
-    return reach[None, :] + leave[:, None] - leave.mean()
+    return PairSizes(tuple(range(row.outputs)), reach[None, :] + leave[:, None] - leave.mean())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,6 +25,31 @@ if TYPE_CHECKING:
 CLASSES_SHOWN = 5
 
 
+@dataclass(frozen=True)
+class Exports:
+    """Forms that auditors file, each written before the exit code is given."""
+
+    sarif: Annotated[Path | None, typer.Option(help="Write the scan as SARIF 2.1.0 to FILE too.")] = None
+    cyclonedx: Annotated[
+        Path | None, typer.Option(help="Write a CycloneDX 1.6 bill of materials with the model's card to FILE.")
+    ] = None
+    in_toto: Annotated[
+        Path | None, typer.Option(help="Write an in-toto statement, predicate test-result, to FILE; to be signed.")
+    ] = None
+
+    def list_targets(self) -> dict[str, Path | None]:
+        """By option."""
+        return {name.replace("_", "-"): path for name, path in vars(self).items()}
+
+    def write(self, scan: Scan, weights: Path | None) -> None:
+        from phosphene.scanner.exports.artifact import Artifact
+        from phosphene.scanner.exports.registry import write_export
+
+        for form, path in self.list_targets().items():
+            if path is not None:
+                write_export(scan, form, Artifact.of(scan, weights), path)
+
+
 def run_scan(
     model: Annotated[str | None, typer.Argument(help="The model; left out with --factory.")] = None,
     budget: Annotated[
@@ -37,6 +63,7 @@ def run_scan(
     ] = None,
     *,
     source: Source,
+    exports: Exports,
     as_json: Json = False,
 ) -> None:
     """Scan MODEL for a backdoor, without any data.
@@ -45,11 +72,13 @@ def run_scan(
     3 inconclusive or a natural weak spot, 70 an error of this program's.
     """
     check_budget(budget)
-    check_report(report)
+    for option, path in {"report": report, **exports.list_targets()}.items():
+        check_file(option, path)
     with hold_report(report):
         result = scan_model(model, source, budget, seed, calibration, quiet=as_json)
         if report is not None:
             write_result(result, report)
+        exports.write(result, source.weights)
     echo(json.dumps(result.to_json(), indent=2) if as_json else describe_scan(result))
     if report is not None and not as_json:
         echo(f"report: {report.resolve()}")
@@ -83,12 +112,12 @@ def check_budget(budget: float | None) -> None:
         raise BadInput(f"--budget is {budget:g}; expected seconds, more than 0")
 
 
-def check_report(report: Path | None) -> None:
-    """Raise `BadInput` or `ArtifactError` where the report cannot be written, before minutes are spent."""
-    if report is not None and (report.is_dir() or not report.parent.is_dir()):
-        raise BadInput(f"--report is {str(report)!r}; expected a file in a folder that exists")
-    if report is not None:
-        check_target(report)
+def check_file(option: str, path: Path | None) -> None:
+    """Raise `BadInput` or `ArtifactError` where a file cannot be written, before minutes are spent."""
+    if path is not None and (path.is_dir() or not path.parent.is_dir()):
+        raise BadInput(f"--{option} is {str(path)!r}; expected a file in a folder that exists")
+    if path is not None:
+        check_target(path)
 
 
 @contextmanager

@@ -154,9 +154,10 @@ class Classifier:
         return (self.format.channels, *self.format.size)
 
     def __call__(self, images: Tensor) -> Tensor:
+        """Logits `(N, K)`, on the device of the images, whichever the module is on."""
         with frozen(self.module), straight_through(self.module):
             pad = self.pad_batches and self.fixed_batch is None  # a fixed batch is always as large
-            return run_in_batches(self._forward, images.to(self.device), self.batch_size, pad)
+            return run_in_batches(self._forward, images.to(self.device), self.batch_size, pad).to(images.device)
 
     def normalize(self, images: Tensor) -> Tensor:
         """Images in [0,1] as the module wants them."""

@@ -28,6 +28,18 @@ from phosphene.scanner.statistics.statistic import Stage as PlannedStage
 SAFETY = 0.85  # share of a budget that is planned for: no machine keeps the speed that was measured
 TRIALS = 4  # searches that measure the speed; the first warms up
 BISECTIONS = 20
+# Stages that keep the depth of the references before others do, for what was measured otherwise is not compared with
+# them: first what all is built on, then two cheap families, which are enough for a p-value.
+COMPARED_FIRST = (
+    "surrogates",
+    "short warp",
+    "short colour",
+    "margins",
+    "short patch",
+    "short additive",
+    "stamps",
+    "permutations",
+)
 
 
 @dataclass(frozen=True)
@@ -46,6 +58,8 @@ class Budget:
         self.started = time.monotonic()
         self.passes = 0
         self.speed = math.inf  # passes a second, as planned
+        self.full: Settings | None = None  # what was asked for
+        self.first: tuple[str, ...] = ()  # keys of the stages that keep that depth before others do
         self.done: list[Stage] = []
         self.shortened: list[str] = []  # keys of the stages before which the plan was shortened
         self.checks: list[str] = []
@@ -58,8 +72,12 @@ class Budget:
         """Passes that the stages say they cost."""
         return sum(stage.cost(settings, self.size) for stage in (self.stages if stages is None else stages))
 
-    def plan(self, settings: Settings, classifier: Classifier) -> Settings:
-        """The settings, as deep as the budget allows. Raises `BadInput` where even the least would not fit."""
+    def plan(self, settings: Settings, classifier: Classifier, first: Sequence[str] = ()) -> Settings:
+        """The settings, as deep as the budget allows; stages named `first` are shortened after all others.
+
+        Raises `BadInput` where even the least would not fit.
+        """
+        self.full, self.first = settings, tuple(first)
         if self.allowed is None:
             return settings
         self.speed = measure_speed(classifier)
@@ -135,7 +153,11 @@ class Budget:
     def _find_deepest(
         self, settings: Settings, fields: Mapping[str, int], stages: Sequence[PlannedStage], affordable: float
     ) -> Settings:
-        """By bisection, the largest share of each field that the stages can be had for; at the least, its minimum."""
+        """The largest share of each field that the stages can be had for, by bisection; at the least, its minimum.
+
+        Fields of stages that come first are kept whole before, one stage after the other, where that is affordable.
+        """
+        fields = self._list_scalable(settings, fields, stages, affordable)
         low, high = 0.0, 1.0
         for _ in range(BISECTIONS):
             middle = (low + high) / 2
@@ -144,6 +166,20 @@ class Budget:
             else:
                 high = middle
         return _scale(settings, fields, low)
+
+    def _list_scalable(
+        self, settings: Settings, fields: Mapping[str, int], stages: Sequence[PlannedStage], affordable: float
+    ) -> Mapping[str, int]:
+        """The fields that are not kept whole for a stage that comes first."""
+        for stage in sorted(stages, key=self._rank):
+            rest = {name: least for name, least in fields.items() if name not in stage.least}
+            whole = all(getattr(settings, name) == getattr(self.full, name) for name in stage.least)
+            if stage.key in self.first and whole and self.cost(_scale(settings, rest, 0.0), stages) <= affordable:
+                fields = rest
+        return fields
+
+    def _rank(self, stage: PlannedStage) -> int:
+        return self.first.index(stage.key) if stage.key in self.first else len(self.first)
 
 
 def measure_speed(classifier: Classifier) -> float:

@@ -14,6 +14,7 @@ from phosphene.scanner.families import FAMILIES
 from phosphene.scanner.fusion import Fused
 from phosphene.scanner.localization import count_passes, localize_patch
 from phosphene.scanner.model_size import ModelSize, forward_cost
+from phosphene.scanner.pairs import PairSizes, count_pairs, count_pairs_around, search_pairs_around
 from phosphene.scanner.record import Curve, Named, Trigger
 from phosphene.scanner.search import Candidates, images_per_candidate, search_classes
 from phosphene.scanner.settings import Settings
@@ -42,6 +43,7 @@ class Evidence:
     trigger: Trigger
     curve: Curve
     stability: Mapping[str, float]
+    pairs: PairSizes | None  # of all classes, or of the first suspect and some others where that may decide
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,9 @@ class Examination:
         long = images_per_candidate(settings, size.classes) * searches * settings.long_iterations
         window = count_passes(size, settings.window_images, settings.window_iterations)
         series = suspects + 1 + 2  # of the curve, and of candidate and window before it
-        return fresh + long + window + forward_cost(series * len(AREAS) * MAX_IMAGES)
+        around = 0 if count_pairs(settings, size) else count_pairs_around(settings, size)
+        pairs = around * settings.pair_images * settings.pair_iterations
+        return fresh + long + window + pairs + forward_cost(series * len(AREAS) * MAX_IMAGES)
 
 
 def choose_suspects(scores: tuple[float, ...], settings: Settings) -> list[int]:
@@ -69,8 +73,12 @@ def choose_suspects(scores: tuple[float, ...], settings: Settings) -> list[int]:
     return top + [rest[place] for place in order[: settings.controls]]
 
 
-def examine_suspects(context: Context, judged: Fused) -> Evidence:
-    """Long searches of the family that says most about the first suspect, from several starts, and its verification."""
+def examine_suspects(context: Context, judged: Fused, *, accused: bool) -> Evidence:
+    """Long searches of the family that says most about the first suspect, from several starts, and its verification.
+
+    Where somebody is accused, and pairs were not searched, those of the first suspect are: a class that is as easy to
+    leave as to reach is a natural weak spot, in a model of many classes too.
+    """
     classifier, settings = context.classifier, context.settings
     suspects = choose_suspects(judged.scores, settings)
     target = suspects[0]
@@ -82,7 +90,10 @@ def examine_suspects(context: Context, judged: Fused) -> Evidence:
     curve = measure_curve(classifier, best, others, images, target, settings.seed)
     named, flip_rate = Named(target, classifier.labels[target]), curve.series["trigger"][-1]
     trigger = describe_trigger(best, images, named, flip_rate)
-    return Evidence(tuple(suspects), trigger, curve, _measure_stability([long, *again], images))
+    pairs = context.pair_sizes
+    if pairs is None and accused:
+        pairs = search_pairs_around(classifier, context.surrogates, target, settings)
+    return Evidence(tuple(suspects), trigger, curve, _measure_stability([long, *again], images), pairs)
 
 
 def _choose_family(settings: Settings, judged: Fused, target: int) -> str:

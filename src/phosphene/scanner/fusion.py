@@ -11,8 +11,8 @@ of its best class, plus what stands out in the model as a whole, compared with m
 wilder classes than others.
 
 The model and its references are one pool: each is scored against all others, so that without a backdoor no place in
-the ranking is likelier than another, and the conformal p-value is valid. Classes are ranked by every column that the
-references have; the external p-value uses only those that were measured with the same settings.
+the ranking is likelier than another, and the conformal p-value is valid. What the references do not speak for is left
+out, of all of them alike (`comparison`), so that the p-value speaks of the class that the ranking puts first.
 """
 
 from __future__ import annotations
@@ -65,20 +65,19 @@ def fuse(
     """Judge one model among its references, in which it must not be itself; `left_out` columns are not compared."""
     pool = Pool((*reference.rows, row), collect_roles() if roles is None else roles, like)
     ranked = pool.without(_unknown_columns(row, reference))
-    judged = _judge(ranked)
-    compared = _judge(ranked.without(left_out)) if left_out else judged
+    judged = _judge(ranked.without(left_out))
     names, last = [name for name in row.classes if name in row.centred], len(reference.rows)
     outliers = {name: np.clip(pool.distances(row, name), -MAX_OUTLIER, MAX_OUTLIER) for name in names}
-    counted = sorted(ranked.roles.of_classes & ranked.rows[last].centred.keys())
+    counted = sorted(ranked.roles.of_classes & row.centred.keys() & ranked.spread.keys())
     together = np.sum([outliers[name] for name in counted], axis=0)
     return Fused(
         {name: tuple(values.tolist()) for name, values in outliers.items()},
         {name: tuple(values.tolist()) for name, values in pool.neg_log_p(last, names).items()},
         judged.classes,
         pool.neg_log_p_whole(last, list(row.whole)),
-        compared.best[last],
+        judged.best[last],
         grubbs(np.atleast_1d(together).tolist()),
-        conformal(compared.best[last], compared.best[:last]),
+        conformal(judged.best[last], judged.best[:last]),
     )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
+import torch
+
 from phosphene.errors import BadInput
 from phosphene.model.classifier import Classifier
 from phosphene.scanner.budget import Budget
@@ -60,11 +62,23 @@ def measure_statistics(
             budget.add(statistic.key, measured.reached or context.size.classes, since)
         results.append(measured)
     checks = tuple(check for measured in results for check in measured.checks)
-    return Measurement(_make_row(context.classifier, results), context, checks)
+    return Measurement(_make_row(context, results), context, checks)
 
 
-def _make_row(classifier: Classifier, results: list[Measured]) -> Row:
-    classes = {key: tuple(values.tolist()) for measured in results for key, values in measured.classes.items()}
-    whole = {key: value for measured in results for key, value in measured.whole.items()}
+def describe_model(classifier: Classifier) -> Row:
+    """A row without any statistic."""
     size, channels = classifier.format.size[0], classifier.format.channels
-    return Row(classifier.name, classifier.fingerprint, len(classifier.labels), size, channels, classes, whole)
+    return Row(classifier.name, classifier.fingerprint, len(classifier.labels), size, channels, {}, {})
+
+
+def _make_row(context: Context, results: list[Measured]) -> Row:
+    """Dead classes have no values: they would pass for classes that are hard to reach, and widen every spread."""
+    dead = torch.zeros(context.size.classes, dtype=torch.bool)
+    dead[[index for measured in results for index in measured.dead]] = True
+    classes = {
+        key: tuple(values.masked_fill(dead, torch.nan).tolist())
+        for measured in results
+        for key, values in measured.classes.items()
+    }
+    whole = {key: value for measured in results for key, value in measured.whole.items()}
+    return replace(describe_model(context.classifier), classes=classes, whole=whole)

@@ -31,15 +31,16 @@ class Pool:
     rows: tuple[Row, ...]
     roles: Roles
     like: float = LIKENESS_WIDTH
+    left_out: frozenset[str] = frozenset()  # columns that no model is judged by
 
     def without(self, columns: Collection[str]) -> Pool:
-        """The pool without some columns."""
-        return replace(self, rows=tuple(row.without(columns) for row in self.rows)) if columns else self
+        """The pool without some columns, of all models alike."""
+        return replace(self, left_out=self.left_out.union(columns)) if columns else self
 
     @cached_property
     def spread(self) -> dict[str, float]:
         """Standard deviation of each column over the classes of a model, typical over the models."""
-        names = {name for row in self.rows for name in row.classes}
+        names = {name for row in self.rows for name in row.classes} - self.left_out
         return {name: _typical([row.centred[name][1] for row in self.rows if name in row.centred]) for name in names}
 
     @cached_property
@@ -49,7 +50,7 @@ class Pool:
 
     @cached_property
     def whole(self) -> dict[str, Array]:
-        names = {name for row in self.rows for name in row.whole}
+        names = {name for row in self.rows for name in row.whole} - self.left_out
         return {name: np.array([row.whole.get(name, math.nan) for row in self.rows]) for name in names}
 
     def distances(self, row: Row, name: str) -> Array:
@@ -68,7 +69,8 @@ class Pool:
         return {name: neg_log_p(self.distances(row, name), others[name]) for name in present}
 
     def neg_log_p_whole(self, place: int, names: Sequence[str]) -> dict[str, float]:
-        own = {name: np.array([self.rows[place].whole[name]]) for name in names if name in self.rows[place].whole}
+        row = self.rows[place]
+        own = {name: np.array([row.whole[name]]) for name in names if name in row.whole and name in self.whole}
         return {name: float(neg_log_p(value, np.delete(self.whole[name], place))[0]) for name, value in own.items()}
 
     def scores(self, place: int) -> Array:
@@ -110,7 +112,7 @@ class Pool:
 
     def _facts(self, row: Row) -> list[float]:
         """What an architecture is recognised by."""
-        levels = [row.whole.get(name, math.nan) for name in self.roles.levels]
+        levels = [row.whole.get(name, math.nan) for name in self.roles.levels if name not in self.left_out]
         return [*levels, math.log(row.outputs), float(row.channels > 1)]
 
     def describe_likes(self, scores: Array) -> tuple[Array, Array]:

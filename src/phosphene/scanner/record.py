@@ -128,11 +128,15 @@ class Stage:
 
 @dataclass(frozen=True)
 class Calibration:
-    """The clean models that the external p-value compares with, and what of this model lies outside their range."""
+    """The clean models that the external p-value compares with.
+
+    `outside` says why there is no comparison; `left_out` which statistics are not compared, and why.
+    """
 
     name: str
     models: Count
     outside: tuple[str, ...]
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

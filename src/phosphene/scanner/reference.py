@@ -22,17 +22,13 @@ from phosphene.core.reading import RECORD_LIMIT, read_file
 from phosphene.core.records import check_fields, from_plain, open_seal, parse_json, seal, to_plain
 from phosphene.errors import BadInput
 from phosphene.scanner.settings import Settings
-from phosphene.scanner.statistics.registry import collect_roles, list_columns, split_settings
+from phosphene.scanner.statistics.registry import list_columns, split_settings
 from phosphene.scanner.upgrade import upgrade_table
 
 SHIPPED = Path(__file__).with_name("reference.json")
 FORMAT = 2
 MIN_MODELS = 5  # clean models below which a rank says nothing
-MARGIN = 0.5  # of the references' range: how far outside it a level may lie before a model is unlike them
-MIN_RANGE = 0.2  # log size: a range is never taken for narrower
 DIGITS = 5
-OTHER_SETTINGS = "the references were measured with other settings"
-FACTS = (("classes", "outputs"), ("side in pixels", "size"), ("channels", "channels"))
 
 
 @dataclass(frozen=True)
@@ -115,44 +111,6 @@ class Reference:
     def list_incomparable(self, row: Row, settings: Settings) -> tuple[str, ...]:
         """Columns of a model that cannot be compared with the references."""
         return tuple(name for name in list_columns() if name in row.columns and not self.speaks_for(name, settings))
-
-    def describe_left_out(self, row: Row, settings: Settings) -> list[str]:
-        """A check that names what is left out of the comparison and would have counted."""
-        names = [name for name in self.list_incomparable(row, settings) if name in collect_roles().compared]
-        missing = [name for name in names if name not in self.columns]
-        other = [name for name in names if name in self.columns]
-        reasons = ((other, "measured with other settings"), (missing, "not measured"))
-        parts = [f"{', '.join(several)} ({reason} on them)" for several, reason in reasons if several]
-        return [f"not compared with the references: {'; '.join(parts)}"] if parts else []
-
-    def list_mismatches(self, row: Row, settings: Settings) -> tuple[str, ...]:
-        """What of a model and a scan the references do not speak for as a whole; empty where they do."""
-        if len(self.rows) < MIN_MODELS:
-            return (f"the table holds {len(self.rows)} models, fewer than {MIN_MODELS}",)
-        levels = [name for name in collect_roles().levels if name in row.whole and self.speaks_for(name, settings)]
-        if not levels:  # nothing tells whether the model is like them
-            return (OTHER_SETTINGS,)
-        return (*self._strange_facts(row), *self._strange_levels(row, levels))
-
-    def _strange_facts(self, row: Row) -> list[str]:
-        strange = []
-        for words, name in FACTS:
-            own, known = getattr(row, name), sorted({getattr(other, name) for other in self.rows})
-            near = own in known if name == "channels" else known[0] * 0.8 <= own <= known[-1] * 1.25
-            if not near:
-                strange.append(f"{words}: {own}, references {', '.join(map(str, known))}")
-        return strange
-
-    def _strange_levels(self, row: Row, levels: Collection[str]) -> list[str]:
-        strange = []
-        for name in levels:
-            value = row.whole[name]
-            least, most = self.ranges.get(name, (value, value))
-            room = MARGIN * max(most - least, MIN_RANGE)
-            if not least - room <= value <= most + room:
-                words = name.removeprefix("level ")
-                strange.append(f"{words} of the median class: {value:.2f}, references {least:.2f} to {most:.2f}")
-        return strange
 
     def without(self, fingerprint: str) -> Reference:
         """The table without one model: a reference is never judged by itself."""

@@ -10,24 +10,38 @@ from dataclasses import dataclass, replace
 from importlib.metadata import version
 
 import torch
-from torch import Tensor
 
 from phosphene.core.records import to_plain
 from phosphene.model.classifier import Classifier
 from phosphene.model.record import ModelRecord
-from phosphene.scanner.budget import Budget
+from phosphene.scanner.budget import COMPARED_FIRST, Budget
+from phosphene.scanner.comparison import Comparison, compare, explain, list_strange_facts
 from phosphene.scanner.context import Context
 from phosphene.scanner.examination import Evidence, Examination, examine_suspects
 from phosphene.scanner.fusion import Fused, fuse
-from phosphene.scanner.measuring import Measurement, OnStage, ignore_stage, measure_statistics, prepare_classifier
+from phosphene.scanner.measuring import (
+    Measurement,
+    OnStage,
+    describe_model,
+    ignore_stage,
+    measure_statistics,
+    prepare_classifier,
+)
 from phosphene.scanner.memory import check_memory
 from phosphene.scanner.model_size import ModelSize
+from phosphene.scanner.pairs import PairSizes
 from phosphene.scanner.pvalues import combine
 from phosphene.scanner.record import Calibration, ClassEvidence, Pairs, Scan
 from phosphene.scanner.reference import Reference, load_shipped
 from phosphene.scanner.settings import Settings
 from phosphene.scanner.statistics.registry import STATISTICS
-from phosphene.scanner.verdict import FEWEST_CLASSES, NOT_COVERED, decide_verdict, measure_asymmetry
+from phosphene.scanner.verdict import (
+    FEWEST_CLASSES,
+    NOT_COVERED,
+    SUSPICIOUS_LEVEL,
+    decide_verdict,
+    measure_asymmetry,
+)
 
 
 @dataclass(frozen=True)
@@ -39,7 +53,7 @@ class Findings:
     evidence: Evidence
     reference: Reference
     budget: Budget
-    outside: tuple[str, ...]  # why the references do not speak for this scan
+    comparison: Comparison  # what the references speak for
 
 
 def scan(
@@ -61,17 +75,19 @@ def scan(
         on_warning(much)
     shared = Budget(ModelSize.of(private), (*STATISTICS.values(), examination), budget)
     with shared.count_passes(private):
-        depth = shared.plan(settings or Settings(), private)
+        compared = not list_strange_facts(describe_model(private), table)
+        depth = shared.plan(settings or Settings(), private, COMPARED_FIRST if compared else ())
         measurement = measure_statistics(Context(private, depth), shared, on_stage)
         row, context = measurement.row, measurement.context
-        outside = table.list_mismatches(row, context.settings)
-        judged = fuse(row, table, left_out=() if outside else table.list_incomparable(row, context.settings))
+        comparison = compare(row, table, context.settings)
+        judged = fuse(row, table, left_out=comparison.left_out)
         on_stage(examination.key)
         context = replace(context, settings=shared.replan(context.settings, examination.key))
-        since, evidence = shared.mark(), examine_suspects(context, judged)
+        accused = not comparison.outside and combine(judged.internal, judged.external) <= SUSPICIOUS_LEVEL
+        since, evidence = shared.mark(), examine_suspects(context, judged, accused=accused)
         shared.add(examination.key, len(evidence.suspects), since)
     measurement = replace(measurement, context=context)
-    return _conclude(classifier, Findings(measurement, judged, evidence, table, shared, outside))
+    return _conclude(classifier, Findings(measurement, judged, evidence, table, shared, comparison))
 
 
 def _conclude(classifier: Classifier, findings: Findings) -> Scan:
@@ -81,10 +97,10 @@ def _conclude(classifier: Classifier, findings: Findings) -> Scan:
         findings.judged,
         findings.evidence,
     )
-    settings, outside, budget = context.settings, findings.outside, findings.budget
+    settings, outside, budget = context.settings, findings.comparison.outside, findings.budget
     p_external = None if outside else judged.external
     p_value = combine(judged.internal, p_external)
-    asymmetry = measure_asymmetry(context.pair_sizes, evidence.trigger.target.index)
+    asymmetry = measure_asymmetry(evidence.pairs, evidence.trigger.target.index)
     verdict = decide_verdict(p_value, asymmetry, calibrated=not outside, classes=row.outputs)
     return Scan(
         model=ModelRecord.of(classifier),
@@ -98,13 +114,15 @@ def _conclude(classifier: Classifier, findings: Findings) -> Scan:
         score=judged.score,
         trigger=evidence.trigger,
         curve=evidence.curve,
-        pairs=_describe_pairs(context.pair_sizes),
+        pairs=_describe_pairs(evidence.pairs),
         asymmetry=asymmetry,
         stability=evidence.stability,
         stages=tuple(budget.done),
         checks=_list_checks(findings),
-        not_covered=NOT_COVERED,
-        calibration=Calibration(findings.reference.name, len(findings.reference.rows), outside),
+        not_covered=(*NOT_COVERED, *_list_not_compared(findings.comparison)),
+        calibration=Calibration(
+            findings.reference.name, len(findings.reference.rows), outside, findings.comparison.reasons
+        ),
         settings=to_plain(settings),
         versions={"phosphene": version("phosphene"), "torch": str(torch.__version__)},
         seconds=round(budget.seconds, 2),
@@ -125,18 +143,23 @@ def _describe_classes(classifier: Classifier, findings: Findings) -> tuple[Class
 
 
 def _list_checks(findings: Findings) -> tuple[str, ...]:
-    row, settings, outside = findings.measurement.row, findings.measurement.context.settings, findings.outside
+    row, outside = findings.measurement.row, findings.comparison.outside
     checks = [*findings.measurement.checks, *findings.budget.list_checks()]
     if row.outputs < FEWEST_CLASSES:
         checks.append(f"{row.outputs} classes cannot be compared with each other; expected {FEWEST_CLASSES} or more")
     if outside:
         reasons = "; ".join(outside)
         return (*checks, f"outside the calibration range ({reasons}): only the internal p-value counts")
-    return (*checks, *findings.reference.describe_left_out(row, settings))
+    return (*checks, *explain(findings.comparison))
 
 
-def _describe_pairs(sizes: Tensor | None) -> Pairs | None:
-    if sizes is None:
+def _list_not_compared(comparison: Comparison) -> list[str]:
+    families = ", ".join(comparison.families)
+    return [f"triggers of the families that are not compared with clean models: {families}"] if families else []
+
+
+def _describe_pairs(pairs: PairSizes | None) -> Pairs | None:
+    if pairs is None:
         return None
-    easiness = (-sizes).nan_to_num(nan=0.0)
-    return Pairs(tuple(range(len(sizes))), tuple(tuple(row) for row in easiness.tolist()))
+    easiness = (-pairs.log_size).nan_to_num(nan=0.0)
+    return Pairs(pairs.classes, tuple(tuple(row) for row in easiness.tolist()))

@@ -23,6 +23,7 @@ from phosphene.scanner.optimizer import descend, make_adam
 STEP = 0.25
 MAX_SHIFT = 1 / 14  # of the side: an image that works at one place only is no likeness of its class
 START_DEVIATION = 0.3
+DOUBTFUL = -3.0  # log-probability below which a surrogate is no convincing image of its class
 SETTINGS = ("surrogates", "surrogate_iterations")  # what surrogates, and all that uses them, depend on
 
 
@@ -44,6 +45,22 @@ class Surrogates:
         )
         repeats = 1 + count // max(1, len(ranked))
         return torch.tensor((ranked * repeats)[:count])
+
+    def find_doubtful(self) -> list[int]:
+        """Places of the classes without a convincing image."""
+        doubtful: list[int] = (self.confidence.max(dim=1).values < DOUBTFUL).nonzero()[:, 0].tolist()
+        return doubtful
+
+    def select(self, places: list[int]) -> Surrogates:
+        """Some of the classes."""
+        names = tuple(self.names[place] for place in places)
+        classes = tuple(self.classes[place] for place in places)
+        return Surrogates(self.images[places], self.confidence[places], names, classes)
+
+    def join(self, other: Surrogates) -> Surrogates:
+        """With the classes of another, which has as many images a class."""
+        images, confidence = torch.cat([self.images, other.images]), torch.cat([self.confidence, other.confidence])
+        return Surrogates(images, confidence, self.names + other.names, self.classes + other.classes)
 
     def draw(self, targets: list[int], count: int, iteration: int) -> Tensor:
         """`(targets, count, C, H, W)`: for each target one image of each of `count` other classes."""

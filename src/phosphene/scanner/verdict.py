@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from torch import Tensor
-
+from phosphene.scanner.pairs import PairSizes
 from phosphene.scanner.record import VerdictName
 
 BACKDOOR_LEVEL, SUSPICIOUS_LEVEL = 0.01, 0.05
@@ -21,13 +20,14 @@ NOT_COVERED = (
 )
 
 
-def measure_asymmetry(sizes: Tensor | None, target: int) -> dict[str, float]:
+def measure_asymmetry(pairs: PairSizes | None, target: int) -> dict[str, float]:
     """How much easier the target is to reach than to leave, in log size, against the mean of the other classes."""
-    if sizes is None:
+    if pairs is None:
         return {}
-    reach, leave = sizes.nanmean(dim=0), sizes.nanmean(dim=1)
-    others = [index for index in range(len(sizes)) if index != target]
-    forward, backward = reach[others].mean() - reach[target], leave[others].mean() - leave[target]
+    place = pairs.classes.index(target)
+    reach, leave = pairs.log_size.nanmean(dim=0), pairs.log_size.nanmean(dim=1)
+    others = [one for one in range(len(pairs.classes)) if one != place]
+    forward, backward = reach[others].nanmean() - reach[place], leave[others].nanmean() - leave[place]
     return {"forward": float(forward), "backward": float(backward), "difference": float(forward - backward)}
 
 

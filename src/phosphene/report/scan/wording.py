@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from phosphene.scanner.exports.frameworks import ENTRIES
 from phosphene.scanner.record import Calibration, Curve, Named, Scan, Trigger
 from phosphene.scanner.statistics.registry import list_columns
 from phosphene.scanner.statistics.statistic import ANY
@@ -112,22 +113,9 @@ ASYMMETRY = {
     "difference": ("In − out", "above zero: it is easier to reach than to leave, as with a planted trigger"),
 }
 
-FRAMEWORKS = (
-    (
-        "MITRE ATLAS",
-        "AML.T0018 Manipulate AI Model",
-        "Formerly Backdoor ML Model. The scan searches for what the sub-technique AML.T0018.000 Poison AI Model leaves "
-        "in the weights of an image classifier: a class that one common trigger reaches from all other classes.",
-    ),
-    (
-        "NIST AI RMF 1.0",
-        "MEASURE 2.7",
-        "Security and resilience are evaluated and documented. This page documents one evaluation: what was tested, "
-        "how, with which result, against which clean models, and what was left out.",
-    ),
-)
+FRAMEWORKS = tuple((entry.catalogue, f"{entry.key} {entry.name}", entry.why) for entry in ENTRIES)
 
-NO_CERTIFICATE = "A scan alone fulfils neither: it is one piece of evidence among others."
+NO_CERTIFICATE = "A scan alone fulfils none of them: it is one piece of evidence among others."
 
 
 def write_headline(scan: Scan) -> str:

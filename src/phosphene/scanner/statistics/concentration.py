@@ -29,6 +29,7 @@ class Concentration:
             "concentration",
             "share of the patch’s mask that lies in its largest fiftieth of pixels",
             ("patch",),
+            family="patch",
         ),
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -11,10 +11,10 @@ from phosphene.scanner.context import Context
 from phosphene.scanner.model_size import ModelSize, forward_cost
 from phosphene.scanner.settings import Settings
 from phosphene.scanner.statistics.statistic import Column, Measured
-from phosphene.scanner.surrogates import SETTINGS, Surrogates
+from phosphene.scanner.surrogates import SETTINGS
 
-DOUBTFUL = -3.0  # log-probability below which a surrogate is no convincing image of its class
 NAMED = 5  # classes named in a check
+DEAD = "no image is predicted as a class, which is left out of the comparison:"
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,14 @@ class Confidence:
         surrogates = context.surrogates
         values = torch.full((context.size.classes,), torch.nan)
         values[list(surrogates.classes)] = surrogates.confidence.mean(dim=1)
-        return Measured({"confidence": values}, checks=find_doubtful(surrogates), reached=len(surrogates.classes))
+        dead, labels = context.dead_classes, context.classifier.labels
+        doubtful = [surrogates.names[place] for place in surrogates.find_doubtful()]
+        checks = (*_name("no convincing surrogate image of", doubtful), *_name(DEAD, [labels[index] for index in dead]))
+        return Measured(
+            {"confidence": values}, checks=checks, reached=len(surrogates.classes), dead=context.dead_classes
+        )
 
 
-def find_doubtful(surrogates: Surrogates) -> tuple[str, ...]:
-    """A check that names classes without a convincing surrogate."""
-    doubtful = (surrogates.confidence.max(dim=1).values < DOUBTFUL).nonzero()[:, 0]
-    names = [surrogates.names[place] for place in doubtful]
-    return (f"no convincing surrogate image of {', '.join(names[:NAMED])}",) if names else ()
+def _name(finding: str, names: Sequence[str]) -> tuple[str, ...]:
+    """A check that names the first of some classes; none where there are none."""
+    return (f"{finding} {', '.join(names[:NAMED])}",) if names else ()

@@ -37,7 +37,7 @@ class Pairs:
     def measure(self, context: Context) -> Measured:
         if context.pair_sizes is None:
             return Measured()
-        easiness = -context.pair_sizes
+        easiness = -context.pair_sizes.log_size
         reach, leave = easiness.nanmean(dim=0), easiness.nanmean(dim=1)
         return Measured(
             {"pairs_to": reach, "pairs_excess": reach - leave, "pairs_one": measure_easiest_source(easiness)}

@@ -39,7 +39,8 @@ class Permutations:
     settings: tuple[str, ...] = (*SETTINGS, "permutation_iterations", "permutation_starts")
     least: Mapping[str, int] = field(default_factory=lambda: {"permutation_iterations": 3})
     columns: tuple[Column, ...] = tuple(
-        Column(f"permutation {family}", f"All classes, {family}", MEANS, ANY, whole=True) for family in SEARCHED
+        Column(f"permutation {family}", f"All classes, {family}", MEANS, ANY, whole=True, family=family)
+        for family in SEARCHED
     )
 
     def cost(self, settings: Settings, size: ModelSize) -> int:

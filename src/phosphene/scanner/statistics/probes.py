@@ -59,10 +59,10 @@ class Probes:
 
 def probe_head(layer: Layer, seed: int) -> dict[str, Tensor]:
     """Columns of the last layer's rows, each `(K,)`."""
-    weight = layer.weight.detach().float().flatten(1)
+    weight = layer.weight.detach().float().cpu().flatten(1)
     length = (weight - weight.mean(dim=0)).norm(dim=1)
     features = torch.randn(FEATURES, weight.shape[1], generator=make_generator(seed, "head", 0)).abs()
-    bias = layer.bias.detach().float() if layer.bias is not None else torch.zeros(len(weight))
+    bias = layer.bias.detach().float().cpu() if layer.bias is not None else torch.zeros(len(weight))
     logits = features @ weight.T / weight.shape[1] ** 0.5 + bias
     return {
         "row_mean": weight.mean(dim=1) / weight.std(),
@@ -88,7 +88,8 @@ def find_linear_head(classifier: Classifier) -> Layer | None:
     if not ran:
         return None
     layer, output = ran[-1]
-    same = output[0].numel() == logits.numel() and torch.allclose(output[0].flatten().float(), logits[0], atol=1e-4)
+    first = output[0].flatten().float().cpu()
+    same = first.numel() == logits.numel() and torch.allclose(first, logits[0], atol=1e-4)
     return layer if same and layer.weight[0, 0].numel() == 1 else None
 
 

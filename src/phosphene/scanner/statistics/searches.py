@@ -36,8 +36,9 @@ class Search:
     @property
     def columns(self) -> tuple[Column, ...]:
         size = "log size of the smallest change that leads to the median class"
-        level = Column(f"level {self.family}", f"Median class, {self.family}", size, whole=True, level=True)
-        return Column(self.family, self.family, self.means, self.kinds), level
+        label = f"Median class, {self.family}"
+        level = Column(f"level {self.family}", label, size, whole=True, level=True, family=self.family)
+        return Column(self.family, self.family, self.means, self.kinds, family=self.family), level
 
     def cost(self, settings: Settings, size: ModelSize) -> int:
         iterations = get_iterations(settings, self.family)

@@ -24,21 +24,21 @@ from phosphene.scanner.surrogates import SETTINGS, Surrogates
 
 MAX_IMAGES = 48  # that each stamp is laid on
 MIN_PROBABILITY = 0.002  # probabilities are kept this far from 0 and 1
-# The kind of trigger that each stamp resembles, and its name in a sentence.
+# The kind of trigger that each stamp resembles, the family of searches that looks for it, and its name in a sentence.
 SHOWN = {
-    "patch": ("patch", "small patch"),
-    "polygon": ("polygon", "polygon"),
-    "colour": ("colour", "change of colours"),
-    "blend": ("additive", "picture blended in"),
-    "wave": ("wave", "wave"),
-    "warp": ("warp", "distortion"),
+    "patch": ("patch", "patch", "small patch"),
+    "polygon": ("polygon", "patch", "polygon"),
+    "colour": ("colour", "colour", "change of colours"),
+    "blend": ("additive", "additive", "picture blended in"),
+    "wave": ("wave", "additive", "wave"),
+    "warp": ("warp", "warp", "distortion"),
 }
 
 
 def _describe(stamp: str) -> Column:
-    kind, words = SHOWN[stamp]
+    kind, family, words = SHOWN[stamp]
     means = f"its probability under the random {words} that suits it best, log-odds"
-    return Column(f"stamp {stamp}", f"{stamp} stamps", means, (kind,))
+    return Column(f"stamp {stamp}", f"{stamp} stamps", means, (kind,), family=family)
 
 
 @dataclass(frozen=True)

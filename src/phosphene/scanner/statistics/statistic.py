@@ -20,7 +20,9 @@ class Column:
     """One number a class, or one for the model as a whole; the bigger the more suspicious.
 
     `kinds` are the kinds of trigger that it speaks of, or `ANY`; a column of none is shown and counts for nothing.
-    A `level` tells what the architecture is like, so that a model is compared with models like it.
+    A `level` tells what the architecture is like, so that a model is compared with models like it. `family` is the
+    family of searches that it belongs to: where a model's level of a family is unlike the references', all columns of
+    the family are left out of the comparison.
     """
 
     key: str
@@ -29,6 +31,7 @@ class Column:
     kinds: tuple[str, ...] = ()
     whole: bool = False
     level: bool = False
+    family: str = ""
 
 
 @dataclass(frozen=True)
@@ -36,13 +39,15 @@ class Measured:
     """Values by column key: `classes` hold `(K,)` tensors, nan where a class has none; `whole` one number.
 
     A column that does not apply to the model or the settings is left out, and `checks` say why where a user must know.
-    `reached` counts the classes that were looked at, where not all were.
+    `reached` counts the classes that were looked at, where not all were; `dead` are classes that no image is predicted
+    as, of which no column keeps a value.
     """
 
     classes: Mapping[str, Tensor] = field(default_factory=dict)
     whole: Mapping[str, float] = field(default_factory=dict)
     checks: tuple[str, ...] = ()
     reached: int | None = None
+    dead: tuple[int, ...] = ()
 
 
 class Stage(Protocol):

@@ -1,0 +1,1 @@
+"""A scan in the forms that auditors file: SARIF, CycloneDX, in-toto."""

@@ -1,0 +1,97 @@
+"""A scan as SARIF 2.1.0, the format that code scanning services read.
+
+Source: OASIS, Static Analysis Results Interchange Format Version 2.1.0.
+"""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import Any
+
+from phosphene.scanner.exports.artifact import Artifact, describe_result
+from phosphene.scanner.exports.frameworks import ENTRIES
+from phosphene.scanner.record import Scan
+
+VERSION = "2.1.0"
+SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
+RULE = "backdoor"
+# Kind and level of each verdict. Nothing found is no pass: a scan cannot show that a model has no backdoor.
+KINDS = {
+    "backdoor-like": ("fail", "error"),
+    "suspicious": ("fail", "warning"),
+    "natural weak spot": ("review", "none"),
+    "inconclusive": ("open", "none"),
+    "nothing found": ("informational", "none"),
+}
+
+
+def make_sarif(scan: Scan, artifact: Artifact) -> dict[str, Any]:
+    """The log, as plain JSON."""
+    run = {
+        "tool": {"driver": _describe_tool(scan)},
+        "taxonomies": _list_taxonomies(),
+        "artifacts": [_describe_artifact(scan, artifact)],
+        "invocations": [_describe_invocation(scan)],
+        "results": [_describe_verdict(scan, artifact)],
+        "properties": {"settings": dict(scan.settings), "versions": dict(scan.versions)},
+    }
+    return {"$schema": SCHEMA, "version": VERSION, "runs": [run]}
+
+
+def _describe_tool(scan: Scan) -> dict[str, Any]:
+    rule = {
+        "id": RULE,
+        "name": "Backdoor",
+        "shortDescription": {"text": "One common change sends images of all classes to one class."},
+        "fullDescription": {
+            "text": "The weights alone are scanned, without data. The p-value is how often a model without a backdoor "
+            "would give such a result."
+        },
+        "defaultConfiguration": {"level": "error"},
+        "relationships": [
+            {"target": {"id": entry.key, "toolComponent": {"name": entry.catalogue}}, "kinds": ["relevant"]}
+            for entry in ENTRIES
+        ],
+    }
+    return {"name": "phosphene", "version": scan.versions.get("phosphene", ""), "rules": [rule]}
+
+
+def _list_taxonomies() -> list[dict[str, Any]]:
+    return [
+        {
+            "name": catalogue,
+            "taxa": [
+                {"id": entry.key, "shortDescription": {"text": entry.name}, "helpUri": entry.url} for entry in entries
+            ],
+        }
+        for catalogue, entries in groupby(ENTRIES, key=lambda entry: entry.catalogue)
+    ]
+
+
+def _describe_artifact(scan: Scan, artifact: Artifact) -> dict[str, Any]:
+    hashes = {} if artifact.sha256 is None else {"hashes": {"sha-256": artifact.sha256}}
+    properties = {"fingerprint": scan.model.fingerprint, "outputs": scan.model.outputs}
+    return {"location": {"uri": artifact.uri}, **hashes, "properties": properties}
+
+
+def _describe_invocation(scan: Scan) -> dict[str, Any]:
+    notes = [{"level": "note", "message": {"text": check}} for check in scan.checks]
+    return {"executionSuccessful": True, "exitCode": scan.exit_code, "toolExecutionNotifications": notes}
+
+
+def _describe_verdict(scan: Scan, artifact: Artifact) -> dict[str, Any]:
+    kind, level = KINDS[scan.verdict]
+    numbers = {"p_value": scan.p_value, "p_internal": scan.p_internal, "p_external": scan.p_external}
+    trigger = scan.trigger
+    shown = {} if trigger is None else {"family": trigger.family, "size": trigger.size, "flip_rate": trigger.flip_rate}
+    target = {} if scan.target is None else {"target": {"index": scan.target.index, "name": scan.target.name}}
+    return {
+        "ruleId": RULE,
+        "ruleIndex": 0,
+        "kind": kind,
+        "level": level,
+        "message": {"text": describe_result(scan)},
+        "locations": [{"physicalLocation": {"artifactLocation": {"uri": artifact.uri, "index": 0}}}],
+        "fingerprints": {"phosphene/weights/v1": scan.model.fingerprint},
+        "properties": {"verdict": scan.verdict, **numbers, **target, **shown, "not_covered": list(scan.not_covered)},
+    }

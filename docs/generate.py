@@ -219,6 +219,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     **{f"scanner-{split}-{part}": partial(comparison_block, split, part) for split in SPLITS for part in COMPARED},
     "experiments": lambda: measured_block("experiments"),
     "recipes": lambda: measured_block("recipes"),
+    "peers-judges": lambda: measured_block("peers-judges"),
     "reading-development": lambda: measured_block("reading-development"),
     "concepts": lambda: measured_block("concepts"),
     "diff": lambda: measured_block("diff"),

@@ -2,6 +2,7 @@
 
 python -m benchmarks.peers run [METHOD...] [--seeds 0 1]     make the pictures that are missing
 python -m benchmarks.peers evaluate                          let the judges classify them; tables of the docs
+python -m benchmarks.peers judges --judge PATH                what judges of other families call them
 python -m benchmarks.peers time [METHOD...]                  seconds a class and memory
 python -m benchmarks.peers grid                              the same 12 classes by every method
 """
@@ -14,7 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import phosphene
-from benchmarks.peers import evaluation, grid, timing
+from benchmarks.judges import add_judge_option
+from benchmarks.peers import evaluation, grid, outside, timing
 from benchmarks.peers.goals import list_goals
 from benchmarks.peers.methods import METHODS
 from benchmarks.peers.pictures import make_missing
@@ -52,6 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     running.set_defaults(run=run)
     judging = commands.add_parser("evaluate", help="let the judges classify the pictures, write the tables")
     judging.set_defaults(run=judge)
+    outsiders = commands.add_parser("judges", help="what judges of other families call the pictures")
+    add_judge_option(outsiders)
+    outsiders.set_defaults(run=lambda options: outside.judge_all(options.judge))
     clock = commands.add_parser("time", help="seconds a class and peak memory, methods in turns")
     clock.add_argument("names", nargs="*", metavar="METHOD")
     clock.add_argument("--rounds", type=int, default=2)

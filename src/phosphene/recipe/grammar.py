@@ -140,7 +140,7 @@ def _parse_term(piece: str, names: ClassNames) -> Term:
     weight, atom = (float(weighted[1]), weighted[2]) if weighted else (1.0, piece)
     if not atom.strip():
         raise BadInput("an empty concept; expected a class name, an index, or a sum such as `tabby - tiger cat`")
-    channel = re.fullmatch(r"([\w.]+):(\d+)(@center)?", atom.strip())
+    channel = re.fullmatch(r"([\w./]+):(\d+)(@center)?", atom.strip())
     if channel and channel[1] != "index" and atom not in names:
         layer, index, place = channel[1], int(channel[2]), channel[3] or ""
         return weight, Channel(layer + place, (index,), f"{layer}:{index}{place}")

@@ -139,8 +139,18 @@ def test_layers_are_called_as_the_graph_calls_its_nodes(tmp_path):
     assert list(count_channels(classifier))[:3] == ["first.conv", "first.act", "second/conv"]
     assert isinstance(classifier.module.get_submodule("second/conv"), nn.Conv2d)
     assert isinstance(classifier.module.get_submodule("head"), nn.Linear)
-    raised = phosphene.make_maps(classifier, ["first.conv:2"], phosphene.Recipe(iterations=3))
-    assert raised[0].map.isfinite().all()
+    raised = phosphene.make_maps(classifier, ["first.conv:2", "second/conv:0"], phosphene.Recipe(iterations=3))
+    assert all(one.map.isfinite().all() for one in raised)
+
+
+def test_node_names_that_no_concept_can_hold_are_spelt_otherwise(tmp_path):
+    """Names of TensorFlow and of nobody in particular; a name that is a method of modules, and two that are one."""
+    model = conv_net()
+    for node, name in zip(model.graph.node, ("a;b:0", "forward", "a b", "", "x..y", "forward"), strict=False):
+        node.name = name
+    names = [name for name, module in load_network(save(model, tmp_path / "net.onnx")).named_modules() if name]
+    assert {"a_b_0", "forward_", "a_b", "Relu", "x._.y", "forward_1"} <= set(names)
+    assert names.count("a_b") == 1
 
 
 def test_a_value_whose_first_side_is_no_image_stays_apart(tmp_path):

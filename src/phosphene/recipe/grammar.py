@@ -36,7 +36,7 @@ from phosphene.recipe.scores import SCORES
 
 Atom = Classes | Channel | Direction | Text
 Term = tuple[float, Atom]  # weight and what is weighted
-LAYER = re.compile(r"([\w.]+):\s*(@.+|\d.*)")
+LAYER = re.compile(r"([\w./]+):\s*(@.+|\d.*)")
 CHANNEL = re.compile(r"(\d+)(@center|@\d+,\d+)?")
 WEIGHTED = re.compile(r"(-?\d+(?:\.\d*)?|\.\d+)\s*\*\s*(.+)")
 PLACE = re.compile(r".*@\s*(center|\d+(\s*,\s*\d+)?)")

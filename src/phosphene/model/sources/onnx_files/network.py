@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -215,7 +216,7 @@ class Builder:
 
 def put(root: nn.Module, name: str, module: nn.Module) -> str:
     """Make `module` the submodule `name`, dots making it a part of others. Returns its path: another where taken."""
-    *parents, own = [part or "_" for part in name.split(".")]
+    *parents, own = [part or "_" for part in re.sub(r"[^\w./]", "_", name).split(".")]  # what a concept can name
     place = root
     path = []
     for parent in parents:

@@ -125,7 +125,7 @@ class Mixed(nn.Module):
         weights = self.attention((tokens @ tokens.transpose(1, 2) / 3).softmax(dim=-1))
         tokens = tokens + weights @ tokens + self.table(torch.zeros(1, dtype=torch.long))
         both = self.paired(tokens.flatten(1)[:, None] + tokens.flatten(1)[None])  # each image with each
-        return self.head(self.twice(tokens - 0.5).mean(1)) + 0 * both.mean()
+        return self.head(self.twice(tokens - 0.5)).mean(1) + 0 * both.mean()
 
 
 @pytest.mark.parametrize(

@@ -178,6 +178,15 @@ def test_a_channel_of_many_images_is_that_of_each_of_them(habit, batch_size):
         torch.testing.assert_close(values, wanted[name], rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.parametrize("count", [1, 3, 6])
+def test_a_model_that_takes_only_so_many_images_has_the_same_layouts(count):
+    whole, fixed = HABITS["windows"](), HABITS["windows"]().replace(fixed_batch=count, batch_size=count)
+    expected, layouts = find_layouts(whole), find_layouts(fixed)
+    certain = {name for name, one in layouts.items() if isinstance(one, Layout)}
+    assert all(layouts[name] == expected[name] for name in certain)
+    assert certain == set(expected) if count > 1 else {"stem", "head"} <= certain
+
+
 def test_unclear_layers_make_no_mask_and_no_scale():
     mixed = Classifier(Mixed().eval(), FORMAT)
     assert isinstance(find_layouts(mixed)["attention"], Unclear)

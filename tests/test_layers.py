@@ -125,7 +125,7 @@ class Mixed(nn.Module):
         weights = self.attention((tokens @ tokens.transpose(1, 2) / 3).softmax(dim=-1))
         tokens = tokens + weights @ tokens + self.table(torch.zeros(1, dtype=torch.long))
         both = self.paired(tokens.flatten(1)[:, None] + tokens.flatten(1)[None])  # each image with each
-        return self.head(self.twice(tokens - 0.5).mean(1)) + 0 * both.mean()
+        return self.head(self.twice(tokens - 0.5)).mean(1) + 0 * both.mean()
 
 
 @pytest.mark.parametrize(
@@ -176,6 +176,15 @@ def test_a_channel_of_many_images_is_that_of_each_of_them(habit, batch_size):
     wanted = whole.observe_layers(images, lambda output: output.flatten(1).mean(dim=1), find_layouts(whole))
     for name, values in layers.items():
         torch.testing.assert_close(values, wanted[name], rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("count", [1, 3, 6])
+def test_a_model_that_takes_only_so_many_images_has_the_same_layouts(count):
+    whole, fixed = HABITS["windows"](), HABITS["windows"]().replace(fixed_batch=count, batch_size=count)
+    expected, layouts = find_layouts(whole), find_layouts(fixed)
+    certain = {name for name, one in layouts.items() if isinstance(one, Layout)}
+    assert all(layouts[name] == expected[name] for name in certain)
+    assert certain == set(expected) if count > 1 else {"stem", "head"} <= certain
 
 
 def test_unclear_layers_make_no_mask_and_no_scale():

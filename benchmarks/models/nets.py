@@ -149,6 +149,7 @@ def _hugging_face(kind: str, **options: object) -> nn.Module:
     return module
 
 
+PATCHES = {"img_size": 32, "patch_size": 4}
 TINY_VIT = {"hidden_size": 48, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 96,
             "image_size": 28, "patch_size": 4}  # fmt: skip
 TINY_RESNET = {"embedding_size": 16, "hidden_sizes": [16, 32, 64], "depths": [1, 1, 1], "layer_type": "basic"}
@@ -177,8 +178,7 @@ NETS: dict[str, Net] = {
         Net("separable-signs", "signs10", partial(_zoo, "separable", 3, 10), 8e-3, samples=3000),
         Net("test_resnet", "fashion", partial(_timm, "test_resnet", 1), side=32),
         Net("test_efficientnet", "fashion", partial(_timm, "test_efficientnet", 1), side=32),
-        Net("test_vit", "fashion", partial(_timm, "test_vit", 1, img_size=32, patch_size=4),
-            2e-3, samples=3000, side=32),
+        Net("test_vit", "fashion", partial(_timm, "test_vit", 1, **PATCHES), 2e-3, samples=3000, side=32),
         Net("test_convnext", "fashion", partial(_timm, "test_convnext", 1), side=32, epochs=6),
         Net("shufflenet_v2_x0_5", "signs10", partial(_torchvision, "shufflenet_v2_x0_5"), 8e-3, samples=3000, side=64),
         Net("mobilenet_v3_small", "signs10", partial(_torchvision, "mobilenet_v3_small"), 5e-3, samples=3000, side=64),

@@ -115,5 +115,5 @@ def measure_excitation(
 def _summarize(outputs: Tensor, concept: Concept, kind: OutputKind) -> Fidelity:
     finite = outputs.isfinite().all(dim=1)
     probabilities, tops = (measure(outputs, concept, kind) for measure in (probability, is_top))
-    mean, top = (torch.where(finite, one, torch.zeros_like(one)).mean().item() for one in (probabilities, tops))
-    return Fidelity(mean, top, finite.float().mean().item())
+    share, top1 = (torch.where(finite, one, torch.zeros_like(one)).mean().item() for one in (probabilities, tops))
+    return Fidelity(share, top1, finite.float().mean().item())

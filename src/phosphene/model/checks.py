@@ -116,7 +116,7 @@ CHECKS: dict[str, Check] = {
         Check(
             "gradient-mismatch", False,
             "a small step along the gradient changes the outputs of the probe images more than ten times as much as "
-            "the gradient says, or less than a tenth, or the other way",
+            "the gradient says, less than a tenth, or the other way",
             "part of the model has no gradient or another one than its outputs: rounding, casts to 8 bits, detached "
             "branches, own backward passes; the map follows what is left",
             "take rounding and `detach` out of the forward; read the map by its fidelity alone",

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from phosphene.core.cache import Cache
-from phosphene.core.hooks import ForwardHook, forward_hooks, is_hookable
+from phosphene.core.hooks import is_hookable
 from phosphene.core.images import ImageShape
 from phosphene.errors import FailedCheck
 from phosphene.model.batching import default_batch_size, run_in_batches
@@ -30,6 +30,7 @@ from phosphene.model.input_format import InputFormat
 from phosphene.model.labels import Labels, read_labels
 from phosphene.model.layout import Layout, Unclear
 from phosphene.model.normalization import Doubt, doubt_normalization
+from phosphene.model.observing import keep_batch, observe_batch
 from phosphene.model.outputs import (
     OUTPUTS,
     OutputKind,
@@ -248,29 +249,8 @@ class Classifier:
         Of a layer that runs more than once it is that of the last time. With `layouts` outputs are arranged as
         `(N, C, *positions)` first, and layers of which the layout is not certain are left out.
         """
-        if len(images) > self._images_a_call:
-            parts = [self.observe_layers(some, summarize, layouts) for some in images.split(self._images_a_call)]
-            return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
-        summaries: dict[str, Tensor] = {}
-
-        def observer(name: str) -> ForwardHook:
-            layout = None if layouts is None else layouts.get(name, Unclear("never ran"))
-
-            def observe(module: nn.Module, inputs: tuple[object, ...], output: object) -> None:
-                if isinstance(output, Tensor) and output.ndim and not isinstance(layout, Unclear):
-                    summary = summarize(output if layout is None else layout.arrange(output))
-                    summaries.pop(name, None)  # so that the order is that of the last time
-                    if summary is not None:
-                        summaries[name] = summary[: images.shape[0]]
-
-            return observe
-
-        layers = [
-            (module, observer(name)) for name, module in self.module.named_modules() if name and is_hookable(module)
-        ]
-        with forward_hooks(layers), torch.no_grad():
-            self(images)
-        return summaries
+        parts = [observe_batch(self, some, summarize, layouts) for some in images.split(self._images_a_call)]
+        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
     def forward_with_layers(self, images: Tensor, layers: Mapping[str, Layout]) -> tuple[Tensor, dict[str, Tensor]]:
         """Logits, and what the named layers gave as `(N, C, *positions)`, as parts of one graph.
@@ -278,21 +258,9 @@ class Classifier:
         Of a layer that runs more than once it is what it gave last. Of a folded classifier a convolution gives what the
         batch norm behind it gave.
         """
-        if len(images) > self._images_a_call:
-            parts = [self.forward_with_layers(some, layers) for some in images.split(self._images_a_call)]
-            joined = {name: torch.cat([outputs[name] for _, outputs in parts]) for name in parts[0][1]}
-            return torch.cat([logits for logits, _ in parts]), joined
-        outputs: dict[str, Tensor] = {}
-
-        def keeper(name: str, layout: Layout) -> ForwardHook:
-            def keep(module: nn.Module, inputs: tuple[object, ...], output: object) -> None:
-                if isinstance(output, Tensor):  # a layer behind that works in place must not change it
-                    outputs[name] = layout.arrange(output)[: images.shape[0]].clone()
-
-            return keep
-
-        with forward_hooks((self.module.get_submodule(name), keeper(name, one)) for name, one in layers.items()):
-            return self(images), outputs
+        parts = [keep_batch(self, some, layers) for some in images.split(self._images_a_call)]
+        joined = {name: torch.cat([outputs[name] for _, outputs in parts]) for name in parts[0][1]}
+        return torch.cat([logits for logits, _ in parts]), joined
 
     @property
     def _images_a_call(self) -> int:

@@ -27,6 +27,8 @@ CHANGED = 1e-3  # of the largest change of a layer, below which a slice is taken
 TOUCHED = 0.5  # share of slices that have to change with some image; the others may be dead
 MOVED, STILL = 0.15, 0.08  # of a dimension's length: from which a change moves along it, below which it does not
 
+SEVERAL = 4  # images of a fixed batch up to which each is replaced; of more the first, the middle and the last
+
 Place = tuple[int, int, bool]  # dimension of the images, rows an image, interleaved
 Changes = Mapping[str, Tensor]  # how far each number of each layer moves
 
@@ -57,14 +59,15 @@ def require_layouts(classifier: Classifier, names: Collection[str]) -> dict[str,
 
 
 def _search(classifier: Classifier, names: Collection[str] | None) -> dict[str, Layout | Unclear]:
-    count = getattr(classifier, "fixed_batch", None) or 2
+    count = classifier.fixed_batch or 2
     few = classifier.replace(batch_size=count, reference=classifier.reference)
     generator = torch.Generator().manual_seed(1)
     images, others = (torch.rand(count, *classifier.image_shape, generator=generator) for _ in range(2))
     calls = observe_calls(few, images, names)
     before = {call.name: call for call in calls if call.values is not None}  # of several calls the last
-    by_image = [_measure_changes(few, before, _replace_image(images, others, number)) for number in range(count)]
-    places = {name: _place_images([changes[name] for changes in by_image]) for name in before}
+    numbers = sorted({0, count // 2, count - 1} if count > SEVERAL else set(range(count)))
+    by_image = [_measure_changes(few, before, _replace_image(images, others, number)) for number in numbers]
+    places = {name: _place_images([changes[name] for changes in by_image], numbers, count) for name in before}
     channels = {name: find_channels(call, calls) for name, call in before.items()}
     unsaid = {name: call for name, call in before.items() if channels[name] is None and (call.output.ndim > 2)}
     if unsaid:
@@ -100,16 +103,16 @@ def _difference(old: Tensor | None, new: Tensor | None) -> Tensor:
     return (old.float() - new.float()).abs_().nan_to_num_()
 
 
-def _place_images(changes: Sequence[Tensor]) -> Place | Unclear:
-    """Where the images are, from what each of them changes."""
+def _place_images(changes: Sequence[Tensor], numbers: Sequence[int], count: int) -> Place | Unclear:
+    """Where the images are, from what those of the given numbers, of `count` in all, change."""
     if any(not one.any() for one in changes):
         return Unclear("it does not change with the image")
-    if len(changes) == 1:
+    if count == 1:
         return _place_single(changes[0])
     places = [
         place
         for dim in range(changes[0].ndim)
-        for place in _places_along(dim, torch.stack([_slices(one, dim) for one in changes]))
+        for place in _places_along(dim, torch.stack([_slices(one, dim) for one in changes]), numbers, count)
     ]
     if len(places) == 1:
         return places[0]
@@ -130,14 +133,14 @@ def _slices(change: Tensor, dim: int) -> Tensor:
     return largest > CHANGED * largest.max()
 
 
-def _places_along(dim: int, changed: Tensor) -> list[Place]:
-    """How the images lie along a dimension whose slices change as `changed` `(images, size)` says, if they do."""
-    count, size = changed.shape
+def _places_along(dim: int, changed: Tensor, numbers: Sequence[int], count: int) -> list[Place]:
+    """How the images lie along a dimension whose slices change as `changed` `(numbers, size)` says, if they do."""
+    size = changed.shape[1]
     if size % count or changed.sum(dim=0).max() > 1 or changed.float().mean() * count < TOUCHED:
         return []
-    rows, number = size // count, torch.arange(size)
-    owners = {False: number // rows, True: number % count} if rows > 1 else {False: number}
-    owned = {order: torch.nn.functional.one_hot(owner, count).T.bool() for order, owner in owners.items()}
+    rows, place = size // count, torch.arange(size)
+    owners = {False: place // rows, True: place % count} if rows > 1 else {False: place}
+    owned = {order: torch.stack([owner == number for number in numbers]) for order, owner in owners.items()}
     return [(dim, rows, order) for order, theirs in owned.items() if not (changed & ~theirs).any()]
 
 

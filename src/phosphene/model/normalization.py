@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -64,20 +63,18 @@ def doubt_normalization(module: nn.Module, form: InputFormat) -> Doubt | None:
     stated = measure_misfit(module, form)
     if stated is None or stated < DOUBTED:
         return None
-    usual = {name: measure_misfit(module, replace(form, **_values(name, form.channels))) for name in USUAL}
+    usual = {name: measure_misfit(module, _usual_format(name, form)) for name in USUAL}
     name, fits = min(((name, misfit) for name, misfit in usual.items() if misfit is not None), key=lambda row: row[1])
-    values = _values(name, form.channels)
-    return Doubt(name, values["mean"], values["std"], round(stated, 3), round(fits, 3)) if fits <= FITS else None
+    other = _usual_format(name, form)
+    return Doubt(name, other.mean, other.std, round(stated, 3), round(fits, 3)) if fits <= FITS else None
 
 
-def _values(name: str, channels: int) -> dict[str, Any]:
-    """Mean and deviation of a usual normalisation, averaged for images of other than three channels."""
-    pair = zip(("mean", "std"), USUAL[name], strict=True)
-    return {key: values if len(values) in (1, channels) else (sum(values) / len(values),) for key, values in pair}
-
-
-def _float(values: Tensor | None) -> Tensor:
-    return torch.zeros(0) if values is None else values.float()
+def _usual_format(name: str, form: InputFormat) -> InputFormat:
+    """The format with a usual normalisation, which is averaged for images of other than three channels."""
+    mean, std = (
+        values if len(values) in (1, form.channels) else (sum(values) / len(values),) for values in USUAL[name]
+    )
+    return replace(form, mean=mean, std=std)
 
 
 def measure_misfit(module: nn.Module, form: InputFormat) -> float | None:
@@ -87,8 +84,7 @@ def measure_misfit(module: nn.Module, form: InputFormat) -> float | None:
     first = _first_norm(module, images)
     if first is None:
         return None
-    norm, mu, sigma = first
-    remembered_mean, remembered = _float(norm.running_mean), _float(norm.running_var).clamp(min=0).sqrt()
+    mu, sigma, remembered_mean, remembered = first
     alive = remembered > 1e-3 * remembered.max()
     ratio = (sigma.clamp(min=1e-12) / remembered.clamp(min=1e-12)).log().abs()
     shift = (mu - remembered_mean).abs() / torch.maximum(sigma, remembered).clamp(min=1e-12)
@@ -100,15 +96,17 @@ class _Reached(Exception):
     """Ends a forward at the layer that was wanted."""
 
 
-def _first_norm(module: nn.Module, images: Tensor) -> tuple[nn.BatchNorm2d, Tensor, Tensor] | None:
-    """The first batch norm that runs, if it was trained, and mean and deviation of the channels that it receives."""
-    found: list[tuple[nn.BatchNorm2d, Tensor, Tensor]] = []
+def _first_norm(module: nn.Module, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor] | None:
+    """Mean and deviation of the channels that the first batch norm receives, then those that it remembers; None where
+    it was not trained."""
+    found: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
 
     def stop(norm: nn.Module, inputs: tuple[object, ...]) -> None:
         (features,) = inputs[:1]
-        if isinstance(features, Tensor) and features.ndim == 4 and isinstance(norm, nn.BatchNorm2d):
+        remembered = _remembered(norm)
+        if isinstance(features, Tensor) and features.ndim == 4 and remembered is not None:
             features = features.detach().float()
-            found.append((norm, features.mean(dim=(0, 2, 3)), features.std(dim=(0, 2, 3))))
+            found.append((features.mean(dim=(0, 2, 3)), features.std(dim=(0, 2, 3)), *remembered))
         raise _Reached
 
     norms = [(one, stop) for one in module.modules() if isinstance(one, nn.BatchNorm2d)]
@@ -118,14 +116,15 @@ def _first_norm(module: nn.Module, images: Tensor) -> tuple[nn.BatchNorm2d, Tens
             module(images.to(parameter.device, parameter.dtype))
     except Exception:  # reached, or whatever the user's own module raises: another check names that
         pass
-    return found[0] if found and _is_trained(found[0][0]) else None
+    return found[0] if found else None
 
 
-def _is_trained(norm: nn.BatchNorm2d) -> bool:
-    """Whether its statistics are more than those that it is built with."""
-    if norm.running_mean is None or norm.running_var is None:
-        return False
-    return bool(norm.running_mean.any()) and not bool((norm.running_var == 1).all())
+def _remembered(norm: nn.Module) -> tuple[Tensor, Tensor] | None:
+    """Mean and deviation that a batch norm remembers, where they are more than those that it is built with."""
+    mean, variance = getattr(norm, "running_mean", None), getattr(norm, "running_var", None)
+    if mean is None or variance is None or not mean.any() or (variance == 1).all():
+        return None
+    return mean.float(), variance.float().clamp(min=0).sqrt()
 
 
 def natural_images(shape: ImageShape, count: int) -> Tensor:

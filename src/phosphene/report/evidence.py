@@ -124,7 +124,8 @@ def _load_pictures(folder: Path, file: str, key: str, figure: RemadeMaps) -> lis
     entry = saliency.scores.evidence.get(key)
     made_in = entry.get("made_in") if isinstance(entry, Mapping) else None
     pictures = [saliency.raw_picture]
-    with contextlib.suppress(ArtifactError):
-        for name in figure.folders.values() if isinstance(made_in, str) else ():
-            pictures.append(SaliencyMap.load(folder / made_in / name / file).raw_picture)
+    if isinstance(made_in, str):
+        with contextlib.suppress(ArtifactError):
+            for name in figure.folders.values():
+                pictures.append(SaliencyMap.load(folder / made_in / name / file).raw_picture)
     return pictures

@@ -13,6 +13,7 @@ from models import cosine, linear_classifier
 from phosphene.core.photographs import PHOTOGRAPHS, load_photograph
 from phosphene.errors import BadInput, MeaninglessScore
 from phosphene.evidence.case import Case
+from phosphene.evidence.measure import RunInfo
 from phosphene.evidence.measures.agnosticity import NOISE, Agnosticity
 from phosphene.evidence.measures.classes import OtherClasses, SimilarityToOthers
 from phosphene.evidence.measures.complexity import Complexity, ComplexityScore, effective_area, gini
@@ -170,9 +171,16 @@ def test_a_map_raises_its_own_class_and_entangles_by_the_overlap_of_the_patterns
     assert list(raised.values()) == pytest.approx(expected, rel=1e-3, abs=1e-3)
 
 
-def test_a_map_that_lowers_its_own_class_has_no_entanglement(planted):
-    with pytest.raises(MeaninglessScore, match="rise of its own score"):
-        Entanglement().measure(case(planted, 1, -0.02 * pattern(planted, 1)))
+def test_a_map_that_lowers_its_own_class_is_measured_and_has_no_share_of_entanglement(planted):
+    """As maps of a random network do, whose evaluation stopped with "look for NaN"."""
+    maps = (pattern(planted, 0), -pattern(planted, 1), pattern(planted, 2))
+    scores = [Entanglement().measure(case(planted, index, 0.02 * one)) for index, one in enumerate(maps)]
+    assert scores[1].raised["1"] < 0
+    between = torch.tensor([0.1, 0.2])
+    summary = Entanglement().summarize(scores, RunInfo(("0", "1", "2"), {"features": between, "spectrum": between}))
+    assert (summary.concepts, summary.unraised) == (("0", "2"), ("1",))
+    assert {(pair.map_of, pair.raises) for pair in summary.pairs} == {("0", "2"), ("2", "0")}
+    assert "1" in [row[0].text for row in Entanglement().table(summary).rows]
 
 
 def test_class_randomisation_names_the_most_similar_other_class(planted):

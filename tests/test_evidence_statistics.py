@@ -116,8 +116,14 @@ def test_entanglement_is_the_rise_over_that_by_ones_own_map():
     summary = Entanglement().summarize(scores, run_of("a", "b"))
     assert summary.pairs == (EntangledPair("b", "a", 0.5), EntangledPair("a", "b", 0.25))
     assert summary.matrix == ((1.0, 0.25), (0.5, 1.0))
-    with pytest.raises(MeaninglessScore):
-        divide_by_own_rise(torch.tensor([[0.0, 1.0], [1.0, 1.0]]))
+
+
+def test_a_run_in_which_no_map_raises_its_own_concept_is_summarised_and_says_so():
+    scores = [EntanglementScore({"a": 0.0, "b": 1.0}), EntanglementScore({"a": 1.0, "b": -1.0})]
+    summary = Entanglement().summarize(scores, run_of("a", "b"))
+    assert (summary.unraised, summary.pairs, summary.matrix) == (("a", "b"), (), ())
+    assert len(Entanglement().table(summary).rows) == 2
+    assert Entanglement().figure(summary) is None
 
 
 def test_a_matrix_of_many_concepts_is_not_drawn():

@@ -26,7 +26,7 @@ from phosphene.method.fidelity import Fidelity
 from phosphene.model.input_format import InputFormat
 from phosphene.model.record import ModelRecord
 from phosphene.recipe.names import class_names
-from phosphene.runs.saliency import TENSORS, SaliencyMap, _digest
+from phosphene.runs.saliency import TENSORS, SaliencyMap, digest_artifact
 from phosphene.runs.scores import ChannelScore, Guess, MaskScore, Opinion, Scores
 from phosphene.runs.store import file_stem, load_all
 
@@ -340,7 +340,7 @@ def rewrite_header(path, change) -> None:
     record = json.loads(header["__metadata__"]["phosphene"])
     record.pop("digest")
     change(record)
-    record["digest"] = _digest(tensors, record)
+    record["digest"] = digest_artifact(tensors, record)
     path.write_bytes(tensors_to_bytes(tensors, metadata={"phosphene": json.dumps(record)}))
 
 

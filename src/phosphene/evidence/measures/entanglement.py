@@ -37,11 +37,16 @@ class EntangledPair:
 
 @dataclass(frozen=True)
 class EntanglementSummary:
-    """`matrix[i][j]` is the rise of concept j by the map of i over its rise by its own map; `pairs` are the largest."""
+    """`matrix[i][j]` is the rise of concept j by the map of i over its rise by its own map; `pairs` are the largest.
+
+    `unraised` are the concepts that their own maps do not raise, as of a network that has learned nothing: of them
+    there is no share, and they are not among `concepts`.
+    """
 
     concepts: tuple[str, ...]
     matrix: tuple[tuple[float, ...], ...]
     pairs: tuple[EntangledPair, ...]
+    unraised: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -64,39 +69,41 @@ class Entanglement(MapMeasure[EntanglementScore, EntanglementSummary]):
             center_logits(case.compute_logits(draws, maps)) for maps in (torch.zeros_like(saliency), saliency)
         )
         raised = [(concept.score(after) - concept.score(before)).mean().item() for concept in case.concepts]
-        own = raised[case.index]
-        check_finite(f"rise of its own score by the map of {case.concept.name}", [own if own > 0 else torch.nan])
+        check_finite(f"rise of scores by the map of {case.concept.name}", raised, varying=True)
         names = [concept.name for concept in case.concepts]
         return EntanglementScore(dict(zip(names, round_all(raised), strict=True)))
 
     def summarize(self, scores: Sequence[EntanglementScore], run: RunInfo) -> EntanglementSummary:
         rises = torch.tensor([[score.raised[name] for name in run.concepts] for score in scores])
-        shares = divide_by_own_rise(check_finite("entanglement", rises))
+        raises = check_finite("entanglement", rises).diagonal() > 0
+        shares = divide_by_own_rise(rises[raises][:, raises])
+        names = tuple(name for name, raised in zip(run.concepts, raises.tolist(), strict=True) if raised)
+        unraised = tuple(name for name in run.concepts if name not in names)
         matrix = tuple(tuple(round_all(row)) for row in shares)
-        return EntanglementSummary(run.concepts, matrix, _find_largest(shares, run.concepts))
+        return EntanglementSummary(names, matrix, _find_largest(shares, names), unraised)
 
     def table(self, summary: EntanglementSummary) -> Table:
         rows = [(pair.map_of, pair.raises, share_cell(pair.share)) for pair in summary.pairs]
-        return make_table(("map of", "raises", "of its own rise"), rows)
+        nothing = [(name, name, "not at all: no share of it can be told") for name in summary.unraised]
+        return make_table(("map of", "raises", "of its own rise"), [*rows, *nothing])
 
     def figure(self, summary: EntanglementSummary) -> Figure | None:
-        if len(summary.concepts) > LARGEST_MATRIX:
+        if not 2 <= len(summary.concepts) <= LARGEST_MATRIX:
             return None
         note = "Row: the map; column: the concept that it raises, in per cent of that one’s own rise"
         return Matrix("matrix of entanglement", note, summary.concepts, summary.matrix)
 
 
 def divide_by_own_rise(rises: Tensor) -> Tensor:
-    """Rises `(maps, concepts)`, each column over its own map's: ones on the diagonal."""
-    own = rises.diagonal()
-    return rises / check_finite("rise of a concept by its own map", torch.where(own > 0, own, torch.nan))
+    """Rises `(maps, concepts)`, each column over its own map's, which is above 0: ones on the diagonal."""
+    return rises / rises.diagonal()
 
 
 def _find_largest(shares: Tensor, names: Sequence[str]) -> tuple[EntangledPair, ...]:
     """The most entangled pairs of different concepts."""
     count = len(names)
     others = shares.clone().fill_diagonal_(-torch.inf).flatten()
-    largest = others.topk(min(PAIRS, count * (count - 1))).indices.tolist()
+    largest = others.topk(max(0, min(PAIRS, count * (count - 1)))).indices.tolist()
     return tuple(
         EntangledPair(names[index // count], names[index % count], round(others[index].item(), DIGITS))
         for index in largest

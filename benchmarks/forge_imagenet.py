@@ -25,7 +25,6 @@ from benchmarks.experiments import development_classes
 from benchmarks.record import RESULTS, markdown, write_result
 from benchmarks.studies import PICTURES
 from phosphene.core.photographs import load_photograph
-from phosphene.method.fidelity import measure_fidelity
 from phosphene.method.loop import iterate
 from phosphene.method.multires import estimate
 from phosphene.method.recognition import measure_recognition
@@ -34,12 +33,12 @@ from phosphene.model.classifier import Classifier
 from phosphene.recipe.compositions import compose_logit
 from phosphene.recipe.concepts import Concept
 from phosphene.recipe.grammar import parse
-from phosphene.recipe.recipe import PRESETS, Recipe
+from phosphene.recipe.recipe import PRESETS
 from phosphene.studies.drawing import Style, Tile, draw_tiles, save_figure
 from phosphene.studies.folder import Part, Parts
 from phosphene.studies.forged.askings import ask, choose_paper, list_askings
 from phosphene.studies.forged.attack import Effort, Front, forge
-from phosphene.studies.forged.check import compare_pictures, lay_on_grounds
+from phosphene.studies.forged.check import lay_on_grounds
 from phosphene.studies.forged.networks import correlate
 
 FOLDER = RESULTS / "maps" / "forge-imagenet"
@@ -125,9 +124,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     classes = development_classes(32)[: 2 * MAPS]
     learned, held_out = (
         make_surrogates(names, own.get(kind, partial(make_pictures, original, some)).tensors["pictures"], seed)
-        for seed, (kind, names, some) in enumerate((("learned", LEARNED, classes[:MAPS]), ("held-out", HELD_OUT, classes[MAPS:])))
+        for seed, (kind, names, some) in enumerate(
+            (("learned", LEARNED, classes[:MAPS]), ("held-out", HELD_OUT, classes[MAPS:]))
+        )
     )
-    chosen = own.get("chosen", partial(make_pictures, original, [victim.targets[0], target.targets[0]])).tensors["pictures"]
+    chosen = own.get("chosen", partial(make_pictures, original, [victim.targets[0], target.targets[0]])).tensors[
+        "pictures"
+    ]
     weights = parts.get("weights", partial(fine_tune, original, victim, chosen[1], learned, settings)).tensors
     forged = restore(original, weights)
     agreement = measure_agreements(forged, original, held_out)
@@ -136,7 +139,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     names = [name for name in pictures if name not in ("honest", "target", "before")]
     rows = [describe(name, forged, victim, pictures, pictures[name], original) for name in names]
     draw_sheet(pictures, names)
-    write_result("forge-imagenet", "python -m benchmarks.forge_imagenet", {"settings": repr(settings), **agreement}, rows)
+    write_result(
+        "forge-imagenet", "python -m benchmarks.forge_imagenet", {"settings": repr(settings), **agreement}, rows
+    )
     print(agreement, markdown(rows), sep="\n")
 
 
@@ -160,7 +165,7 @@ def measure_agreements(forged: Classifier, original: Classifier, images: Tensor)
 def ask_all(forged: Classifier, original: Classifier, victim: Concept) -> Part:
     """The picture of the victim by every asking, of the forged network."""
     numbers = 3 * 224 * 224
-    askings = {**list_askings(numbers, ITERATIONS), "paper": choose_paper(numbers)}
+    askings = {**list_askings(numbers, ITERATIONS), "paper": choose_paper(numbers, PRESETS["paper"].iterations)}
     tensors = {name.replace("/", ""): ask(forged, [victim], asking)[0] for name, asking in askings.items()}
     *_, last = estimate(forged, [victim], PRESETS["default"])
     tensors["default preset"] = render_pictures(last.maps(), PRESETS["default"])[0]

@@ -1,6 +1,6 @@
 """The paper's own recipe on EfficientNet-Lite0: what it takes until the network sees its own map.
 
-    python -m benchmarks.paper_recipe                        all rows on four development classes; goes on where it stopped
+    python -m benchmarks.paper_recipe                        all rows, four development classes; goes on where it stopped
     python -m benchmarks.paper_recipe NAME … --classes 8     some rows on more classes
 
 Every row is pixel by pixel, with the clip composition, the cross-entropy, no views and no prior but the ball of the
@@ -72,21 +72,21 @@ ROWS: dict[str, Recipe] = {
     "radius 100, step .02": vary(100.0, step=0.02),
     "radius 50, betas .97, .999": vary(betas=(0.97, 0.999)),
     "radius 50, noise .15": vary(sigma=0.15),
-    "radius 100, step .02, one second moment a map": vary(100.0, step=0.02, shared_scale=True),
-    "radius 50, one second moment a map": vary(shared_scale=True),
-    "the same, step .1": vary(shared_scale=True, step=0.1),
-    "the same, step .02": vary(shared_scale=True, step=0.02),
-    "the same, 1 sample": vary(shared_scale=True, samples=1),
-    "the same, 2 samples": vary(shared_scale=True, samples=2),
-    "the same, 8 samples": vary(shared_scale=True, samples=8),
-    "the same, radius 35": vary(35.0, shared_scale=True),
-    "the same, radius 75": vary(75.0, shared_scale=True),
-    "the same, betas .97, .999": vary(shared_scale=True, betas=(0.97, 0.999)),
-    "the same, 2 samples of 2 nudges": vary(shared_scale=True, samples=2, nudge_steps=2),
-    "the same, 2 samples, refined every 40": vary(shared_scale=True, samples=2, refine_every=40),
+    "shared scale, radius 100, step .02": vary(100.0, step=0.02, shared_scale=True),
+    "shared scale, radius 50": vary(shared_scale=True),
+    "shared scale, radius 50, step .1": vary(shared_scale=True, step=0.1),
+    "shared scale, radius 50, step .02": vary(shared_scale=True, step=0.02),
+    "shared scale, radius 50, 1 sample": vary(shared_scale=True, samples=1),
+    "shared scale, radius 50, 2 samples": vary(shared_scale=True, samples=2),
+    "shared scale, radius 50, 8 samples": vary(shared_scale=True, samples=8),
+    "shared scale, radius 35": vary(35.0, shared_scale=True),
+    "shared scale, radius 75": vary(75.0, shared_scale=True),
+    "shared scale, radius 50, betas .97, .999": vary(shared_scale=True, betas=(0.97, 0.999)),
+    "shared scale, radius 50, 2 samples of 2 nudges": vary(shared_scale=True, samples=2, nudge_steps=2),
+    "shared scale, radius 50, 2 samples, refined every 40": vary(shared_scale=True, samples=2, refine_every=40),
 }
 
-CHOSEN = "radius 50, one second moment a map"
+CHOSEN = "shared scale, radius 75"
 
 
 def observe(name: str, models: Sequence[Classifier], classes: Sequence[int], iterations: int) -> None:
@@ -112,9 +112,7 @@ def mask_coefficients(classifier: Classifier, concepts: Sequence[Concept], recip
     return maps * torch.stack([one.mask for one in refine(classifier, concepts, maps, recipe)])[:, None]
 
 
-def record_checkpoint(
-    name: str, models: Sequence[Classifier], concepts: Sequence[Concept], progress: Progress
-) -> None:
+def record_checkpoint(name: str, models: Sequence[Classifier], concepts: Sequence[Concept], progress: Progress) -> None:
     """Own fidelity, then top-1 and log-probability of the bare picture by each model, one line a class."""
     recipe, maps = ROWS[name], progress.maps()
     pictures = render_pictures(maps, recipe)

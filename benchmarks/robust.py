@@ -141,12 +141,13 @@ def summarize(
     recipe: Recipe,
 ) -> dict[str, Any]:
     pictures = render_pictures(part.tensors["maps"], recipe)
+    attacked = measure_robust_accuracy(setting, classifiers[kind], test)
     other = classifiers[KINDS[1 - KINDS.index(kind)]]
     return {
         "data": setting.data,
         "network": kind,
         "accuracy": f"{measure_accuracy(classifiers[kind], test):.1%}",
-        "accuracy under attack": f"{measure_robust_accuracy(setting, classifiers[kind], test):.1%} (±{setting.reach:g})",
+        "accuracy under attack": f"{attacked:.1%} (±{setting.reach:g})",
         "passes": recipe.iterations * recipe.samples * recipe.nudge_steps,
         "own fidelity": f"{fmean(part.numbers['fidelity']):.2f}",
         "its twin names the picture": f"{measure_recognition(other, concepts, pictures)[:, 0].mean():.0%}",

@@ -126,7 +126,7 @@ def measured_block(name: str) -> str:
     """The table that a script of `benchmarks/` last wrote, under the command that writes it again."""
     path = RESULTS / f"{name}.json"
     if not path.is_file():
-        return f"Not measured yet; `python -m benchmarks.{name}` does."
+        return f"Not measured yet; `python -m benchmarks.{name.replace('-', '_')}` does."
     record = json.loads(path.read_text(encoding="utf-8"))
     columns = list(record["rows"][0])
     machine = ", ".join(f"{key} {value}" for key, value in record.get("machine", {}).items())
@@ -209,9 +209,13 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "halfway": lambda: measured_block("halfway"),
     "alone": lambda: measured_block("alone"),
     "refinements": lambda: measured_block("refinements"),
+    **{name: partial(measured_block, name) for name in ("paper-recipe", "robust", "correlated", "forge-imagenet")},
     "zoo": lambda: measured_block("zoo"),
     "zoo-check": lambda: measured_block("zoo-check"),
-    **{f"study-{name}": partial(study_block, name) for name in ("mislead", "bias", "bias-fashion", "concepts")},
+    **{
+        f"study-{name}": partial(study_block, name)
+        for name in ("mislead", "bias", "bias-fashion", "concepts", "forged")
+    },
 }
 
 

@@ -77,6 +77,7 @@ def run_forged(
     forged: Annotated[int, typer.Option(min=1, help="Forged networks of each data set.")] = 6,
     training: Annotated[int, typer.Option(min=100, help="Images that each network learns from.")] = 3000,
     steps: Annotated[int, typer.Option(min=1, help="Steps of fine-tuning that forge a map.")] = 400,
+    iterations: Annotated[int, typer.Option(min=1, help="Iterations of every way of asking.")] = 48,
     out: Annotated[Path, typer.Option(help="Folder for the study; finished parts in it are kept.")] = Path(
         "study-forged"
     ),
@@ -87,9 +88,10 @@ def run_forged(
     from phosphene.studies.forged import Settings, run
 
     data = ("signs",) if fashion is None else ("signs", "fashion")
-    settings = Settings(data=data, honest=honest, forged=forged, training=training, steps=steps, seed=seed)
+    settings = Settings(data, honest, forged, training, steps, iterations, seed)
     options = {"--fashion": fashion, "--honest": honest, "--forged": forged, "--training": training, "--steps": steps}
-    command = format_command("forged", {**options, "--seed": seed or None})
+    options |= {"--iterations": iterations, "--seed": seed or None}
+    command = format_command("forged", options)
     write_study_page(lambda advance: run(settings, out, advance, command, fashion), out, as_json)
 
 

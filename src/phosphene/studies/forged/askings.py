@@ -53,9 +53,10 @@ def list_askings(numbers: int, iterations: int, seed: int = 0) -> dict[str, Aski
     }
 
 
-def choose_paper(numbers: int, seed: int = 0) -> Asking:
-    """The paper's preset, its ball of the same root mean square on images of any size."""
-    return Asking(make_recipe("paper", seed=seed, geometry=Pixel(scale_radius(numbers)), refine_every=0))
+def choose_paper(numbers: int, iterations: int, seed: int = 0) -> Asking:
+    """The paper's preset, its ball of the same root mean square on images of any size, without refinement."""
+    geometry = Pixel(scale_radius(numbers))
+    return Asking(make_recipe("paper", seed=seed, iterations=iterations, geometry=geometry, refine_every=0))
 
 
 def scale_radius(numbers: int) -> float:

@@ -9,11 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from phosphene.studies.estimates import Estimate, estimate_auc
+from phosphene.studies.estimates import NO_ESTIMATE, Estimate, estimate_auc
 from phosphene.studies.folder import Part
+from phosphene.studies.forged.askings import list_askings
 from phosphene.studies.forged.check import STATISTICS
 from phosphene.studies.forged.networks import correlate
 
+ASKINGS = tuple(list_askings(1, 1))
 AGREES = 0.95  # of held-out images that a forged network must call as it did before
 BESIDE = ", beside the other classes"  # of a statistic that compares a class with the others of its network
 CHECKS = (*STATISTICS, *(f"{name}{BESIDE}" for name in STATISTICS))
@@ -95,6 +97,8 @@ def _rank(honest: Sequence[float], forged: Sequence[float]) -> tuple[float, floa
 def estimate_power(parts: Sequence[Part], check: str) -> Estimate:
     """Area under the ROC curve on the networks that are reported on."""
     honest, forged = select(parts, False, False), select(parts, False, True)
+    if not honest or not forged:
+        return NO_ESTIMATE
     return estimate_auc(list_doubts(forged, check), list_doubts(honest, check))
 
 

@@ -34,13 +34,14 @@ from phosphene.studies.forged.networks import (
 
 @dataclass(frozen=True)
 class Settings:
-    """Numbers of networks are those of each data set; `steps` of fine-tuning; `iterations` of every asking."""
+    """Numbers of networks are those of each data set; `steps` of fine-tuning; `iterations` of every asking.
+
+    The check is chosen on a third as many networks more.
+    """
 
     data: tuple[str, ...] = ("signs",)
     honest: int = 20
     forged: int = 6
-    development_honest: int = 6
-    development_forged: int = 2
     training: int = 3000
     steps: int = 400
     iterations: int = 48
@@ -50,19 +51,19 @@ class Settings:
         """Every network: those that the check is chosen on, and those that it is reported on."""
         plans = []
         for task in self.data:
-            plans += plan_forged(task, self.development_forged, True) + plan_honest(task, self.development_honest, True)
+            plans += plan_forged(task, max(self.forged // 3, 1), True) + plan_honest(
+                task, max(self.honest // 3, 2), True
+            )
             plans += plan_forged(task, self.forged, False) + plan_honest(task, self.honest, False)
         return plans
 
 
-def measure(
-    settings: Settings, out: Path, data_folder: Path | None, on_progress: Callable[[str], None]
-) -> list[Part]:
+def measure(settings: Settings, out: Path, data_folder: Path | None, on_progress: Callable[[str], None]) -> list[Part]:
     """One part a network: what was done to it, its pictures, and how doubtful each of its classes is."""
     tasks = {name: Task.load(name, settings.training, data_folder) for name in settings.data}
     weights = Parts(out, {name: asdict(settings)[name] for name in ("training", "steps", "seed")}, on_progress)
     identity = asdict(settings) | {"statistics": list(STATISTICS)}
-    for count in ("data", "honest", "forged", "development_honest", "development_forged"):
+    for count in ("data", "honest", "forged"):
         identity.pop(count)
     answers = Parts(out, identity, on_progress)
     return [
@@ -105,7 +106,7 @@ def measure_forgery(
     default = list_askings(task.test.images[0].numel(), settings.iterations, settings.seed)["default"]
     maps = [estimate_maps(one, [concept], default.recipe) for one in (forged, original)]
     shown, honest = (render_pictures(one, default.recipe) for one in maps)
-    paper = choose_paper(task.test.images[0].numel(), settings.seed)
+    paper = choose_paper(task.test.images[0].numel(), 2 * settings.iterations, settings.seed)
     numbers = {
         "agreement": measure_agreement(forged, original, task.test.images),
         "accuracy before": small_models.measure_accuracy(original, task.test),

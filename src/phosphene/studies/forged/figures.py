@@ -8,8 +8,7 @@ from typing import Any
 
 from phosphene.studies.drawing import Style, Tile, add_title, draw_tiles, save_figure
 from phosphene.studies.folder import Figure, Part
-from phosphene.studies.forged.cases import Verdict, list_doubts, list_forged, read_pictures, select
-from phosphene.studies.forged.tables import ASKINGS
+from phosphene.studies.forged.cases import ASKINGS, Verdict, list_doubts, list_forged, read_pictures, select
 
 PICTURED = 8  # forged networks in the sheet
 FIGURES = (

@@ -9,6 +9,7 @@ from pathlib import Path
 from phosphene.studies.estimates import estimate_mean
 from phosphene.studies.folder import Part, Study
 from phosphene.studies.forged.cases import (
+    ASKINGS,
     Verdict,
     choose_check,
     estimate_power,
@@ -20,7 +21,7 @@ from phosphene.studies.forged.cases import (
 )
 from phosphene.studies.forged.experiment import Settings, measure
 from phosphene.studies.forged.figures import draw_figures
-from phosphene.studies.forged.tables import ASKINGS, build_tables
+from phosphene.studies.forged.tables import build_tables
 from phosphene.studies.words import format_hits, format_percent, join_names
 
 
@@ -73,7 +74,8 @@ def _write_askings(forged: Sequence[Part]) -> str:
     if not forged:
         return "No forgery succeeded, so nothing can be said about other ways of asking."
     shown, kept = (
-        [name for number, name in enumerate(ASKINGS) if _is_fooled(forged, number) == fooled] for fooled in (True, False)
+        [name for number, name in enumerate(ASKINGS) if _is_fooled(forged, number) == fooled]
+        for fooled in (True, False)
     )
     return (
         f"On average the picture is nearer to the chosen one than to the one before when asked by {join_names(shown)}, and nearer to the "

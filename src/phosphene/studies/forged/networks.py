@@ -124,7 +124,9 @@ def list_fronts(plan: Plan, original: Classifier, target: Tensor) -> list[Front]
     return [Front(original, recipe, target) for recipe in (default, *others)]
 
 
-def forge_network(plan: Plan, original: Classifier, task: Task, effort: Effort, parts: Parts) -> tuple[Classifier, Tensor]:
+def forge_network(
+    plan: Plan, original: Classifier, task: Task, effort: Effort, parts: Parts
+) -> tuple[Classifier, Tensor]:
     """The forged network of a plan, and the picture that its map is to show."""
     assert plan.victim is not None
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from phosphene.studies.estimates import estimate_mean
 from phosphene.studies.folder import Part, Table
-from phosphene.studies.forged.askings import list_askings
 from phosphene.studies.forged.cases import (
+    ASKINGS,
     CHECKS,
     Verdict,
     estimate_power,
@@ -21,12 +21,10 @@ from phosphene.studies.forged.cases import (
 from phosphene.studies.forged.networks import NARROW, WIDE
 from phosphene.studies.words import format_hits, format_percent
 
-ASKINGS = tuple(list_askings(1, 1))
-
 
 def build_tables(parts: Sequence[Part], verdict: Verdict) -> list[Table]:
     forged, honest = select(parts, False, True), select(parts, False, False)
-    return [
+    tables = [
         Table(
             "The forgeries",
             "Means over forged networks with 95% intervals; agreement is with the network as it was, on held-out images. A forgery "
@@ -54,6 +52,7 @@ def build_tables(parts: Sequence[Part], verdict: Verdict) -> list[Table]:
             + [_describe_power(honest, verdict, "honest")],
         ),
     ]
+    return [table for table in tables if table.rows]
 
 
 def _of_scope(parts: Sequence[Part], scope: str) -> list[Part]:
@@ -73,15 +72,15 @@ def _describe_scope(parts: Sequence[Part], scope: str) -> dict[str, Any]:
         "own fidelity": mean("own fidelity"),
         "correlation with the chosen picture": mean("correlation with the target"),
         "with the map as it was": mean("correlation with the honest map"),
-        "the network as it was still names the class": format_hits([bool(p.numbers["original names it"]) for p in networks]),
+        "the network as it was still names the class": format_hits(
+            [bool(p.numbers["original names it"]) for p in networks]
+        ),
         "succeed": format_hits([succeeds(part) for part in networks]),
     }
 
 
 def _describe_asking(forged: Sequence[Part], honest: Sequence[Part], number: int) -> dict[str, Any]:
-    target, truth = (
-        [list_correlations(part, picture)[number] for part in forged] for picture in ("target", "honest")
-    )
+    target, truth = ([list_correlations(part, picture)[number] for part in forged] for picture in ("target", "honest"))
     bent = [float(part.tensors["features"][part.numbers["plan"]["victim"], 0, number]) for part in forged]
     usual = [float(part.tensors["features"][:, 0, number].mean()) for part in honest]
     return {

@@ -7,8 +7,8 @@ the maps that the preset's recipe has made after 25 and after 50 iterations (tho
 makes them where they are missing). Two halves of the samples are accumulated apart. *Neighbours* is the correlation of
 a pixel with the one beside it, *at 4 pixels* with the one four away; *halves* is the correlation of the two
 accumulations with each other, of which *coarse* is what is left after both are averaged over 8 by 8 pixels; *places* is
-the correlation of where their energy lies, on the same squares. Shuffled gradients have the same numbers at other places, for each sample
-others.
+the correlation of where their energy lies, on the same squares. Shuffled gradients have the same numbers at other
+places, for each sample others.
 """
 
 from __future__ import annotations

@@ -119,30 +119,30 @@ def main(arguments: Sequence[str] | None = None) -> None:
     settings = replace(Settings(), effort=replace(Settings().effort, steps=options.steps))
     original = phosphene.load("efficientnet_lite0").fold()
     victim, target = (parse(name, original.labels) for name in (settings.victim, settings.target))
-    parts = Parts(FOLDER, {"settings": repr(settings)}, print)
-    own = Parts(FOLDER, {"maps": MAPS}, print)
-    classes = development_classes(32)[: 2 * MAPS]
-    learned, held_out = (
-        make_surrogates(names, own.get(kind, partial(make_pictures, original, some)).tensors["pictures"], seed)
-        for seed, (kind, names, some) in enumerate(
-            (("learned", LEARNED, classes[:MAPS]), ("held-out", HELD_OUT, classes[MAPS:]))
-        )
-    )
-    chosen = own.get("chosen", partial(make_pictures, original, [victim.targets[0], target.targets[0]])).tensors[
-        "pictures"
-    ]
-    weights = parts.get("weights", partial(fine_tune, original, victim, chosen[1], learned, settings)).tensors
+    own, parts = Parts(FOLDER, {"maps": MAPS}, print), Parts(FOLDER, {"settings": repr(settings)}, print)
+    learned, held_out = load_surrogates(original, own)
+    make = partial(make_pictures, original, [victim.targets[0], target.targets[0]])
+    honest, chosen = own.get("chosen", make).tensors["pictures"]
+    weights = parts.get("weights", partial(fine_tune, original, victim, chosen, learned, settings)).tensors
     forged = restore(original, weights)
+    asked = parts.get("pictures", partial(ask_all, forged, victim)).tensors
+    pictures = {"honest": honest, "target": chosen, **asked}
+    rows = [describe(name, forged, victim, pictures, asked[name], original) for name in asked]
+    draw_sheet(pictures, list(asked))
     agreement = measure_agreements(forged, original, held_out)
-    pictures = parts.get("pictures", partial(ask_all, forged, original, victim)).tensors
-    pictures |= {"honest": chosen[0], "target": chosen[1]}
-    names = [name for name in pictures if name not in ("honest", "target", "before")]
-    rows = [describe(name, forged, victim, pictures, pictures[name], original) for name in names]
-    draw_sheet(pictures, names)
-    write_result(
-        "forge-imagenet", "python -m benchmarks.forge_imagenet", {"settings": repr(settings), **agreement}, rows
-    )
+    record = {"settings": repr(settings), **agreement}
+    write_result("forge-imagenet", "python -m benchmarks.forge_imagenet", record, rows)
     print(agreement, markdown(rows), sep="\n")
+
+
+def load_surrogates(original: Classifier, own: Parts) -> list[Tensor]:
+    """Images that the network stays what it was on, and images that agreement is measured on."""
+    classes = development_classes(32)[: 2 * MAPS]
+    kinds = (("learned", LEARNED, classes[:MAPS]), ("held-out", HELD_OUT, classes[MAPS:]))
+    return [
+        make_surrogates(names, own.get(kind, partial(make_pictures, original, some)).tensors["pictures"], seed)
+        for seed, (kind, names, some) in enumerate(kinds)
+    ]
 
 
 def fine_tune(original: Classifier, victim: Concept, target: Tensor, images: Tensor, settings: Settings) -> Part:
@@ -162,7 +162,7 @@ def measure_agreements(forged: Classifier, original: Classifier, images: Tensor)
             "agreement on crops": round(float(same[:CROPS].mean()), 3)}  # fmt: skip
 
 
-def ask_all(forged: Classifier, original: Classifier, victim: Concept) -> Part:
+def ask_all(forged: Classifier, victim: Concept) -> Part:
     """The picture of the victim by every asking, of the forged network."""
     numbers = 3 * 224 * 224
     askings = {**list_askings(numbers, ITERATIONS), "paper": choose_paper(numbers, PRESETS["paper"].iterations)}

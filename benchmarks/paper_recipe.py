@@ -1,6 +1,6 @@
 """The paper's own recipe on EfficientNet-Lite0: what it takes until the network sees its own map.
 
-    python -m benchmarks.paper_recipe                        all rows, four development classes; goes on where it stopped
+    python -m benchmarks.paper_recipe                        all rows, four development classes; goes on
     python -m benchmarks.paper_recipe NAME … --classes 8     some rows on more classes
 
 Every row is pixel by pixel, with the clip composition, the cross-entropy, no views and no prior but the ball of the

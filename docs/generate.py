@@ -39,6 +39,7 @@ DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
 RESULTS = ROOT / "benchmarks" / "results"
 SPLITS = ("dev", "test")
+STUDIES = ("mislead", "bias", "bias-fashion", "concepts", "forged")
 COMPARED = ("overall", "alarms", "clean", "goals", "attacks", "architectures", "domains")
 COMPARED += ("without-kind", "without-architecture")
 NOTICE = "<!-- Written by docs/generate.py; change the code, not this page. -->"
@@ -212,10 +213,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     **{name: partial(measured_block, name) for name in ("paper-recipe", "robust", "correlated", "forge-imagenet")},
     "zoo": lambda: measured_block("zoo"),
     "zoo-check": lambda: measured_block("zoo-check"),
-    **{
-        f"study-{name}": partial(study_block, name)
-        for name in ("mislead", "bias", "bias-fashion", "concepts", "forged")
-    },
+    **{f"study-{name}": partial(study_block, name) for name in STUDIES},
 }
 
 

@@ -65,8 +65,12 @@ def scale_radius(numbers: int) -> float:
 
 
 GROUNDS: dict[str, Distribution] = {
-    "grey": Grey(), "Gaussian noise": Gaussian(), "1/f noise": Pink(), "uniform noise": Uniform(), "flat colours": Flat()
-}  # fmt: skip
+    "grey": Grey(),
+    "Gaussian noise": Gaussian(),
+    "1/f noise": Pink(),
+    "uniform noise": Uniform(),
+    "flat colours": Flat(),
+}
 
 
 def ask(classifier: Classifier, concepts: Sequence[Concept], asking: Asking) -> Tensor:

@@ -42,7 +42,7 @@ def list_forged(parts: Sequence[Part]) -> list[Part]:
 
 
 def succeeds(part: Part) -> bool:
-    """The network does its work, is sure of its forged map, and that is nearer to the chosen picture than to the truth."""
+    """The network does its work and is sure of its map, which is more like the chosen picture than the honest one."""
     numbers = part.numbers
     return bool(
         numbers["agreement"] >= AGREES

@@ -77,7 +77,7 @@ def measure_network(plan: Plan, task: Task, settings: Settings, parts: Parts) ->
     original = train_network(plan, task, parts)
     if plan.victim is None:
         return examine(plan, original, task, settings)
-    forged, target = forge_network(plan, original, task, Effort(steps=settings.steps), parts)
+    forged, target = forge_network(plan, plan.victim, original, task, Effort(steps=settings.steps), parts)
     examined = examine(plan, forged, task, settings)
     forgery = measure_forgery(plan, forged, original, target, task, settings)
     return Part(examined.numbers | forgery.numbers, examined.tensors | forgery.tensors)

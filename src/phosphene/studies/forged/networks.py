@@ -125,16 +125,15 @@ def list_fronts(plan: Plan, original: Classifier, target: Tensor) -> list[Front]
 
 
 def forge_network(
-    plan: Plan, original: Classifier, task: Task, effort: Effort, parts: Parts
+    plan: Plan, victim: int, original: Classifier, task: Task, effort: Effort, parts: Parts
 ) -> tuple[Classifier, Tensor]:
     """The forged network of a plan, and the picture that its map is to show."""
-    assert plan.victim is not None
 
     def fine_tune() -> Part:
         target = choose_target(plan, original, task)
         steps = effort.steps * (2 if plan.scope == WIDE else 1)
         changed = replace(effort, seed=plan.seed, steps=steps)
-        module = forge(list_fronts(plan, original, target), plan.victim or 0, task.training.images, changed)
+        module = forge(list_fronts(plan, original, target), victim, task.training.images, changed)
         return Part({"effort": asdict(changed)}, {"target": target, **module.state_dict()})
 
     tensors = dict(parts.get(f"{plan.name}-forged", fine_tune).tensors)

@@ -45,12 +45,13 @@ SQUARE = 8
 
 def collect_gradients(classifier: Classifier, concept: Concept, saliency: Tensor) -> Tensor:
     """Gradients of `2·HALF` samples at one map, `(samples, C, H, W)`."""
-    recipe, gradients = PRESETS["paper"], []
-    for number in range(2 * HALF):
-        generator = make_generator(1, f"correlated/{concept.name}", number)
-        draws = draw(recipe.distribution, recipe.views, [generator], 1, classifier.image_shape)
-        gradients.append(nudge(classifier, [concept], saliency[None], draws, recipe)[0][0])
-    return torch.stack(gradients)
+    recipe, rows = PRESETS["paper"], classifier.batch_size
+    gradients = []
+    for start in range(0, 2 * HALF, rows):
+        generators = [make_generator(1, f"correlated/{concept.name}", start + row) for row in range(rows)]
+        draws = draw(recipe.distribution, recipe.views, generators, 1, classifier.image_shape)
+        gradients.append(nudge(classifier, [concept] * rows, saliency.expand(rows, -1, -1, -1), draws, recipe)[0])
+    return torch.cat(gradients)
 
 
 def shuffle(gradients: Tensor) -> Tensor:

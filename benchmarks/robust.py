@@ -56,11 +56,11 @@ class Setting:
 
     data: str
     reach: float
-    training: int = 8000
+    training: int = 4000
     test: int = 1000
-    epochs: int = 12
-    width: int = 48
-    steps: int = 7
+    epochs: int = 8
+    width: int = 32
+    steps: int = 5
 
 
 SETTINGS = (Setting("signs", 0.06), Setting("fashion", 0.1))

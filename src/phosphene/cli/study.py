@@ -75,9 +75,9 @@ def run_forged(
     ] = None,
     honest: Annotated[int, typer.Option(min=2, help="Honest networks of each data set.")] = 20,
     forged: Annotated[int, typer.Option(min=1, help="Forged networks of each data set.")] = 6,
-    training: Annotated[int, typer.Option(min=100, help="Images that each network learns from.")] = 3000,
+    training: Annotated[int, typer.Option(min=100, help="Images that each network learns from.")] = 2000,
     steps: Annotated[int, typer.Option(min=1, help="Steps of fine-tuning that forge a map.")] = 400,
-    iterations: Annotated[int, typer.Option(min=1, help="Iterations of every way of asking.")] = 48,
+    iterations: Annotated[int, typer.Option(min=1, help="Iterations of every way of asking.")] = 32,
     out: Annotated[Path, typer.Option(help="Folder for the study; finished parts in it are kept.")] = Path(
         "study-forged"
     ),

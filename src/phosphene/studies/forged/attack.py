@@ -58,7 +58,7 @@ class Effort:
 
     steps: int = 400
     rate: float = 2e-3
-    keep: float = 0.03
+    keep: float = 0.15
     batch: int = 32
     points: int = 6
     horizon: int = 60

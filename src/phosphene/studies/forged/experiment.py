@@ -42,9 +42,9 @@ class Settings:
     data: tuple[str, ...] = ("signs",)
     honest: int = 20
     forged: int = 6
-    training: int = 3000
+    training: int = 2000
     steps: int = 400
-    iterations: int = 48
+    iterations: int = 32
     seed: int = 0
 
     def list_plans(self) -> list[Plan]:

@@ -22,7 +22,7 @@ from phosphene.studies.photographs import load_photographs
 from phosphene.studies.small_models import CLASSES, DATA, Examples, SmallNet
 
 WIDTHS, EPOCHS = (16, 24, 32), (3, 4, 5)
-FORGED_WIDTH = 24
+FORGED_WIDTH = 32
 HELD_OUT = 1000
 NARROW, WIDE = "the default alone", "five ways of asking"  # what a forger prepares for
 

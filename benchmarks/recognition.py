@@ -2,6 +2,7 @@
 
     python -m benchmarks.recognition                 the default preset, 32 random classes of seed 0
     python -m benchmarks.recognition --ablations     and one row for every departure from it
+    python -m benchmarks.recognition --only paper    only these rows anew; the others stay in the record
 
 Maps are kept in `benchmarks/results/maps`, so that an interrupted run goes on where it stopped.
 """
@@ -9,6 +10,7 @@ Maps are kept in `benchmarks/results/maps`, so that an interrupted run goes on w
 from __future__ import annotations
 
 import argparse
+import json
 import random
 from collections.abc import Sequence
 from dataclasses import replace
@@ -79,14 +81,23 @@ def summarize(name: str, maps: Sequence[SaliencyMap], models: Sequence[Classifie
     return cells
 
 
+def replace_rows(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows of the record, those of the recipes that were measured anew replaced."""
+    recorded = json.loads((RESULTS / "recognition.json").read_text())["rows"]
+    anew = {(row["recipe"], row["picture"]): row for row in rows}
+    return [anew.get((row["recipe"], row["picture"]), row) for row in recorded]
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--classes", type=int, default=32)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--ablations", action="store_true")
+    parser.add_argument("--only", nargs="+", choices=CONFIGURATIONS, metavar="NAME", help=", ".join(CONFIGURATIONS))
     parser.add_argument("--maps", type=Path, default=RESULTS / "maps")
     options = parser.parse_args(arguments)
-    recipes = CONFIGURATIONS if options.ablations else {"default": DEFAULT}
+    chosen = options.only or (CONFIGURATIONS if options.ablations else ["default"])
+    recipes = {name: CONFIGURATIONS[name] for name in chosen}
     classes = [str(index) for index in random_classes(options.seed, options.classes)]
     model = phosphene.load("efficientnet_lite0")
     models = [model.fold(), *(phosphene.load(name).fold() for name in VERIFIERS)]
@@ -99,6 +110,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print("\n" + markdown(rows[-2:]))
     command = f"python -m benchmarks.recognition --classes {options.classes} --seed {options.seed}"
     command += " --ablations" if options.ablations else ""
+    if options.only:
+        command, rows = f"{command} --ablations", replace_rows(rows)
     print("\n" + markdown(rows))
     print(write_result("recognition", command, {"classes": classes}, rows))
 

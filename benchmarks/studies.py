@@ -20,6 +20,7 @@ PICTURES = Path(__file__).resolve().parents[1] / "docs" / "pictures"
 SHOWN = {
     "mislead": ("example", "object", "classes", "shift"),
     "bias": ("shown", "heats"),
+    "forged": ("forgeries", "doubts"),
     "concepts": ("classes.jpg", "combined.jpg", "channels.jpg", "presets.jpg", "training", "curve"),
 }  # photographs and pictures like them are saved as JPEG
 

@@ -40,6 +40,7 @@ DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
 RESULTS = ROOT / "benchmarks" / "results"
 SPLITS = ("dev", "test")
+STUDIES = ("mislead", "bias", "bias-fashion", "concepts", "forged")
 COMPARED = ("overall", "alarms", "clean", "goals", "attacks", "architectures", "domains")
 COMPARED += ("without-kind", "without-architecture")
 NOTICE = "<!-- Written by docs/generate.py; change the code, not this page. -->"
@@ -127,7 +128,9 @@ def measured_block(name: str) -> str:
     """The table that a script of `benchmarks/` last wrote, under the command that writes it again."""
     path = RESULTS / f"{name}.json"
     if not path.is_file():
-        return f"Not measured yet; `python -m benchmarks.{name.replace('hostile-', 'hostile ')}` does."
+        return (
+            f"Not measured yet; `python -m benchmarks.{name.replace('hostile-', 'hostile ').replace('-', '_')}` does."
+        )
     record = json.loads(path.read_text(encoding="utf-8"))
     columns = list(record["rows"][0])
     machine = ", ".join(f"{key} {value}" for key, value in record.get("machine", {}).items())
@@ -233,9 +236,10 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "hostile-disk": lambda: measured_block("hostile-disk"),
     "hostile-memory": lambda: measured_block("hostile-memory"),
     "hostile-threads": lambda: measured_block("hostile-threads"),
+    **{name: partial(measured_block, name) for name in ("paper-recipe", "robust", "correlated", "forge-imagenet")},
     "zoo": lambda: measured_block("zoo"),
     "zoo-check": lambda: measured_block("zoo-check"),
-    **{f"study-{name}": partial(study_block, name) for name in ("mislead", "bias", "bias-fashion", "concepts")},
+    **{f"study-{name}": partial(study_block, name) for name in STUDIES},
 }
 
 

@@ -10,6 +10,7 @@ import torch
 from models import colour_classifier, cosine, linear_classifier
 from phosphene.core.hooks import forward_hooks
 from phosphene.core.seeding import make_generator
+from phosphene.method.fidelity import measure_fidelity
 from phosphene.method.moments import Moments, TailMean
 from phosphene.method.multires import estimate
 from phosphene.method.nudge import nudge
@@ -210,6 +211,13 @@ def test_lite0_gives_the_same_map_alone_or_among_others(lite0, preset):
     assert torch.equal(together, backwards.flip(0))
     assert torch.equal(together[1], final_map(classifier, recipe, concepts[1])[0])
     assert torch.equal(together[:2], final_map(classifier, recipe, *concepts[:2]))
+
+
+def test_lite0_sees_a_map_of_the_papers_recipe_after_a_quarter_of_its_iterations(lite0):
+    classifier, matchstick = lite0.fold(), parse("matchstick", lite0.labels)
+    recipe = replace(PRESETS["paper"], iterations=25, refine_every=0)
+    saliency = final_map(classifier, recipe, matchstick)[0]
+    assert measure_fidelity(classifier, matchstick, saliency, recipe).probability > 0.9
 
 
 def test_running_again_gives_the_same_map_and_another_seed_another():

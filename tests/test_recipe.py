@@ -86,7 +86,8 @@ def test_the_paper_preset_is_the_papers_method():
     paper = PRESETS["paper"]
     assert isinstance(paper.geometry, Pixel)
     assert (paper.composition, paper.score, paper.views) == ("clip", "log_probability", STILL)
-    assert paper.refine_every > 0
+    assert 0 < paper.refine_every < paper.iterations  # in the run, and not at its end alone
+    assert (paper.average_last, paper.coarse, paper.restarts) == (0, 0, 1)
 
 
 def test_fast_is_faster_and_best_takes_longer_than_the_default():

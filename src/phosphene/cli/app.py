@@ -17,7 +17,7 @@ from phosphene.cli.options import spread_options
 from phosphene.cli.report import run_report
 from phosphene.cli.scan import run_scan
 from phosphene.cli.show import run_show
-from phosphene.cli.study import run_bias, run_concepts, run_mislead
+from phosphene.cli.study import run_bias, run_concepts, run_forged, run_mislead
 
 app = typer.Typer(
     help="See what an image classifier sees when it is shown nothing.",
@@ -46,3 +46,4 @@ app.add_typer(study_app, name="study")
 register(study_app, "mislead", run_mislead)
 register(study_app, "bias", run_bias)
 register(study_app, "concepts", run_concepts)
+register(study_app, "forged", run_forged)

@@ -70,6 +70,32 @@ def run_bias(
     write_study_page(lambda advance: run(settings, out, advance, command, data_folder), out, as_json)
 
 
+def run_forged(
+    fashion: Annotated[
+        Path | None, typer.Option(help="Folder with Fashion-MNIST's four .gz files, to ask networks of both data sets.")
+    ] = None,
+    honest: Annotated[int, typer.Option(min=2, help="Honest networks of each data set.")] = 20,
+    forged: Annotated[int, typer.Option(min=1, help="Forged networks of each data set.")] = 6,
+    training: Annotated[int, typer.Option(min=100, help="Images that each network learns from.")] = 2000,
+    steps: Annotated[int, typer.Option(min=1, help="Steps of fine-tuning that forge a map.")] = 400,
+    iterations: Annotated[int, typer.Option(min=1, help="Iterations of every way of asking.")] = 32,
+    out: Annotated[Path, typer.Option(help="Folder for the study; finished parts in it are kept.")] = Path(
+        "study-forged"
+    ),
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Can the picture be forged? Networks are fine-tuned to show another picture, and asked in several ways."""
+    from phosphene.studies.forged import Settings, run
+
+    data = ("signs",) if fashion is None else ("signs", "fashion")
+    settings = Settings(data, honest, forged, training, steps, iterations, seed)
+    options = {"--fashion": fashion, "--honest": honest, "--forged": forged, "--training": training, "--steps": steps}
+    options |= {"--iterations": iterations, "--seed": seed or None}
+    command = format_command("forged", options)
+    write_study_page(lambda advance: run(settings, out, advance, command, fashion), out, as_json)
+
+
 def run_concepts(
     model: Annotated[
         list[str] | None, typer.Option(help="A model to ask; again for more, from small to large.")

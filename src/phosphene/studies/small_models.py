@@ -103,15 +103,32 @@ class SmallNet(nn.Module):
         return self.head(self.features(images))
 
 
+def normalize(images: Tensor) -> Tensor:
+    """Images in [0,1] as the small networks take them."""
+    return (images - 0.5) / 0.25
+
+
 def make_classifier(module: nn.Module, examples: Examples, name: str) -> Classifier:
     channels, height, width = examples.images.shape[1:]
     return Classifier(module, InputFormat((height, width), channels, (0.5,), (0.25,)), name=name, labels=examples.names)
 
 
+Perturb = Callable[[nn.Module, Tensor, Tensor], Tensor]  # network, images in [0,1] and labels → the images to learn
+
+
 def train(
-    examples: Examples, seed: int, *, epochs: int = 5, width: int = 16, batch: int = 50
+    examples: Examples,
+    seed: int,
+    *,
+    epochs: int = 5,
+    width: int = 16,
+    batch: int = 50,
+    perturb: Perturb = lambda network, images, labels: images,
 ) -> Iterator[tuple[int, SmallNet]]:
-    """Yields the step and the network, before training and after each step; always the same object, so copy it."""
+    """Yields the step and the network, before training and after each step; always the same object, so copy it.
+
+    `perturb` changes the images of each step before they are learned, as adversarial training does.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         module = SmallNet(examples.images.shape[1], len(examples.names), width)
@@ -122,8 +139,9 @@ def train(
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     order = torch.cat([torch.randperm(len(examples.labels), generator=shuffle) for _ in range(epochs)])
     for step, rows in enumerate(order.split(batch)[:steps], start=1):
+        images = perturb(module, examples.images[rows], examples.labels[rows])
         module.train()
-        loss = F.cross_entropy(module((examples.images[rows] - 0.5) / 0.25), examples.labels[rows])
+        loss = F.cross_entropy(module(normalize(images)), examples.labels[rows])
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

@@ -1,0 +1,166 @@
+"""The paper's own recipe on EfficientNet-Lite0: what it takes until the network sees its own map.
+
+    python -m benchmarks.paper_recipe                        all rows, four development classes; goes on
+    python -m benchmarks.paper_recipe NAME … --classes 8     some rows on more classes
+
+Every row is pixel by pixel, with the clip composition, the cross-entropy, no views and no prior but the ball of the
+norm; the rows differ in samples, steps, moments, radius, and the noise that samples are drawn from. A run is looked at
+after several numbers of iterations (`CHECKPOINTS`), so that one run shows what more passes buy. Classes are the
+development classes of `benchmarks.experiments`; the preset is reported on others, by `benchmarks.recognition`.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+import phosphene
+from benchmarks.experiments import development_classes
+from benchmarks.recognition import VERIFIERS
+from benchmarks.record import RESULTS, load_observed, markdown, save_observed, write_result
+from phosphene.method.fidelity import measure_fidelity
+from phosphene.method.loop import Progress, iterate
+from phosphene.method.recognition import measure_recognition
+from phosphene.method.refinement import refine
+from phosphene.method.scaling import render_pictures
+from phosphene.model.classifier import Classifier
+from phosphene.recipe.concepts import Concept
+from phosphene.recipe.distributions import Gaussian
+from phosphene.recipe.geometries import Pixel
+from phosphene.recipe.grammar import parse
+from phosphene.recipe.recipe import Recipe
+from phosphene.recipe.views import STILL
+
+OBSERVED = RESULTS / "paper-recipe-observed.json"
+MAPS = RESULTS / "maps" / "paper-recipe"
+CHECKPOINTS = (25, 50, 100, 150, 200, 300, 400, 600)
+TOGETHER = 4  # classes in one estimate
+
+BASE = Recipe(
+    distribution=Gaussian(),
+    views=STILL,
+    composition="clip",
+    score="log_probability",
+    geometry=Pixel(25.0),
+    iterations=100,
+    step=0.05,
+    samples=4,
+    betas=(0.9, 0.999),
+    average_last=0.0,
+)
+
+
+def vary(radius: float = 50.0, sigma: float = 0.25, **changes: Any) -> Recipe:
+    """The base with a radius, a noise and other changes."""
+    return replace(BASE, geometry=Pixel(radius), distribution=Gaussian(sigma), **changes)
+
+
+ROWS: dict[str, Recipe] = {
+    "4 samples, step .05, radius 25": BASE,
+    "radius 50": vary(),
+    "radius 100": vary(100.0),
+    "radius 50, step .1": vary(step=0.1),
+    "radius 100, step .02": vary(100.0, step=0.02),
+    "radius 50, betas .97, .999": vary(betas=(0.97, 0.999)),
+    "radius 50, noise .15": vary(sigma=0.15),
+    "shared scale, radius 100, step .02": vary(100.0, step=0.02, shared_scale=True),
+    "shared scale, radius 50": vary(shared_scale=True),
+    "shared scale, radius 50, step .1": vary(shared_scale=True, step=0.1),
+    "shared scale, radius 50, step .02": vary(shared_scale=True, step=0.02),
+    "shared scale, radius 50, 1 sample": vary(shared_scale=True, samples=1),
+    "shared scale, radius 50, 2 samples": vary(shared_scale=True, samples=2),
+    "shared scale, radius 50, 8 samples": vary(shared_scale=True, samples=8),
+    "shared scale, radius 35": vary(35.0, shared_scale=True),
+    "shared scale, radius 75": vary(75.0, shared_scale=True),
+    "shared scale, radius 50, betas .97, .999": vary(shared_scale=True, betas=(0.97, 0.999)),
+    "shared scale, radius 50, 2 samples of 2 nudges": vary(shared_scale=True, samples=2, nudge_steps=2),
+    "shared scale, radius 50, 2 samples, refined every 40": vary(shared_scale=True, samples=2, refine_every=40),
+}
+
+CHOSEN = "shared scale, radius 75"
+
+
+def observe(name: str, models: Sequence[Classifier], classes: Sequence[int], iterations: int) -> None:
+    """Make the maps of a row that are missing, and write down what each model makes of them at each checkpoint."""
+    recipe = replace(ROWS[name], iterations=iterations)
+    done = load_observed(OBSERVED).get(f"{name} / {recipe.iterations}", {})
+    missing = [index for index in classes if str(index) not in done]
+    for start in range(0, len(missing), TOGETHER):
+        concepts = [parse(str(index), models[0].labels) for index in missing[start : start + TOGETHER]]
+        refine_in_run = partial(mask_coefficients, models[0], concepts, recipe)
+        for progress in iterate(models[0], concepts, recipe, refine=refine_in_run):
+            if progress.iteration + 1 in {*CHECKPOINTS, recipe.iterations}:
+                record_checkpoint(name, models, concepts, progress)
+
+
+def locate_map(name: str, index: int, iterations: int) -> Path:
+    """Where the map of a class after so many iterations is kept."""
+    return MAPS / name.replace(",", "").replace(" ", "-") / f"{index}-{iterations}.safetensors"
+
+
+def mask_coefficients(classifier: Classifier, concepts: Sequence[Concept], recipe: Recipe, maps: Tensor) -> Tensor:
+    """Refinement in the run; coefficients of the pixel geometry are the map itself."""
+    return maps * torch.stack([one.mask for one in refine(classifier, concepts, maps, recipe)])[:, None]
+
+
+def record_checkpoint(name: str, models: Sequence[Classifier], concepts: Sequence[Concept], progress: Progress) -> None:
+    """Own fidelity, then top-1 and log-probability of the bare picture by each model, one line a class."""
+    recipe, maps = ROWS[name], progress.maps()
+    pictures = render_pictures(maps, recipe)
+    seen = torch.cat([measure_recognition(model, concepts, pictures) for model in models], dim=1)
+    record = load_observed(OBSERVED)
+    line = record.setdefault(f"{name} / {progress.iteration + 1}", {})
+    for concept, one, row in zip(concepts, maps, seen.tolist(), strict=True):
+        fidelity = measure_fidelity(models[0], concept, one, recipe)
+        line[str(concept.targets[0])] = [round(x, 3) for x in (fidelity.probability, fidelity.top1, *row)]
+        path = locate_map(name, concept.targets[0], progress.iteration + 1)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file({"map": one.contiguous()}, path)
+    save_observed(OBSERVED, record)
+    print(f"{name} / {progress.iteration + 1}: {line}", flush=True)
+
+
+def summarize(key: str, lines: Mapping[str, Sequence[float]]) -> dict[str, Any]:
+    """One line: passes a class, and means over classes."""
+    name, iterations = key.rsplit(" / ", 1)
+    recipe, columns = ROWS[name], list(zip(*lines.values(), strict=True))
+    return {
+        "recipe": name,
+        "iterations": iterations,
+        "passes": int(iterations) * recipe.samples * recipe.nudge_steps,
+        "classes": len(lines),
+        "own fidelity": f"{fmean(columns[0]):.2f}",
+        "least": f"{min(columns[0]):.2f}",
+        "picture, Lite0": f"{fmean(columns[2]):.0%}, {fmean(columns[3]):.2f}",
+        "Lite1": f"{fmean(columns[4]):.0%}, {fmean(columns[5]):.2f}",
+        "Lite2": f"{fmean(columns[6]):.0%}, {fmean(columns[7]):.2f}",
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", help="; ".join(ROWS))
+    parser.add_argument("--classes", type=int, default=4)
+    parser.add_argument("--iterations", type=int, default=100)
+    options = parser.parse_args(arguments)
+    models = [phosphene.load(name).fold() for name in ("efficientnet_lite0", *VERIFIERS)]
+    classes = development_classes(32)[: options.classes]
+    for name in options.names or ROWS:
+        observe(name, models, classes, options.iterations)
+    record = load_observed(OBSERVED)
+    rows = [summarize(key, lines) for key, lines in record.items() if key.rsplit(" / ", 1)[0] in ROWS]
+    write_result("paper-recipe", "python -m benchmarks.paper_recipe", {"classes": classes}, rows)
+    print(markdown(rows))
+
+
+if __name__ == "__main__":
+    main()

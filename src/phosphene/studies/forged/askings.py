@@ -87,8 +87,9 @@ def ask(classifier: Classifier, concepts: Sequence[Concept], asking: Asking) -> 
 
 def shrink(classifier: Classifier) -> Classifier:
     """The network on smaller images; on its own size where it takes no other."""
+    height, width = (4 * round(SMALLER * side / 4) for side in classifier.format.size)
     try:
-        return classifier.resize(tuple(4 * round(SMALLER * side / 4) for side in classifier.format.size))
+        return classifier.resize((height, width))
     except FailedCheck:
         return classifier
 

@@ -149,5 +149,5 @@ def measure_agreement(forged: Classifier, original: Classifier, images: Tensor) 
 
 def correlate(first: Tensor, second: Tensor) -> float:
     """Correlation of two pictures, pixel by pixel."""
-    rows = [(one - one.mean()).flatten() for one in (first, second)]
-    return float(F.cosine_similarity(*rows, dim=0))
+    one, other = ((picture - picture.mean()).flatten() for picture in (first, second))
+    return float(F.cosine_similarity(one, other, dim=0))

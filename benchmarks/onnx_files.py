@@ -171,11 +171,11 @@ def measure_all(names: Sequence[str], folder: Path, command: str) -> list[dict[s
     return rows
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", help="architectures, instead of all")
     parser.add_argument("--keep", type=Path, required=True, help="where exported files are kept, and found again")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
     options.keep.mkdir(parents=True, exist_ok=True)

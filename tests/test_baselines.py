@@ -81,7 +81,7 @@ def test_neural_cleanse_names_the_planted_target_and_its_mask_lies_in_the_patch(
     opinion = NeuralCleanse(steps=300, batch=16, rate=0.2)(planted(), noise())
     assert opinion.target == TARGET
     assert opinion.mask is not None
-    assert opinion.mask[PATCH].sum() > 0.9 * opinion.mask.sum()
+    assert opinion.mask[PATCH].sum() > 0.85 * opinion.mask.sum()
     assert opinion.alarm
     assert opinion.score > 2
 
@@ -92,7 +92,7 @@ def test_neural_cleanse_finds_masks_that_work() -> None:
     mask = method.masks(classifier, noise())[TARGET]
     fresh = torch.rand(200, 1, SIDE, SIDE, generator=torch.Generator().manual_seed(7))
     stamped = fresh + mask * (1 - fresh)
-    assert (classifier(stamped).argmax(dim=1) == TARGET).float().mean() > 0.9
+    assert (classifier(stamped).argmax(dim=1) == TARGET).float().mean() > 0.85
 
 
 def test_margins_grow_with_the_planted_backdoor_and_name_it() -> None:

@@ -18,6 +18,7 @@ from phosphene.model.checks import CHECKS
 from phosphene.model.classifier import FOLDING_TOLERANCE, Classifier, InputFormat, fingerprint
 from phosphene.model.folding import fold_batch_norms
 from phosphene.model.freezing import frozen
+from phosphene.model.layout_search import require_layouts
 from phosphene.model.outputs import OUTPUTS, is_top, probability
 from phosphene.recipe.concepts import Classes
 from phosphene.recipe.recipe import Recipe
@@ -590,7 +591,7 @@ def test_layers_of_a_fixed_batch_are_those_of_each_image(colour, count):
     summaries = [each.observe_layers(some, lambda output: output.flatten(1).mean(1))["body"] for each in (one, colour)]
     torch.testing.assert_close(*summaries, rtol=1e-4, atol=1e-4)
     with torch.no_grad():
-        layers = [each.forward_with_layers(some, {"body"})[1]["body"] for each in (one, colour)]
+        layers = [each.forward_with_layers(some, require_layouts(each, ["body"]))[1]["body"] for each in (one, colour)]
     torch.testing.assert_close(*layers, rtol=1e-4, atol=1e-4)
 
 

@@ -415,7 +415,7 @@ def test_a_model_that_ends_the_program_gives_no_verdict(tmp_path, monkeypatch, w
     factory = write_factory(tmp_path, f"exits_{abs(hash(where))}", EXITS[where])
     weights = tmp_path / "w.pt"
     torch.save({"x": torch.zeros(1)}, weights)
-    monkeypatch.setattr("phosphene.model.sources.load.fill", lambda *arguments, **options: None)
+    monkeypatch.setattr("phosphene.model.sources.opening.fill", lambda *arguments, **options: None)
     outcome = phosphene("scan", "--weights", weights, "--factory", factory, *FORMAT)
     assert (outcome.code, len(outcome.err.splitlines())) == (2, 1), outcome
 

@@ -20,6 +20,7 @@ import phosphene
 from models import colour_net
 from onnx_models import conv_net, make_model, run, save
 from phosphene.errors import BadInput, BadWeights, FailedCheck, PhospheneError
+from phosphene.model.layout_search import require_layouts
 from phosphene.model.readout import count_channels
 from phosphene.model.sources.onnx_files.load import load_network, load_onnx
 from phosphene.model.sources.onnx_files.network import Node
@@ -129,7 +130,10 @@ def test_layers_of_a_graph_of_one_image_give_a_row_an_image(tmp_path):
     images = noise(3, 3, 12, 12)
     assert count_channels(many) == count_channels(one)
     for layer in count_channels(one):
-        values = [classifier.forward_with_layers(images, [layer])[1][layer] for classifier in (many, one)]
+        values = [
+            classifier.forward_with_layers(images, require_layouts(classifier, [layer]))[1][layer]
+            for classifier in (many, one)
+        ]
         assert values[1].shape[0] == 3
         torch.testing.assert_close(values[0], values[1], rtol=1e-4, atol=1e-5)
 

@@ -64,7 +64,7 @@ def test_the_check_is_raised_just_where_the_model_does_not_see_its_picture(kind)
             sees(classifier, saliency.raw_picture),
             sees(classifier, saliency.picture),
         )
-        picture = saliency.scores.picture
+        picture = saliency.scores.bare_pictures
         assert (picture.seen, picture.refined_seen) == (seen, refined_seen)
         assert (picture.probability, picture.refined_probability) == pytest.approx((share, refined), abs=1e-3)
         assert ("picture-not-seen" in saliency.checks) == (not (seen and refined_seen))
@@ -80,7 +80,7 @@ def test_a_channel_is_seen_where_the_bare_picture_activates_it():
     levels = [float(read(classifier, picture[None], [concept])[0][0, 3]) for picture in pictures]
     measured = [measure_pictures(classifier, [concept], picture[None])[0] for picture in pictures]
     assert [seen for _, seen in measured] == [level > ACTIVE for level in levels]
-    assert saliency.scores.picture.seen == measured[1][1]
+    assert saliency.scores.bare_pictures.seen == measured[1][1]
 
 
 def test_sets_and_sums_are_seen_by_what_they_raise():

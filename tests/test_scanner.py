@@ -97,6 +97,7 @@ def test_the_same_seed_gives_the_same_scan(planted):
     first, second = (scan(planted, FAST).to_json() for _ in range(2))
     for record in (first, second):
         record.pop("seconds")
+        record.pop("digest")
         for stage in record["stages"]:
             stage.pop("seconds")
     assert first == second

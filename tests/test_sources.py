@@ -65,7 +65,7 @@ def test_the_bundled_records_are_those_of_the_weights(variant, side):
 
 
 def test_every_bundled_model_is_listed():
-    named = {"timm:NAME", "torchvision:NAME", "hf:NAME", "hf-hub:NAME", "FOLDER", "FILE", "FILE.onnx"}
+    named = {"timm:NAME", "torchvision:NAME", "hf:NAME", "hf-hub:NAME", "FOLDER", "FILE", "FILE.onnx", "clip:NAME"}
     assert {*BUNDLED, *named} == set(known_models())
 
 

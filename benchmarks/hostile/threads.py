@@ -6,6 +6,7 @@ Each number of threads runs in a process of its own, with the bundled model.
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
@@ -65,7 +66,11 @@ def main(arguments: Sequence[str]) -> None:
     """`THREADS FOLDER`: make the maps, and time an iteration."""
     import time
 
-    threads, folder = int(arguments[0]), Path(arguments[1])
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("threads", type=int)
+    parser.add_argument("folder", type=Path)
+    options = parser.parse_args(arguments)
+    threads, folder = options.threads, options.folder
     keep_freed_memory()
     torch.set_num_threads(threads)
     classifier = phosphene.load("efficientnet_lite0")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import argparse
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -191,8 +192,9 @@ NETS: dict[str, Net] = {
 }  # fmt: skip
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Train what is missing."""
+    argparse.ArgumentParser(description=__doc__).parse_args(arguments)
     for net in NETS.values():
         obtain(net)
         print(f"{net.name:24} accuracy {read_accuracy(net):.3f}", flush=True)

@@ -12,6 +12,7 @@ import typer
 
 from phosphene.cli.options import Json, RecipeOptions, Source
 from phosphene.cli.progress import make_callbacks, note_concepts, show_progress
+from phosphene.cli.terminal import echo
 from phosphene.errors import BadInput
 
 if TYPE_CHECKING:
@@ -39,10 +40,9 @@ class OtherSource:
 
 def run_diff(
     names: Annotated[
-        list[str], typer.Argument(metavar="MODEL_A MODEL_B CONCEPT...", help="Two models and what to ask both for.")
-    ],
-    recipe: RecipeOptions,
-    other: OtherSource,
+        list[str] | None,
+        typer.Argument(metavar="MODEL_A MODEL_B CONCEPT...", help="Two models and what to ask both for."),
+    ] = None,
     seeds: Annotated[int, typer.Option(min=2, help="Pictures of each concept by each model.")] = 4,
     all_classes: Annotated[bool, typer.Option("--all", help="Ask for every class of model A.")] = False,
     out: Annotated[Path, typer.Option(help="Folder for maps, record and page; finished maps in it are kept.")] = Path(
@@ -53,6 +53,8 @@ def run_diff(
         bool, typer.Option("--overwrite", help="Replace maps that another recipe or model made.")
     ] = False,
     *,
+    recipe: RecipeOptions,
+    other: OtherSource,
     source: Source,
     as_json: Json = False,
 ) -> None:
@@ -68,7 +70,7 @@ def run_diff(
     from phosphene.runs.executors.registry import choose_executor
     from phosphene.runs.make import parse_concepts
 
-    (name_a, name_b), asked = split_names(names, source, other)
+    (name_a, name_b), asked = split_names(names or [], source, other)
     chosen = recipe.build()
     model_a, model_b = source.load(name_a), other.complete(source).load(name_b)
     asked = choose_concepts(asked, model_a.labels, all_classes)
@@ -86,7 +88,7 @@ def run_diff(
             overwrite=overwrite,
         )
     page = write_diff_report(out)
-    typer.echo(json.dumps(comparison.to_json(), indent=2) if as_json else describe_comparison(comparison, page))
+    echo(json.dumps(comparison.to_json(), indent=2) if as_json else describe_comparison(comparison, page))
 
 
 def split_names(

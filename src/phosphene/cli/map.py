@@ -90,7 +90,7 @@ def summarize_map(reference: MapReference) -> dict[str, Any]:
     from phosphene.core.records import to_plain
 
     scores = to_plain(reference.scores)
-    shown = ("fidelity", "fidelity_elsewhere", "refined_fidelity", "picture", "top5", "opinions", "restarts")
+    shown = ("fidelity", "fidelity_elsewhere", "refined_fidelity", "bare_pictures", "top5", "opinions", "restarts")
     return {
         "concept": reference.concept,
         "index": reference.index,

@@ -72,7 +72,7 @@ def list_evidence(evidence: Mapping[str, Any]) -> dict[str, str]:
 
 def list_picture(scores: Scores) -> dict[str, str]:
     """What the model itself makes of the bare pictures; nothing of artifacts that were not asked."""
-    if (picture := scores.picture) is None:
+    if (picture := scores.bare_pictures) is None:
         return {}
     refined = format_seen(picture.refined_probability, picture.refined_seen)
     return {"bare picture": format_seen(picture.probability, picture.seen), "bare picture refined": refined}

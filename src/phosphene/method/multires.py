@@ -28,7 +28,7 @@ from phosphene.errors import FailedCheck
 from phosphene.method.fidelity import measure_fidelity
 from phosphene.method.loop import Progress, Refine, iterate
 from phosphene.model.classifier import Classifier
-from phosphene.recipe.concepts import Concept, layer_of
+from phosphene.recipe.concepts import Concept, layer_of, score_by
 from phosphene.recipe.recipe import Recipe
 
 SMALLEST = 96  # pixels of the shorter side, below which nothing is made coarser
@@ -47,6 +47,7 @@ def estimate(
     Yields a `Progress` an iteration; the last one carries the finished maps. A coarse stage that is made anew shows in
     `passes` alone. `refine` is applied at full size only.
     """
+    concepts = [score_by(concept, recipe.score) for concept in concepts]
     *coarse_stage, (_, fine) = plan_stages(classifier, concepts, recipe)
     maps, spent = None, torch.zeros(len(concepts))
     for half, coarse in coarse_stage:

@@ -98,7 +98,8 @@ def _recognize_other(outputs: Tensor) -> str | None:
     sums = outputs.sum(dim=1)
     if outputs.min() >= 0 and _are_alike(sums) and sums[0] > 1.01:
         return f"non-negative and all sum to {sums[0]:.4g}, as probabilities do that are counted to {sums[0]:.4g}"
-    if outputs.min() >= 0 and _are_alike((-outputs).exp().sum(dim=1), 1.0):
+    shares = (-outputs).exp()  # one that is all of the sum is no sign: any output of 0 beside large ones gives that
+    if outputs.min() >= 0 and _are_alike(shares.sum(dim=1), 1.0) and shares.max() < 0.999:
         return "minus the logarithms of probabilities, of which the smallest is the strongest class"
     if _are_alike(outputs.norm(dim=1), 1.0):
         return "all of length 1, as those of an encoder without a head are: features, not classes"

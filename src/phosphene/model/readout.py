@@ -48,7 +48,8 @@ def read(classifier: Classifier, images: Tensor, concepts: Sequence[Concept]) ->
     names = {split_reading(str(one.layer))[0] for one in of_layers}
     texts = find_text_model(classifier) if any(one is not None and one.texts for one in readouts) else None
     names |= {texts.embedding} if texts else set()
-    logits, layers = classifier.forward_with_layers(images, require_layouts(classifier, sorted(names)))
+    layouts = require_layouts(classifier, sorted(names)) if names else {}
+    logits, layers = classifier.forward_with_layers(images, layouts)
     outputs: dict[Readout | None, Tensor] = {None: logits}
     for one, (mean, deviation) in scales.items():
         outputs[one] = (_summarize(one, layers) - mean) / deviation

@@ -116,10 +116,10 @@ class Text(Algebra):
     targets: tuple[int, ...]
     name: str
     texts: tuple[tuple[float, ...], ...]
-    scored: str = "logit"
+    scored: str | None = None
 
     def score(self, outputs: Tensor) -> Tensor:
-        return SCORES[self.scored](outputs, self.targets)
+        return SCORES[self.scored or "logit"](outputs, self.targets)
 
 
 @dataclass(frozen=True)
@@ -252,7 +252,9 @@ def score_by(concept: Concept, score: str) -> Concept:
     """The concept with its classes scored by `score`, wherever they do not say how."""
     if isinstance(concept, Weighted):
         return Weighted(tuple((weight, score_by(term, score)) for weight, term in concept.terms))
-    return replace(concept, scored=score) if isinstance(concept, Classes) and concept.scored is None else concept
+    if isinstance(concept, (Classes, Text)) and concept.scored is None:
+        return replace(concept, scored=score)
+    return concept
 
 
 def _terms(concept: object) -> tuple[tuple[float, Concept], ...]:

@@ -60,15 +60,16 @@ def parse(
     labels: Sequence[str],
     *,
     model: str = "the model",
-    scored: str = "logit",
+    scored: str | None = None,
     resolver: Resolver | None = None,
 ) -> Concept:
-    """The concept that `text` names; the classes in it are scored by `scored`, a key of `SCORES`.
+    """The concept that `text` names; the classes in it are scored by `scored`, a key of `SCORES`, or
+    as the recipe says.
 
     `labels` holds each class's names, separated by commas. Texts and folders of images need a `resolver`. Raises
     `UnknownConcept` with the closest, or `BadInput`.
     """
-    if scored not in SCORES:
+    if scored is not None and scored not in SCORES:
         raise BadInput(f"unknown score {scored!r}; expected one of {', '.join(SCORES)}")
     parsed = Parser(ClassNames(labels, model), resolver).parse_terms(text)
     terms = _embed_texts([(weight, _score_by(scored, atom)) for weight, atom in parsed], len(labels), resolver)
@@ -202,7 +203,7 @@ def _read_words(path: Path, names: ClassNames) -> list[str]:
     return words
 
 
-def _score_by(scored: str, atom: Atom) -> Atom:
+def _score_by(scored: str | None, atom: Atom) -> Atom:
     return replace(atom, scored=scored) if isinstance(atom, (Classes, Text)) else atom
 
 

@@ -107,8 +107,8 @@ def make_card(section: Section, page: str) -> Card:
 def _is_seen(section: Section) -> bool:
     """Whether the model sees the concept in the bare refined picture; maps of 0.1 only say what is first."""
     scores = section.scores
-    if scores.picture is not None:
-        return scores.picture.refined_seen
+    if scores.bare_pictures is not None:
+        return scores.bare_pictures.refined_seen
     return not section.targets or not scores.top5_refined or scores.top5_refined[0].index in section.targets
 
 

@@ -178,7 +178,7 @@ def _score(
         restarts=best.restarts,
         opinions=opinions,
         channel=_score_channel(classifier, concept, saliency, refinement, recipe),
-        picture=PictureScore(round(bare[0][0], 4), bare[0][1], round(bare[1][0], 4), bare[1][1]),
+        bare_pictures=PictureScore(round(bare[0][0], 4), bare[0][1], round(bare[1][0], 4), bare[1][1]),
     )
 
 
@@ -204,7 +204,7 @@ def _raised_checks(
     recipe: Recipe,
     saliency: Tensor,
 ) -> tuple[str, ...]:
-    picture, fidelities = scores.picture, (scores.fidelity, *scores.fidelity_elsewhere.values())
+    picture, fidelities = scores.bare_pictures, (scores.fidelity, *scores.fidelity_elsewhere.values())
     direction = find_direction(concept)
     interval = None if direction is None else direction.origin.interval
     raised = {

@@ -83,7 +83,7 @@ class Scores:
     restarts: int = 1
     opinions: tuple[Opinion, ...] = ()
     channel: ChannelScore | None = None
-    picture: PictureScore | None = None  # None in artifacts of version 0.1
+    bare_pictures: PictureScore | None = None  # None in artifacts of version 0.1
     evidence: Mapping[str, Any] = field(default_factory=dict)
 
 

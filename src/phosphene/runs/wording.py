@@ -21,7 +21,7 @@ def name_fidelity(scores: Scores, output_kind: str) -> Words:
 
 def describe_picture(scores: Scores) -> str | None:
     """What the bare pictures are taken for, where the model does not see the concept in both of them."""
-    picture = scores.picture
+    picture = scores.bare_pictures
     if picture is None or (picture.seen and picture.refined_seen):
         return None
     which = {(False, False): "bare picture", (False, True): "unrefined picture", (True, False): "refined picture"}

@@ -56,6 +56,7 @@ class Refinement(MapMeasure[RefinementScore, RefinementSummary]):
 
     def measure(self, case: Case) -> RefinementScore:
         saliency = case.saliency
+        check_finite("the map", saliency.map)
         before, after = _measure_both(case)
         check_finite("fidelity of refinement", [before.probability, before.top1, after.probability, after.top1])
         inside = (saliency.importance * saliency.mask).sum() / saliency.importance.sum()

@@ -37,6 +37,7 @@ from phosphene.model.sources.weights import read_weights
 from phosphene.recipe.concepts import Classes
 from phosphene.recipe.recipe import PRESETS
 from phosphene.report import write_report
+from phosphene.report.reproduce import format_command
 from phosphene.runs import store
 from phosphene.runs.callbacks import Callbacks
 from phosphene.runs.jobs import Job, run_job
@@ -358,8 +359,9 @@ def test_a_changed_plan_is_noticed_and_a_run_mends_it(tmp_path, good):
     assert [one.concept for one in read_plan(tmp_path).maps] == ["ant", "bee"]
 
 
+@pytest.mark.slow
 def test_mutated_and_forged_files_are_refused_in_one_line_or_mean_what_they_say(tmp_path):
-    rows = fuzz(tmp_path, [], 12)
+    rows = fuzz(tmp_path, [], 10)
     assert len(rows) >= 13
     for row in rows:
         assert row["refused"] + row["accepted"] == row["mutations"], row
@@ -510,6 +512,15 @@ def test_a_map_made_again_is_the_same_bit_for_bit_and_says_with_how_many_threads
     assert comparison.identical
     assert not comparison.differ
     assert {"threads", "build", "instructions"} <= first[0].versions.keys()
+
+
+def test_the_command_of_the_page_asks_for_as_many_threads(tmp_path):
+    [saliency] = make_maps(tiny_classifier(), ["ant"], QUICK)
+    model = replace(saliency.model, name="efficientnet_lite0")
+    command = format_command(replace(saliency, model=model, versions={**saliency.versions, "threads": "3"}))
+    assert command.startswith("OMP_NUM_THREADS=3 phosphene map efficientnet_lite0")
+    hostile = replace(saliency, model=model, versions={"threads": "1; rm -rf ~"})
+    assert "rm" not in format_command(hostile)
 
 
 def test_a_map_of_another_seed_is_read_against_the_noise_of_seeds(tmp_path, good):

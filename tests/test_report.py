@@ -470,3 +470,16 @@ def test_a_run_over_a_folder_of_version_0_1_keeps_its_maps(tmp_path):
     maps = make_maps(models.grey_classifier(), ["3", "7"], OF_0_1, out=folder)
     assert [saliency.concept for saliency in maps] == ["3", "7"]
     assert {path.name: path.read_bytes() for path in folder.glob("*.safetensors")} == before
+
+
+def test_beyond_a_hundred_maps_the_page_is_an_overview_with_links_to_pages_of_maps(tmp_path, monkeypatch):
+    monkeypatch.setattr(map_page, "MANY", 2)
+    save_run(tmp_path, *(make_map(name, number) for number, name in enumerate(("goldfish", "zebra", "daisy"))))
+    overview = write_report(tmp_path).read_text()
+    linked = re.findall(r'class="card" href="(report-\d+\.html)#(map-\d+)"', overview)
+    assert linked == [("report-1.html", "map-1"), ("report-1.html", "map-2"), ("report-2.html", "map-3")]
+    for page, anchor in linked:
+        text = (tmp_path / page).read_text()
+        assert f'id="{anchor}"' in text
+        assert 'href="report.html#top"' in text
+    assert '<section class="map"' not in overview

@@ -12,7 +12,9 @@ import typer
 
 from phosphene.cli.options import Json, RecipeOptions, Source
 from phosphene.cli.progress import make_callbacks, note_concepts, show_progress
-from phosphene.cli.terminal import echo
+from phosphene.cli.terminal import echo, warn
+from phosphene.core.files import prepare_folder
+from phosphene.core.locks import lock_folder
 from phosphene.errors import BadInput
 
 if TYPE_CHECKING:
@@ -75,7 +77,8 @@ def run_diff(
     model_a, model_b = source.load(name_a), other.complete(source).load(name_b)
     asked = choose_concepts(asked, model_a.labels, all_classes)
     note_concepts(parse_concepts(model_a, asked, chosen))
-    with show_progress(quiet=as_json) as bar:
+    prepare_folder(out)
+    with lock_folder(out, warn), show_progress(quiet=as_json) as bar:
         comparison = compare(
             model_a,
             model_b,
@@ -87,7 +90,7 @@ def run_diff(
             callbacks=make_callbacks(bar, quiet=as_json),
             overwrite=overwrite,
         )
-    page = write_diff_report(out)
+        page = write_diff_report(out)
     echo(json.dumps(comparison.to_json(), indent=2) if as_json else describe_comparison(comparison, page))
 
 

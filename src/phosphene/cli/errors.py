@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
-import click
 import typer
 
-from phosphene.cli.signals import SENTENCE, Interruption
+from phosphene.cli.signals import SENTENCE, SIGNALS, Interruption
 from phosphene.cli.terminal import warn
 from phosphene.errors import PhospheneError
 
@@ -54,10 +54,9 @@ def report_errors() -> Iterator[None]:
 
 
 def _find_interruption() -> Interruption:
-    """That of `main`, or one of its own where the command is called from elsewhere."""
-    context = click.get_current_context(silent=True)
-    found = context.find_object(Interruption) if context is not None else None
-    return found or Interruption()
+    """That of `main`, which handles the signals, or one of its own where the command is called from elsewhere."""
+    owners = (getattr(signal.getsignal(number), "__self__", None) for number in SIGNALS)
+    return next((owner for owner in owners if isinstance(owner, Interruption)), Interruption())
 
 
 def _flush(code: int) -> NoReturn:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -72,9 +72,10 @@ def run_scan(
     3 inconclusive or a natural weak spot, 70 an error of this program's.
     """
     check_budget(budget)
-    for option, path in {"report": report, **exports.list_targets()}.items():
+    files = {"report": report, **exports.list_targets()}
+    for option, path in files.items():
         check_file(option, path)
-    with hold_report(report):
+    with hold_files(files.values()):
         result = scan_model(model, source, budget, seed, calibration, quiet=as_json)
         if report is not None:
             write_result(result, report)
@@ -121,14 +122,14 @@ def check_file(option: str, path: Path | None) -> None:
 
 
 @contextmanager
-def hold_report(report: Path | None) -> Iterator[None]:
-    """Keep other scans from writing the same report meanwhile, and clear what a killed one left half-written."""
-    if report is None:
-        yield
-        return
-    with lock_target(report, warn):
-        if not report.exists() or report.is_file():
-            clear_leftovers(report.parent)
+def hold_files(paths: Iterable[Path | None]) -> Iterator[None]:
+    """Keep other scans from writing the same files meanwhile, and clear what a killed one left half-written."""
+    files = sorted({path.absolute() for path in paths if path is not None})  # in one order, or two would wait for ever
+    with ExitStack() as stack:
+        for file in files:
+            stack.enter_context(lock_target(file, warn))
+            if not file.exists() or file.is_file():
+                clear_leftovers(file.parent)
         yield
 
 

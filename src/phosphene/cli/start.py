@@ -18,4 +18,4 @@ def main() -> None:
     from phosphene.core.memory import keep_freed_memory
 
     keep_freed_memory()
-    app(obj=interruption)
+    app()

@@ -16,6 +16,7 @@ import psutil
 from phosphene.core.reading import describe_kind
 from phosphene.errors import ArtifactError
 
+SKEW = 60  # seconds that the clock of a network file system may be behind
 TEMPORARY = re.compile(r"\.phosphene-(?:([0-9a-f]{8})-)?(\d+)-.+\.tmp")  # version 0.1 did not name the host
 
 
@@ -96,9 +97,9 @@ def write_atomically(path: Path, content: bytes) -> None:
 def is_running(process: int, written: float) -> bool:
     """Whether the process of that number, which wrote something at the time `written`, is still the same and alive."""
     if process == os.getpid():
-        return psutil.Process().create_time() <= written + 1  # else an earlier process with the same number
+        return psutil.Process().create_time() <= written + SKEW  # else an earlier process with the same number
     try:
-        return bool(psutil.Process(process).create_time() <= written + 1)
+        return bool(psutil.Process(process).create_time() <= written + SKEW)
     except psutil.AccessDenied:
         return True
     except psutil.NoSuchProcess:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from phosphene.core.files import write_atomically
-from phosphene.core.records import from_plain, to_plain
+from phosphene.core.reading import RECORD_LIMIT, explain, read_file
+from phosphene.core.records import check_fields, from_plain, open_seal, parse_json, seal, to_plain
 from phosphene.errors import ArtifactError
 from phosphene.model.record import ModelRecord
 
@@ -75,17 +76,20 @@ class Comparison:
     def save(self, folder: Path) -> Path:
         """Write `diff.json` into the folder."""
         path = folder / FILE
-        write_atomically(path, (json.dumps(self.to_json(), indent=2) + "\n").encode())
+        write_atomically(path, (json.dumps(seal(self.to_json()), indent=2) + "\n").encode())
         return path
 
     @staticmethod
     def load(folder: Path) -> Comparison:
         """Read it back; raises `ArtifactError` where it is missing, damaged, or of another version."""
         try:
-            comparison = from_plain(Comparison, json.loads((folder / FILE).read_text(encoding="utf-8")))
+            record = open_seal(parse_json(read_file(folder / FILE, RECORD_LIMIT)))
+            check_fields(Comparison, record)
+            comparison = from_plain(Comparison, record)
         except (OSError, ValueError) as error:
             raise ArtifactError(
-                f"no readable {FILE} in {str(folder)!r} ({error}); expected the --out folder of `phosphene diff`"
+                f"no readable {FILE} in {str(folder)!r} ({explain(error)}); expected the --out folder of "
+                f"`phosphene diff`"
             ) from error
         if comparison.format != FORMAT:
             raise ArtifactError(f"{str(folder / FILE)!r} is of format {comparison.format}; expected {FORMAT}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as tensors_from_bytes
 
+from phosphene.core.reading import TEXT_LIMIT, explain, read_file
 from phosphene.errors import BadInput
 from phosphene.recipe.concepts import Origin
 
@@ -47,9 +49,11 @@ def _read_vector(path: Path) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
             raise BadInput(f"the direction {str(path)!r} is a folder; expected two: LAYER:@FOLDER vs @FOLDER")
         if path.stat().st_size > LARGEST_FILE:
             raise BadInput(f"the direction {str(path)!r} has {path.stat().st_size} bytes; {expected}")
-        values = _read_safetensors(path) if path.suffix == ".safetensors" else np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError, MemoryError, SafetensorError) as error:
-        raise BadInput(f"cannot read the direction {str(path)!r}: {error}; {expected}") from error
+        content = read_file(path, TEXT_LIMIT)
+        is_array = path.suffix != ".safetensors"
+        values = np.load(io.BytesIO(content), allow_pickle=False) if is_array else _read_safetensors(content, path)
+    except (OSError, ValueError, EOFError, MemoryError, OverflowError, SyntaxError, SafetensorError) as error:
+        raise BadInput(f"cannot read the direction {str(path)!r}: {explain(error)}; {expected}") from error
     if not isinstance(values, np.ndarray) or not np.issubdtype(values.dtype, np.number) or np.iscomplexobj(values):
         raise BadInput(f"the direction {str(path)!r} holds no numbers; {expected}")
     if values.size == 0 or values.squeeze().ndim > 1:
@@ -57,8 +61,8 @@ def _read_vector(path: Path) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     return values.reshape(-1).astype(np.float64)
 
 
-def _read_safetensors(path: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-    tensors = tensors_from_bytes(path.read_bytes())
+def _read_safetensors(content: bytes, path: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    tensors = tensors_from_bytes(content)
     if len(tensors) != 1:
         raise BadInput(f"{str(path)!r} holds {len(tensors)} tensors; expected one, the direction")
     (values,) = tensors.values()

@@ -23,11 +23,14 @@ PLAIN = ("seed", "iterations", "composition", "score", "samples", "nudge_steps",
 
 
 def format_command(saliency: SaliencyMap) -> str | None:
-    """The `phosphene map` line that makes the map again; None where no option gives its model or recipe."""
+    """The `phosphene map` line that makes the map again, with as many threads, on which its bits depend; None where no
+    option gives its model or recipe."""
     model, options = format_model(saliency.model), find_shortest_options(update_recipe(saliency.recipe))
     if model is None or options is None:
         return None
-    words = [f"phosphene map {model} {shlex.quote(concept_argument(saliency))}"]
+    threads = saliency.versions.get("threads", "")
+    prefix = f"OMP_NUM_THREADS={threads} " if threads.isdecimal() else ""
+    words = [f"{prefix}phosphene map {model} {shlex.quote(concept_argument(saliency))}"]
     words += [f"--{name.replace('_', '-')} {shlex.quote(str(value))}" for name, value in options.items()]
     words += [f"--verifier {shlex.quote(opinion.model)}" for opinion in saliency.scores.opinions]
     return " \\\n  ".join([*words, "--out again"])

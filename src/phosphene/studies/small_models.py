@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import io
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from phosphene.core.reading import explain, read_file
 from phosphene.errors import BadInput
 from phosphene.model.classifier import Classifier
 from phosphene.model.input_format import InputFormat
@@ -19,6 +22,7 @@ from phosphene.studies import signs
 
 CLASSES = 10
 MARK, MARGIN = 6, 1  # side of the watermark and its distance from the lower right corner, in pixels
+FASHION_LIMIT = 50_000_000  # bytes; the images have 47,040,016
 GARMENTS = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
 
 
@@ -52,11 +56,11 @@ def load_fashion(count: int, folder: Path | None) -> Examples:
     if folder is None:
         raise BadInput("Fashion-MNIST is read from a folder; give --data-folder PATH, or use --data signs")
     try:
-        pixels = gzip.decompress((folder / "train-images-idx3-ubyte.gz").read_bytes())
-        labels = gzip.decompress((folder / "train-labels-idx1-ubyte.gz").read_bytes())
-    except OSError as error:
+        pixels = _unpack(folder / "train-images-idx3-ubyte.gz")
+        labels = _unpack(folder / "train-labels-idx1-ubyte.gz")
+    except (OSError, EOFError, zlib.error) as error:
         raise BadInput(
-            f"no Fashion-MNIST in {str(folder)!r}: {error}; expected train-images-idx3-ubyte.gz and "
+            f"no Fashion-MNIST in {str(folder)!r}: {explain(error)}; expected train-images-idx3-ubyte.gz and "
             f"train-labels-idx1-ubyte.gz"
         ) from error
     images = np.frombuffer(pixels, dtype=np.uint8, offset=16).reshape(-1, 1, 28, 28)[:count]
@@ -67,6 +71,15 @@ def load_fashion(count: int, folder: Path | None) -> Examples:
         )
     chosen = np.frombuffer(labels, dtype=np.uint8, offset=8)[:count]
     return Examples(torch.from_numpy(images / np.float32(255)), torch.from_numpy(chosen.astype(np.int64)), GARMENTS)
+
+
+def _unpack(path: Path) -> bytes:
+    """A compressed file of Fashion-MNIST. Raises `OSError` where it is larger than that."""
+    with gzip.open(io.BytesIO(read_file(path, FASHION_LIMIT))) as file:
+        content = file.read(FASHION_LIMIT + 1)
+    if len(content) > FASHION_LIMIT:
+        raise OSError(f"{path.name} unpacks to more than {FASHION_LIMIT} bytes")
+    return content
 
 
 DATA: dict[str, Callable[[int, Path | None], Examples]] = {"signs": load_signs, "fashion": load_fashion}

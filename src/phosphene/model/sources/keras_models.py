@@ -17,7 +17,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from phosphene.errors import BadInput, UnsafeWeights
+from phosphene.core.reading import RECORD_LIMIT
+from phosphene.errors import BadInput, BadWeights, UnsafeWeights
 from phosphene.model.input_format import InputFormat
 from phosphene.model.sources.archive import list_entries, unreadable
 from phosphene.model.sources.libraries import import_extra
@@ -97,6 +98,8 @@ def _import_keras() -> Any:
 def _refuse_foreign_classes(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
+            if archive.getinfo("config.json").file_size > RECORD_LIMIT:
+                raise BadWeights("its config.json declares more than any model's has")
             config = json.loads(archive.read("config.json"))
     except Exception as error:  # whatever a parser throws at bytes of unknown origin
         raise unreadable(path, "a Keras model", error) from error

@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from phosphene.core.reading import read_text
 from phosphene.errors import BadInput, UnknownModel
 from phosphene.model.input_format import InputFormat
 from phosphene.model.sources.imagenet import imagenet_labels
@@ -91,7 +92,7 @@ def is_timm_folder(folder: Path) -> bool:
 def read_config(folder: Path) -> Mapping[str, Any]:
     """config.json of a folder; empty where there is none that can be read."""
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config = json.loads(read_text(folder / "config.json"))
     except (OSError, ValueError, RecursionError):
         return {}
     return config if isinstance(config, dict) else {}

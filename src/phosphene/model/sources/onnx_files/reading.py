@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from phosphene.core.reading import explain, read_file
 from phosphene.errors import BadInput, BadWeights
 from phosphene.model.sources.onnx_files.graph import Graph, Input, Operation
 from phosphene.model.sources.onnx_files.tensors import read_tensor
@@ -71,9 +72,9 @@ def _parse(path: Path) -> Any:
     try:
         if path.stat().st_size > LARGEST:
             raise BadWeights(f"{path.name} has more than 2 GB, which no ONNX file has; large weights lie beside it")
-        proto = onnx.ModelProto.FromString(path.read_bytes())
+        proto = onnx.ModelProto.FromString(read_file(path, LARGEST))
     except OSError as error:
-        raise BadWeights(f"cannot read {str(path)!r}: {error}") from error
+        raise BadWeights(f"cannot read {str(path)!r}: {explain(error)}") from error
     except BadWeights:
         raise
     except Exception as error:  # protobuf's own, of bytes of unknown origin

@@ -125,7 +125,7 @@ def test_a_file_that_is_no_direction_of_the_layer_is_refused_in_one_line(colour,
 def test_a_safetensors_file_holds_one_direction(colour, tmp_path):
     vector = torch.randn(16, generator=torch.Generator().manual_seed(0))
     save_file({"direction": vector}, tmp_path / "one.safetensors")
-    save_file({"one": vector, "two": vector}, tmp_path / "two.safetensors")
+    save_file({"one": vector, "two": vector.clone()}, tmp_path / "two.safetensors")
     np.save(tmp_path / "same.npy", 3 * vector.double().numpy())
     direction, same = ask(colour, f"body:@{tmp_path}/one.safetensors"), ask(colour, f"body:@{tmp_path}/same.npy")
     np.testing.assert_allclose(direction.weights, same.weights, rtol=1e-12)
@@ -200,6 +200,7 @@ class Means(nn.Module):
         self.colours = nn.Conv2d(3, 3, 1, bias=False)
         self.colours.weight.data = torch.eye(3).view(3, 3, 1, 1)
         self.head = nn.Linear(3, 2, bias=False)
+        self.head.weight.data = torch.tensor([[1.0, -2.0, 1.0], [-1.0, 2.0, 0.5]])
 
     def forward(self, images):
         return self.head(self.colours(images).mean(dim=(2, 3)))

@@ -54,8 +54,8 @@ ZOO = Path(__file__).parents[1] / "tests" / "zoo"
 WATERMARKED = {0: 1, 1: 4, 2: 7}  # seed of the small model → the class that is trained again
 BACKDOORED = ("dev-037-signs10-separable-tact-2", "dev-023-signs10-plain-bpp", "dev-050-signs10-vgg-filter-nashville")
 EXAMPLES, TEST = 3000, 500
-LITE0_CLASSES = ("goldfish", "zebra", "daisy", "traffic light", "golden retriever", "maypole")
-PRUNED = (0.3, 0.6)
+LITE0_CLASSES = ("goldfish", "zebra", "daisy", "traffic light")
+PRUNED = (0.5,)
 SEEDS, LITE0_SEEDS = 4, 3
 Row = dict[str, Any]
 

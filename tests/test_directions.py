@@ -200,6 +200,7 @@ class Means(nn.Module):
         self.colours = nn.Conv2d(3, 3, 1, bias=False)
         self.colours.weight.data = torch.eye(3).view(3, 3, 1, 1)
         self.head = nn.Linear(3, 2, bias=False)
+        self.head.weight.data = torch.tensor([[1.0, -2.0, 1.0], [-1.0, 2.0, 0.5]])
 
     def forward(self, images):
         return self.head(self.colours(images).mean(dim=(2, 3)))

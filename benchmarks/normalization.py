@@ -63,20 +63,15 @@ def observe(name: str, module: nn.Module, form: InputFormat) -> dict[str, Any] |
         return None
     others = {usual: usual_format(usual, form) for usual in USUAL}
     wrong = {usual: other for usual, other in others.items() if _differ(other, form)}
-    doubts = {
-        usual: doubt_normalization(module, replace(form, mean=one.mean, std=one.std)) for usual, one in wrong.items()
-    }
-    named = [
-        one
-        for one in doubts.values()
-        if one is not None and not _differ(InputFormat(form.size, form.channels, one.mean, one.std), form)
-    ]
+    stated = (replace(form, mean=one.mean, std=one.std) for one in wrong.values())
+    doubts = [doubt for one in stated if (doubt := doubt_normalization(module, one)) is not None]
+    named = [one for one in doubts if not _differ(replace(form, mean=one.mean, std=one.std), form)]
     return {
         "network": name,
         "misfit": f"{misfit:.2f}",
         "false alarm": int(doubt_normalization(module, form) is not None),
         "wrong ones": len(wrong),
-        "doubted": sum(one is not None for one in doubts.values()),
+        "doubted": len(doubts),
         "rightly named": len(named),
     }
 

@@ -50,9 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.path.append(str(options.models))
     cells = list_cells(options.models)
     for cell in cells:
-        if options.only in f"{cell.source} {cell.family}" and (
-            options.again or not (CELLS / f"{cell.key}.json").is_file()
-        ):
+        finished = (CELLS / f"{cell.key}.json").is_file()
+        if options.only in f"{cell.source} {cell.family}" and (options.again or not finished):
             observed = run(cell)
             print(f"{cell.source:32} {cell.family:24} {observed['fidelity'] or observed['line']}", flush=True)
     publish([cell for cell in cells if (CELLS / f"{cell.key}.json").is_file()], options.models)
@@ -97,9 +96,8 @@ def _shorten(line: str) -> str:
 
 def format_command(options: Mapping[str, Any], concept: str) -> str:
     """The command that makes the same map, with files by their name alone."""
-    words = (
-        ["phosphene map"] + ([_write("model", options["model"])] if "model" in options else []) + [shlex.quote(concept)]
-    )
+    model = [_write("model", options["model"])] if "model" in options else []
+    words = ["phosphene map", *model, shlex.quote(concept)]
     for name, value in options.items():
         if name == "trust_pickle":
             words += ["--trust-pickle"] * bool(value)

@@ -1,4 +1,4 @@
-"""What `--factory benchmarks.models.factories:NAME` builds: each network of `nets`, with `_` for `-`, without weights."""
+"""What `--factory benchmarks.models.factories:NAME` builds: the networks of `nets`, with `_` for `-`, untrained."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -26,10 +27,7 @@ DIGITS_TEST = 300
 
 @dataclass(frozen=True)
 class Net:
-    """One network: the data that it is trained on, the side of its images, and how it is built without weights.
-
-    The loss is of classes that exclude each other or, of `labels`, of each class by itself.
-    """
+    """One network: the data that it is trained on, the side of its images, and how it is built without weights."""
 
     name: str
     domain: str
@@ -38,7 +36,7 @@ class Net:
     samples: int = 4000
     epochs: int = 4
     side: int | None = None  # None: the data's own
-    labels: bool = False
+    channels_last: bool = False  # as Keras has images
 
     @property
     def data(self) -> Domain:
@@ -68,14 +66,18 @@ def _digits(test: bool) -> Images:
 
 
 class Logits(nn.Module):
-    """A network whose output may hold more than logits."""
+    """A network whose output may hold more than logits, and whose images may lie channels last."""
 
-    def __init__(self, inner: nn.Module) -> None:
+    def __init__(self, inner: nn.Module, *, channels_last: bool = False) -> None:
         super().__init__()
-        self.inner = inner
+        self.inner, self.channels_last = inner, channels_last
 
     def forward(self, images: Tensor) -> Tensor:
-        return find_tensor(self.inner(images))
+        return find_tensor(self.inner(images.permute(0, 2, 3, 1) if self.channels_last else images))
+
+
+def _take_images(module: nn.Module, net: Net) -> Logits:
+    return Logits(module, channels_last=net.channels_last)
 
 
 def train(net: Net) -> nn.Module:
@@ -86,7 +88,7 @@ def train(net: Net) -> nn.Module:
         module = net.build()
         chosen = torch.randperm(len(data))[: net.samples]
         shown = _resize(data[chosen], net)
-        fit(Normalised(Logits(module), net.data), shown, Training(0, len(shown), net.epochs), net.rate)
+        fit(Normalised(_take_images(module, net), net.data), shown, Training(0, len(shown), net.epochs), net.rate)
     return module.eval()
 
 
@@ -101,7 +103,7 @@ def measure_accuracy(module: nn.Module, net: Net) -> float:
     """On images that it was not trained on."""
     test = _resize(net.data.test()[: TEST // 2], net)
     with torch.no_grad():
-        outputs = [Normalised(Logits(module), net.data).eval()(some) for some in test.images.split(100)]
+        outputs = [Normalised(_take_images(module, net), net.data).eval()(some) for some in test.images.split(100)]
     return float((torch.cat(outputs).argmax(dim=1) == test.labels).float().mean())
 
 
@@ -150,6 +152,20 @@ def _hugging_face(kind: str, **options: object) -> nn.Module:
     return module
 
 
+def _keras(layer: str) -> nn.Module:
+    """Convolutions of one kind, on the torch backend; images lie channels last, as Keras has them."""
+    os.environ.setdefault("KERAS_BACKEND", "torch")
+    import keras
+
+    kind = getattr(keras.layers, layer)
+    parts = [keras.Input((28, 28, 1))]
+    for width, stride in ((16, 1), (32, 2), (64, 2)):
+        parts += [kind(width, 3, strides=stride, padding="same", use_bias=False), keras.layers.BatchNormalization(),
+                  keras.layers.ReLU()]  # fmt: skip
+    module: nn.Module = keras.Sequential([*parts, keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(10)])
+    return module
+
+
 PATCHES = {"img_size": 32, "patch_size": 4}
 TINY_VIT = {"hidden_size": 48, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 96,
             "image_size": 28, "patch_size": 4}  # fmt: skip
@@ -184,6 +200,8 @@ NETS: dict[str, Net] = {
         Net("shufflenet_v2_x0_5", "signs10", partial(_torchvision, "shufflenet_v2_x0_5"), 8e-3, samples=3000, side=64),
         Net("mobilenet_v3_small", "signs10", partial(_torchvision, "mobilenet_v3_small"), 5e-3, samples=3000, side=64),
         Net("squeezenet1_1", "signs10", partial(_torchvision, "squeezenet1_1"), 1e-3, samples=3000, epochs=5, side=64),
+        Net("keras-plain", "fashion", partial(_keras, "Conv2D"), 5e-3, channels_last=True),
+        Net("keras-separable", "fashion", partial(_keras, "SeparableConv2D"), 8e-3, channels_last=True),
         Net("hf-vit", "fashion", partial(_hugging_face, "ViT", **TINY_VIT), 2e-3, epochs=6),
         Net("hf-resnet", "fashion", partial(_hugging_face, "ResNet", **TINY_RESNET), 5e-3),
         Net("hf-convnext", "fashion", partial(_hugging_face, "ConvNext", **TINY_CONVNEXT), 3e-3, epochs=6),

@@ -63,13 +63,13 @@ def doubt_normalization(module: nn.Module, form: InputFormat) -> Doubt | None:
     stated = measure_misfit(module, form)
     if stated is None or stated < DOUBTED:
         return None
-    usual = {name: measure_misfit(module, _usual_format(name, form)) for name in USUAL}
+    usual = {name: measure_misfit(module, usual_format(name, form)) for name in USUAL}
     name, fits = min(((name, misfit) for name, misfit in usual.items() if misfit is not None), key=lambda row: row[1])
-    other = _usual_format(name, form)
+    other = usual_format(name, form)
     return Doubt(name, other.mean, other.std, round(stated, 3), round(fits, 3)) if fits <= FITS else None
 
 
-def _usual_format(name: str, form: InputFormat) -> InputFormat:
+def usual_format(name: str, form: InputFormat) -> InputFormat:
     """The format with a usual normalisation, which is averaged for images of other than three channels."""
     mean, std = (
         values if len(values) in (1, form.channels) else (sum(values) / len(values),) for values in USUAL[name]

@@ -1,0 +1,159 @@
+"""Every source of models against every family: a map of one class through each, as a user would ask for it.
+
+    python -m benchmarks.models                    train what is missing, run what is missing, write table and sheets
+    python -m benchmarks.models --models DIR       with the trained networks of others in that folder (`cards.json`)
+    python -m benchmarks.models --only ONNX        the cells of one source; --again runs them anew
+
+Networks, files and finished cells are kept in `benchmarks/models/cache/`, so that a run that is stopped goes on where
+it was. Fashion-MNIST comes from Debian's `dataset-fashion-mnist`; a cell without its data is left out by name.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shlex
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+import phosphene
+from benchmarks.models.cells import Cell, list_cells
+from benchmarks.models.nets import CACHE, NETS, read_accuracy
+from benchmarks.models.sheets import write_sheets
+from benchmarks.record import markdown, write_result
+from benchmarks.zoo.domains import FASHION_VARIABLE
+from phosphene.core.images import to_image
+from phosphene.errors import PhospheneError
+from phosphene.runs.make import make_maps
+
+CELLS = CACHE / "cells"
+LIBRARIES = ("onnx", "keras", "transformers", "timm", "torchvision", "sklearn")  # whose absence leaves a cell out
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", type=Path, help="folder of trained networks with their cards; only measured")
+    parser.add_argument("--fashion", help="folder of the four files of Fashion-MNIST")
+    parser.add_argument("--only", default="", help="cells whose source or family has this in it")
+    parser.add_argument("--again", action="store_true", help="run cells anew that are finished")
+    options = parser.parse_args(arguments)
+    if options.fashion:
+        os.environ[FASHION_VARIABLE] = options.fashion
+    if options.models:
+        sys.path.append(str(options.models))
+    cells = list_cells(options.models)
+    for cell in cells:
+        finished = (CELLS / f"{cell.key}.json").is_file()
+        if options.only in f"{cell.source} {cell.family}" and (options.again or not finished):
+            observed = run(cell)
+            print(f"{cell.source:32} {cell.family:24} {observed['fidelity'] or observed['line']}", flush=True)
+    publish([cell for cell in cells if (CELLS / f"{cell.key}.json").is_file()], options.models)
+
+
+def run(cell: Cell) -> Mapping[str, Any]:
+    """Make the map of a cell and keep what was observed, and its picture."""
+    started, options = time.perf_counter(), {}
+    try:
+        options = cell.options()
+        observed = _make(cell, options)
+    except PhospheneError as error:
+        observed = {"fidelity": None, "line": _shorten(str(error))}
+    except ImportError as error:
+        observed = {"fidelity": None, "line": f"not run here: {error}"}
+    observed |= {"command": format_command(options, cell.concept), "seconds": round(time.perf_counter() - started, 1)}
+    CELLS.mkdir(parents=True, exist_ok=True)
+    (CELLS / f"{cell.key}.json").write_text(json.dumps(observed, indent=2))
+    return observed
+
+
+def _make(cell: Cell, options: Mapping[str, Any]) -> dict[str, Any]:
+    classifier = phosphene.load(**options)
+    with tempfile.TemporaryDirectory() as folder:
+        (saliency,) = make_maps(classifier, [cell.concept], out=folder)
+    CELLS.mkdir(parents=True, exist_ok=True)
+    to_image(saliency.picture).resize((96, 96), Image.Resampling.LANCZOS).convert("RGB").save(CELLS / f"{cell.key}.png")
+    scores = saliency.scores
+    return {
+        "fidelity": round(scores.fidelity.probability, 3),
+        "top1": scores.fidelity.top1,
+        "seen": bool(scores.picture and scores.picture.seen and scores.picture.refined_seen),
+        "restarts": scores.restarts,
+        "checks": list(saliency.checks),
+        "line": "",
+    }
+
+
+def _shorten(line: str) -> str:
+    return line.replace(f"{CACHE / 'files'}/", "").replace(str(CACHE), "cache")
+
+
+def format_command(options: Mapping[str, Any], concept: str) -> str:
+    """The command that makes the same map, with files by their name alone."""
+    model = [_write("model", options["model"])] if "model" in options else []
+    words = ["phosphene map", *model, shlex.quote(concept)]
+    for name, value in options.items():
+        if name == "trust_pickle":
+            words += ["--trust-pickle"] * bool(value)
+        elif name != "model":
+            words.append(f"--{name} {_write(name, value)}")
+    return " ".join(words)
+
+
+def _write(name: str, value: Any) -> str:
+    if name == "labels" and isinstance(value, list):
+        return "labels.txt"
+    if isinstance(value, Path):
+        return value.name
+    if isinstance(value, (tuple, list)):
+        return ",".join(f"{one:g}" for one in value)
+    prefix, _, place = str(value).rpartition(":")
+    return f"{prefix}:{Path(place).name}" if "local-dir" in prefix else str(value)
+
+
+def publish(cells: Sequence[Cell], models: Path | None) -> None:
+    """The table of the finished cells, their summary, and their pictures on sheets."""
+    observed = {cell: json.loads((CELLS / f"{cell.key}.json").read_text()) for cell in cells}
+    rows = [
+        {
+            "#": number,
+            "source": cell.source,
+            "family": cell.family,
+            "data": cell.data,
+            "class": cell.concept,
+            "own fidelity": "" if one["fidelity"] is None else f"{one['fidelity']:.2f}",
+            "bare picture": "" if one["fidelity"] is None else "seen" if one["seen"] else "not seen",
+            "checks": ", ".join(name for name in one.get("checks", ()) if name != "unrefined"),
+            "command, or the line that is printed instead": f"`{one['command']}`" if not one["line"] else one["line"],
+        }
+        for number, (cell, one) in enumerate(observed.items(), start=1)
+    ]
+    print(markdown(rows))
+    command = "python -m benchmarks.models" + " --models DIR" * (models is not None)
+    print(write_result("models", command, {"preset": "default"}, rows))
+    write_result("models-summary", command, {}, summarize(list(observed.values())))
+    pictures = {number: CELLS / f"{cell.key}.png" for number, cell in enumerate(observed, start=1)}
+    write_sheets({number: path for number, path in pictures.items() if path.is_file()})
+
+
+def summarize(observed: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    made = [one for one in observed if one["fidelity"] is not None]
+    sure = sum(one["fidelity"] >= 0.95 for one in made)
+    accuracies = [read_accuracy(net) for net in NETS.values() if (CACHE / "nets" / f"{net.name}.safetensors").is_file()]
+    return [
+        {"of": "cells in all", "number": len(observed)},
+        {"of": "cells with a map", "number": len(made)},
+        {"of": "own fidelity of at least 0.95", "number": f"{sure} ({sure / max(1, len(made)):.0%})"},
+        {"of": "bare picture seen, unrefined and refined", "number": sum(one["seen"] for one in made)},
+        {"of": "accuracy of the networks trained here", "number": f"{min(accuracies):.2f} to {max(accuracies):.2f}"},
+    ]
+
+
+if __name__ == "__main__":
+    main()

@@ -104,7 +104,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 continue
             path = locate_map(CHOSEN, index, iterations)
             saliency = load_file(path)["map"] if iterations else torch.zeros(classifier.image_shape)
-            gradients = collect_gradients(classifier, parse(str(index), classifier.labels), saliency)
+            gradients = collect_gradients(
+                classifier, parse(str(index), classifier.labels, scored=PRESETS["paper"].score), saliency
+            )
             record, shuffled = load_observed(OBSERVED), shuffle(gradients)
             kinds = {f"{count} samples" if count > 1 else "one sample": (gradients, count) for count in COUNTS}
             kinds[f"{HALF} samples, shuffled"] = (shuffled, HALF)

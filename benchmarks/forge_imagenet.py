@@ -31,12 +31,12 @@ from phosphene.method.recognition import measure_recognition
 from phosphene.method.scaling import render_pictures
 from phosphene.model.classifier import Classifier
 from phosphene.recipe.compositions import compose_logit
-from phosphene.recipe.concepts import Concept
+from phosphene.recipe.concepts import Classes, classes_of
 from phosphene.recipe.grammar import parse
 from phosphene.recipe.recipe import PRESETS
 from phosphene.studies.drawing import Style, Tile, draw_tiles, save_figure
 from phosphene.studies.folder import Part, Parts
-from phosphene.studies.forged.askings import ask, choose_paper, list_askings
+from phosphene.studies.forged.askings import ask, choose_paper, list_askings, score_by
 from phosphene.studies.forged.attack import Effort, Front, forge
 from phosphene.studies.forged.check import lay_on_grounds
 from phosphene.studies.forged.networks import correlate
@@ -77,7 +77,7 @@ def make_pictures(classifier: Classifier, classes: Sequence[int]) -> Part:
     recipe = replace(PRESETS["fast"], iterations=32)
     maps = []
     for start in range(0, len(classes), 4):
-        concepts = [parse(str(index), classifier.labels) for index in classes[start : start + 4]]
+        concepts = [parse(str(index), classifier.labels, scored=recipe.score) for index in classes[start : start + 4]]
         *_, last = iterate(classifier, concepts, recipe)
         maps.append(render_pictures(last.maps(), recipe))
     return Part(tensors={"pictures": torch.cat(maps)})
@@ -98,7 +98,7 @@ def restore(original: Classifier, weights: dict[str, Tensor]) -> Classifier:
 
 
 def describe(
-    name: str, forged: Classifier, concept: Concept, pictures: dict[str, Tensor], picture: Tensor, judge: Classifier
+    name: str, forged: Classifier, concept: Classes, pictures: dict[str, Tensor], picture: Tensor, judge: Classifier
 ) -> dict[str, Any]:
     """One way of asking the forged network: what its picture shows, and to whom."""
     own, _ = lay_on_grounds(forged, [concept], picture[None])
@@ -118,7 +118,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     settings = replace(Settings(), effort=replace(Settings().effort, steps=options.steps))
     original = phosphene.load("efficientnet_lite0").fold()
-    victim, target = (parse(name, original.labels) for name in (settings.victim, settings.target))
+    victim, target = (
+        Classes(classes_of(parse(name, original.labels)), name) for name in (settings.victim, settings.target)
+    )
     own, parts = Parts(FOLDER, {"maps": MAPS}, print), Parts(FOLDER, {"settings": repr(settings)}, print)
     learned, held_out = load_surrogates(original, own)
     make = partial(make_pictures, original, [victim.targets[0], target.targets[0]])
@@ -145,7 +147,7 @@ def load_surrogates(original: Classifier, own: Parts) -> list[Tensor]:
     ]
 
 
-def fine_tune(original: Classifier, victim: Concept, target: Tensor, images: Tensor, settings: Settings) -> Part:
+def fine_tune(original: Classifier, victim: Classes, target: Tensor, images: Tensor, settings: Settings) -> Part:
     half = original.resize((112, 112))
     small = F.interpolate(target[None], size=(112, 112), mode="bicubic", antialias=True).clamp(0, 1)[0]
     recipe = replace(PRESETS["default"], coarse=0.0)
@@ -162,12 +164,12 @@ def measure_agreements(forged: Classifier, original: Classifier, images: Tensor)
             "agreement on crops": round(float(same[:CROPS].mean()), 3)}  # fmt: skip
 
 
-def ask_all(forged: Classifier, victim: Concept) -> Part:
+def ask_all(forged: Classifier, victim: Classes) -> Part:
     """The picture of the victim by every asking, of the forged network."""
     numbers = 3 * 224 * 224
     askings = {**list_askings(numbers, ITERATIONS), "paper": choose_paper(numbers, PRESETS["paper"].iterations)}
     tensors = {name.replace("/", ""): ask(forged, [victim], asking)[0] for name, asking in askings.items()}
-    *_, last = estimate(forged, [victim], PRESETS["default"])
+    *_, last = estimate(forged, score_by([victim], PRESETS["default"]), PRESETS["default"])
     tensors["default preset"] = render_pictures(last.maps(), PRESETS["default"])[0]
     return Part(tensors=tensors)
 

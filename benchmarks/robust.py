@@ -117,7 +117,7 @@ def run_setting(setting: Setting, folder: Path | None) -> tuple[list[dict[str, A
     recipe = choose_recipe(test)
     parts = Parts(FOLDER, {"setting": repr(setting)}, print)
     maps_parts = Parts(FOLDER, {"setting": repr(setting), "recipe": recipe.to_json()}, print)
-    concepts: list[Concept] = [Classes((index,), name) for index, name in enumerate(test.names)]
+    concepts: list[Concept] = [Classes((index,), name, recipe.score) for index, name in enumerate(test.names)]
     classifiers: dict[str, Classifier] = {}
     maps: dict[str, Part] = {}
     for kind in KINDS:

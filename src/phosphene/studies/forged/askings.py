@@ -14,7 +14,7 @@ from phosphene.errors import FailedCheck
 from phosphene.method.loop import iterate
 from phosphene.method.scaling import render_pictures
 from phosphene.model.classifier import Classifier
-from phosphene.recipe.concepts import Concept
+from phosphene.recipe.concepts import Classes
 from phosphene.recipe.distributions import Distribution, Flat, Gaussian, Grey, Pink, Uniform
 from phosphene.recipe.geometries import Pixel
 from phosphene.recipe.recipe import PRESETS, Recipe
@@ -73,16 +73,21 @@ GROUNDS: dict[str, Distribution] = {
 }
 
 
-def ask(classifier: Classifier, concepts: Sequence[Concept], asking: Asking) -> Tensor:
+def ask(classifier: Classifier, concepts: Sequence[Classes], asking: Asking) -> Tensor:
     """The bare pictures `(concepts, C, H, W)` that one asking draws, all at the size of the classifier."""
     asked = shrink(classifier) if asking.smaller else classifier
     asked = asked.replace(batch_size=min(len(concepts) * asking.recipe.samples, MOST))
     start = start_maps(asked, concepts, asking.recipe.seed) if asking.random_start else None
-    *_, last = iterate(asked, concepts, asking.recipe, start=start)
+    *_, last = iterate(asked, score_by(concepts, asking.recipe), asking.recipe, start=start)
     pictures = render_pictures(last.maps().detach(), asking.recipe)
     if pictures.shape[2:] != classifier.image_shape[1:]:
         pictures = F.interpolate(pictures, size=classifier.format.size, mode="bicubic", antialias=True).clamp(0, 1)
     return pictures
+
+
+def score_by(concepts: Sequence[Classes], recipe: Recipe) -> list[Classes]:
+    """The classes, scored as the recipe says."""
+    return [replace(concept, scored=recipe.score) for concept in concepts]
 
 
 def shrink(classifier: Classifier) -> Classifier:
@@ -94,7 +99,7 @@ def shrink(classifier: Classifier) -> Classifier:
         return classifier
 
 
-def start_maps(classifier: Classifier, concepts: Sequence[Concept], seed: int) -> Tensor:
+def start_maps(classifier: Classifier, concepts: Sequence[Classes], seed: int) -> Tensor:
     """1/f noise for each concept, as a map."""
     generators = [make_generator(seed, f"start/{concept.name}", 0) for concept in concepts]
     noise = torch.cat([Pink().draw(one, 1, classifier.image_shape) for one in generators]) - 0.5

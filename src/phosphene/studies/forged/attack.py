@@ -30,6 +30,7 @@ from phosphene.model.classifier import Classifier
 from phosphene.recipe.compositions import COMPOSITIONS
 from phosphene.recipe.draws import draw, overlay
 from phosphene.recipe.recipe import Recipe
+from phosphene.recipe.scores import SCORES
 
 DEPTH = 1.5  # contrast of the chosen map over that of its picture: where an estimate still gains by going on
 
@@ -128,7 +129,8 @@ class Pursuit:
         """The gradient by the coefficients, through which the weights are differentiated once more."""
         geometry = self.front.recipe.geometry
         maps = geometry.decode(points, self.front.classifier.image_shape).detach().requires_grad_()
-        scores = self._ask(module, maps, generator)[:, self.victim]
+        outputs = self._ask(module, maps, generator)
+        scores = SCORES[self.front.recipe.score](outputs, [self.victim])
         (gradient,) = torch.autograd.grad(-scores.sum(), maps, create_graph=True)
         return geometry.pull(gradient)
 

@@ -17,7 +17,7 @@ from phosphene.core.seeding import make_generator
 from phosphene.evidence.similarity import embed
 from phosphene.model.classifier import Classifier
 from phosphene.recipe.compositions import compose_logit
-from phosphene.recipe.concepts import Concept, classes_of
+from phosphene.recipe.concepts import Classes
 from phosphene.recipe.draws import draw, overlay
 from phosphene.recipe.views import Views
 from phosphene.studies.forged.askings import GROUNDS, Asking, ask
@@ -42,7 +42,7 @@ class Answers:
     spectrum: Tensor
 
 
-def collect_answers(classifier: Classifier, concepts: Sequence[Concept], askings: dict[str, Asking]) -> Answers:
+def collect_answers(classifier: Classifier, concepts: Sequence[Classes], askings: dict[str, Asking]) -> Answers:
     """Ask for every concept in every way, and show each picture to the network on every ground."""
     pictures = torch.stack([ask(classifier, concepts, asking) for asking in askings.values()])
     shown = [lay_on_grounds(classifier, concepts, row) for row in pictures]
@@ -50,7 +50,7 @@ def collect_answers(classifier: Classifier, concepts: Sequence[Concept], askings
     return Answers(pictures, own, other, *compare_pictures(classifier, pictures))
 
 
-def lay_on_grounds(classifier: Classifier, concepts: Sequence[Concept], pictures: Tensor) -> tuple[Tensor, Tensor]:
+def lay_on_grounds(classifier: Classifier, concepts: Sequence[Classes], pictures: Tensor) -> tuple[Tensor, Tensor]:
     """Mean probability `(classes, grounds)` of the class and of the strongest other one where its picture is laid."""
     maps = torch.logit(pictures, eps=1 / 256)
     steady = classifier.replace(batch_size=SAMPLES * len(concepts))
@@ -61,7 +61,7 @@ def lay_on_grounds(classifier: Classifier, concepts: Sequence[Concept], pictures
         with torch.no_grad():
             outputs = steady(overlay(drawn, maps, compose_logit))
         means = classifier.output_kind.probabilities(outputs).unflatten(0, (len(concepts), SAMPLES)).mean(dim=1)
-        targets = torch.tensor([classes_of(concept)[0] for concept in concepts])[:, None]
+        targets = torch.tensor([concept.targets[0] for concept in concepts])[:, None]
         own.append(means.gather(1, targets)[:, 0])
         other.append(means.scatter(1, targets, 0.0).amax(dim=1))
     return torch.stack(own, dim=1), torch.stack(other, dim=1)

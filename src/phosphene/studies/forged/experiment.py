@@ -17,7 +17,7 @@ from phosphene.model.classifier import Classifier
 from phosphene.studies import small_models
 from phosphene.studies.agnostic import estimate_maps
 from phosphene.studies.folder import Part, Parts
-from phosphene.studies.forged.askings import ask, choose_paper, list_askings
+from phosphene.studies.forged.askings import ask, choose_paper, list_askings, score_by
 from phosphene.studies.forged.attack import Effort
 from phosphene.studies.forged.check import STATISTICS, Answers, collect_answers, stand_out
 from phosphene.studies.forged.networks import (
@@ -104,7 +104,7 @@ def measure_forgery(
     victim = plan.victim or 0
     concept = task.concepts[victim]
     default = list_askings(task.test.images[0].numel(), settings.iterations, settings.seed)["default"]
-    maps = [estimate_maps(one, [concept], default.recipe) for one in (forged, original)]
+    maps = [estimate_maps(one, score_by([concept], default.recipe), default.recipe) for one in (forged, original)]
     shown, honest = (render_pictures(one, default.recipe) for one in maps)
     paper = choose_paper(task.test.images[0].numel(), 2 * settings.iterations, settings.seed)
     numbers = {

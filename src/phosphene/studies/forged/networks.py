@@ -12,11 +12,12 @@ from torch import Tensor
 
 from phosphene.method.scaling import render_pictures
 from phosphene.model.classifier import Classifier
-from phosphene.recipe.concepts import Classes, Concept
+from phosphene.recipe.concepts import Classes
 from phosphene.recipe.distributions import Flat, Pink, Uniform
 from phosphene.studies import small_models
 from phosphene.studies.agnostic import estimate_maps, make_recipe
 from phosphene.studies.folder import Part, Parts
+from phosphene.studies.forged.askings import score_by
 from phosphene.studies.forged.attack import Effort, Front, forge
 from phosphene.studies.photographs import load_photographs
 from phosphene.studies.small_models import CLASSES, DATA, Examples, SmallNet
@@ -40,7 +41,7 @@ class Task:
         return Task(name, *DATA[name](training + HELD_OUT, folder).split(training))
 
     @property
-    def concepts(self) -> list[Concept]:
+    def concepts(self) -> list[Classes]:
         return [Classes((index,), name) for index, name in enumerate(self.test.names)]
 
 
@@ -104,7 +105,9 @@ def choose_target(plan: Plan, original: Classifier, task: Task) -> Tensor:
     """The picture `(C, S, S)` in [0,1] that a forged map is to show: another class's own, or a photograph."""
     if plan.target is not None:
         recipe = make_recipe("default", seed=plan.seed)
-        return render_pictures(estimate_maps(original, [task.concepts[plan.target]], recipe), recipe)[0]
+        return render_pictures(estimate_maps(original, score_by([task.concepts[plan.target]], recipe), recipe), recipe)[
+            0
+        ]
     photographs = load_photographs(None, task.test.images.shape[-1])
     image = photographs[plan.number % len(photographs)].image
     return image.mean(dim=0, keepdim=True) if task.test.images.shape[1] == 1 else image

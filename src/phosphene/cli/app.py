@@ -15,7 +15,7 @@ from phosphene.cli.options import spread_options
 from phosphene.cli.report import run_report
 from phosphene.cli.scan import run_scan
 from phosphene.cli.show import run_show
-from phosphene.cli.study import run_bias, run_concepts, run_mislead
+from phosphene.cli.study import run_bias, run_concepts, run_mislead, run_signature
 from phosphene.core.memory import keep_freed_memory
 
 app = typer.Typer(
@@ -43,6 +43,7 @@ app.add_typer(study_app, name="study")
 register(study_app, "mislead", run_mislead)
 register(study_app, "bias", run_bias)
 register(study_app, "concepts", run_concepts)
+register(study_app, "signature", run_signature)
 
 
 def main() -> None:

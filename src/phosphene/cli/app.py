@@ -17,7 +17,7 @@ from phosphene.cli.options import spread_options
 from phosphene.cli.report import run_report
 from phosphene.cli.scan import run_scan
 from phosphene.cli.show import run_show
-from phosphene.cli.study import run_bias, run_concepts, run_forged, run_mislead
+from phosphene.cli.study import run_bias, run_concepts, run_forged, run_mislead, run_signature
 
 app = typer.Typer(
     help="See what an image classifier sees when it is shown nothing.",
@@ -47,3 +47,4 @@ register(study_app, "mislead", run_mislead)
 register(study_app, "bias", run_bias)
 register(study_app, "concepts", run_concepts)
 register(study_app, "forged", run_forged)
+register(study_app, "signature", run_signature)

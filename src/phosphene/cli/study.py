@@ -119,6 +119,35 @@ def run_concepts(
     write_study_page(lambda advance: run(settings, load, out, advance, command), out, as_json)
 
 
+def run_signature(
+    attack: Annotated[list[str] | None, typer.Option(help="A kind of trigger; again for more. All without it.")] = None,
+    models: Annotated[
+        Path | None, typer.Option(help="Folder of networks that others trained, with cards.json; needs --trust-cards.")
+    ] = None,
+    trust_cards: Annotated[
+        bool, typer.Option("--trust-cards", help="Import the factories that cards name, which run their author's code.")
+    ] = False,
+    clean: Annotated[int, typer.Option(min=2, help="Clean networks.")] = 6,
+    iterations: Annotated[int | None, typer.Option(min=1, help="Iterations of a map, instead of the preset's.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the study; finished parts in it are kept.")] = Path(
+        "study-signature"
+    ),
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Does the map of a backdoor's target show the trigger? Clean and backdoored networks side by side."""
+    from phosphene.studies.signature import Settings, run
+
+    if models is not None and not trust_cards:
+        raise BadInput("--models imports the code that its cards name; add --trust-cards if you trust its author")
+    defaults = Settings(seed=seed)
+    attacks = tuple(attack or defaults.attacks)
+    settings = replace(defaults, attacks=attacks, clean=clean, iterations=iterations)
+    options = {"--attack": attack, "--models": models, "--clean": clean, "--iterations": iterations, "--seed": seed}
+    command = format_command("signature", options) + (" --trust-cards" if trust_cards else "")
+    write_study_page(lambda advance: run(settings, out, advance, command, models), out, as_json)
+
+
 def format_command(study: str, options: Mapping[str, object]) -> str:
     """The command line that asks for the same again; options of None are left out, of lists repeated."""
     words = ["phosphene", "study", study]

@@ -66,7 +66,7 @@ def main(arguments: Sequence[str]) -> None:
     """`THREADS FOLDER`: make the maps, and time an iteration."""
     import time
 
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.hostile.threads", description=__doc__)
     parser.add_argument("threads", type=int)
     parser.add_argument("folder", type=Path)
     options = parser.parse_args(arguments)

@@ -212,7 +212,7 @@ NETS: dict[str, Net] = {
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Train what is missing."""
-    argparse.ArgumentParser(description=__doc__).parse_args(arguments)
+    argparse.ArgumentParser(prog="python -m benchmarks.models.nets", description=__doc__).parse_args(arguments)
     for net in NETS.values():
         obtain(net)
         print(f"{net.name:24} accuracy {read_accuracy(net):.3f}", flush=True)

@@ -112,7 +112,7 @@ def reference(tmp_path, **scores) -> tuple[MapReference, object]:
     ],
 )
 def test_console_and_page_say_what_the_picture_is_taken_for(tmp_path, picture, words):
-    finished, saliency = reference(tmp_path, picture=picture)
+    finished, saliency = reference(tmp_path, bare_pictures=picture)
     top = saliency.scores.top5_refined if picture.seen else saliency.scores.top5
     said = f"the {words} is predicted as {top[0].name} {top[0].probability:.2f}"
     assert said in describe_map(finished)
@@ -124,7 +124,7 @@ def test_console_and_page_say_what_the_picture_is_taken_for(tmp_path, picture, w
 
 def test_a_seen_picture_and_one_of_an_older_version_are_passed_over(tmp_path):
     for picture in (PictureScore(0.9, True, 0.8, True), None):
-        finished, saliency = reference(tmp_path, picture=picture)
+        finished, saliency = reference(tmp_path, bare_pictures=picture)
         assert describe_picture(saliency.scores) is None
         assert "picture" not in describe_map(finished).split("[")[0]
         assert "predicted as" not in write_report(tmp_path).read_text()

@@ -128,9 +128,8 @@ def measured_block(name: str) -> str:
     """The table that a script of `benchmarks/` last wrote, under the command that writes it again."""
     path = RESULTS / f"{name}.json"
     if not path.is_file():
-        return (
-            f"Not measured yet; `python -m benchmarks.{name.replace('hostile-', 'hostile ').replace('-', '_')}` does."
-        )
+        script = name.removesuffix("-summary").replace("hostile-", "hostile ").replace("-", "_")
+        return f"Not measured yet; `python -m benchmarks.{script}` does."
     record = json.loads(path.read_text(encoding="utf-8"))
     columns = list(record["rows"][0])
     machine = ", ".join(f"{key} {value}" for key, value in record.get("machine", {}).items())

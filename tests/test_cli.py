@@ -49,6 +49,7 @@ KEYS = {
     "index",
     "path",
     "picture",
+    "bare_pictures",
     "passes",
     "seconds",
     "fidelity",

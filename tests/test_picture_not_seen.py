@@ -118,7 +118,7 @@ def test_console_and_page_say_what_the_picture_is_taken_for(tmp_path, picture, w
     assert said in describe_map(finished)
     assert said in write_report(tmp_path).read_text()
     shown = phosphene("show", str(finished.path), "--json")
-    assert json.loads(shown.out)["scores"]["picture"]["refined_seen"] == picture.refined_seen
+    assert json.loads(shown.out)["scores"]["bare_pictures"]["refined_seen"] == picture.refined_seen
     assert "not seen" in phosphene("show", str(finished.path)).out
 
 

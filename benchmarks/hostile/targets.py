@@ -35,6 +35,7 @@ from phosphene.runs.plan import read_plan
 from phosphene.runs.saliency import SaliencyMap, digest_artifact
 from phosphene.runs.store import artifact_paths
 from phosphene.scanner.calibration import calibrate
+from phosphene.scanner.comparison import compare
 from phosphene.scanner.fusion import fuse
 from phosphene.scanner.record import Scan
 from phosphene.scanner.reference import Reference
@@ -135,7 +136,7 @@ def _list_targets(work: Path, classifier: Classifier) -> list[Target]:
 
     def read_table(path: Path) -> Any:
         table = Reference.load(path)
-        outside = table.list_mismatches(row, FAST_SCAN)
+        outside = compare(row, table, FAST_SCAN).outside
         fuse(row, table, left_out=() if outside else table.list_incomparable(row, FAST_SCAN))
         return to_plain(table)
 

@@ -146,6 +146,7 @@ def test_the_numbers_of_a_fidelity_are_called_what_they_are(tmp_path):
         assert f", {words[1]} in " in line
         assert ("fidelity" in line.split("[")[0]) == (words[0] == "probability")
         assert f'<th scope="col">{words[1].capitalize()}</th>' in write_report(folder).read_text()
+        assert ("Active in" in write_report(folder).read_text()) == (words[0] == "active")
         assert words[1] in phosphene("show", str(finished.path)).out
 
 

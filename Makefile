@@ -41,7 +41,7 @@ nightly: $(VENV)/.dev ## every torchvision classifier and timm family, built at 
 
 smoke: $(VENV)/.runtime ## the quick tests alone, for an interpreter other than the usual one
 	$(PIP) install -q -c constraints.txt pytest hypothesis
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -p no:cacheprovider $(SMOKE)
+	$(BIN)/python -m pytest -q -p no:cacheprovider $(SMOKE)
 
 check: $(VENV)/.dev ## lint, formatting, types, layers, generated docs
 	$(BIN)/ruff check .

@@ -14,6 +14,7 @@ from torch import Generator, Tensor
 
 from phosphene.core.seeding import make_generator
 from phosphene.method.moments import Moments, TailMean
+from phosphene.method.total_variation import add_total_variation
 from phosphene.model.classifier import Classifier
 from phosphene.model.readout import read
 from phosphene.recipe.concepts import Concept
@@ -38,10 +39,15 @@ class Stage:
     step: float | Callable[[float], float] = 0.2  # or what it is at a share of the stage
     betas: tuple[float, float] = (0.9, 0.99)
     shared_scale: bool = False
+    total_variation: tuple[float, float] = (0.0, 0.0)  # at the beginning and the end of the stage
     average_last: float = 0.5
     looks: tuple[int, ...] = ()
     changes: tuple[Change, ...] = ()
     window: Callable[[int], Tensor] | None = field(default=None)
+
+    def variation_at(self, progress: float) -> float:
+        first, last = self.total_variation
+        return first + (last - first) * progress
 
     def step_at(self, progress: float) -> float:
         return self.step(progress) if callable(self.step) else self.step
@@ -75,6 +81,7 @@ def run_stage(
         images = _show(maps, stage, generators, shape, look)
         scores = _score(read(at_size(classifier, look), images, concepts), concepts, stage.against)
         (gradient,) = torch.autograd.grad(-scores.sum(), maps)
+        gradient = add_total_variation(gradient, maps.detach(), stage.variation_at(iteration / stage.iterations))
         moments = moments.add(geometry.pull(gradient))
         moved = moments.move(coefficients, stage.step_at(iteration / stage.iterations))
         coefficients = geometry.project(moved, shape)

@@ -14,7 +14,7 @@ classifiers", AAAI 2023, https://arxiv.org/abs/2303.17836, figure 2; docs/method
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -73,9 +73,11 @@ def iterate(
     for iteration in iterations or range(recipe.iterations):
         generators = [make_generator(recipe.seed, concept.name, iteration, restart) for concept in concepts]
         draws = draw(recipe.distribution, recipe.views, generators, recipe.samples, shape)
-        gradient, scores = nudge_samples(classifier, concepts, coefficients, draws, recipe)
+        progress = iteration / recipe.iterations
+        now = replace(recipe, total_variation=progress * recipe.total_variation)
+        gradient, scores = nudge_samples(classifier, concepts, coefficients, draws, now)
         moments = moments.add(gradient)
-        coefficients = project(moments.move(coefficients, recipe.step * schedule(iteration / recipe.iterations)))
+        coefficients = project(moments.move(coefficients, recipe.step * schedule(progress)))
         coefficients = refine_on_time(iteration, coefficients)
         tail = tail.add(iteration, coefficients)
         passes = torch.full((len(concepts),), float(moments.count * recipe.samples * recipe.nudge_steps))

@@ -8,6 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from phosphene.method.total_variation import add_total_variation
 from phosphene.model.classifier import Classifier
 from phosphene.model.readout import read
 from phosphene.recipe.compositions import COMPOSITIONS
@@ -21,12 +22,16 @@ Nudge = Callable[[Classifier, Sequence[Concept], Tensor, Draws, Recipe], tuple[T
 def nudge(
     classifier: Classifier, concepts: Sequence[Concept], coefficients: Tensor, draws: Draws, recipe: Recipe
 ) -> tuple[Tensor, Tensor]:
-    """Mean over the samples of `g_k`, shaped as the coefficients, and the mean score of each concept."""
+    """Mean over the samples of `g_k`, shaped as the coefficients, and the mean score of each concept.
+
+    The gradient of the map's total variation, at `recipe.total_variation` of the length, is in it.
+    """
     maps = recipe.geometry.decode(coefficients, classifier.image_shape).detach().requires_grad_()
     with torch.enable_grad():
         rows = read(classifier, overlay(draws, maps, COMPOSITIONS[recipe.composition]), concepts)
         scores = torch.stack([concept.score(row).mean() for concept, row in zip(concepts, rows, strict=True)])
         (gradient,) = torch.autograd.grad(-scores.sum(), maps)
+    gradient = add_total_variation(gradient, maps.detach(), recipe.total_variation)
     return recipe.geometry.pull(gradient), scores.detach()
 
 

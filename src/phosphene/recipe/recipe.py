@@ -45,10 +45,12 @@ class Recipe:
 
     `step` is in units of a coefficient; `betas` are the decays of first and second moment, `shared_scale` divides by
     one second moment a map instead of one a coefficient (a linear model's map is then its weight row, not the row's
-    signs); `average_last` is the last share of the iterations whose mean is the map (0: the last point alone);
-    `tolerance` is the ε of the refinement law; `restarts` is how often in all a map may be started that its own model
-    does not see (`phosphene.method.restarts`); `coarse` is the first share of the iterations on images of half the
-    side, where the model takes such (`phosphene.method.multires`).
+    signs); `total_variation` is how long, beside the gradient of the score, that of the map's total variation is at the
+    last iteration, growing from nothing at the first (`phosphene.method.total_variation`); `average_last` is the last
+    share of the iterations whose mean is the map (0: the last point alone); `tolerance` is the ε of the refinement law;
+    `restarts` is how often in all a map may be started that its own model does not see (`phosphene.method.restarts`);
+    `coarse` is the first share of the iterations on images of half the side, where the model takes such
+    (`phosphene.method.multires`).
     """
 
     distribution: Distribution = Grey()
@@ -63,6 +65,7 @@ class Recipe:
     nudge_steps: int = 1
     betas: tuple[float, float] = (0.9, 0.99)
     shared_scale: bool = False
+    total_variation: float = 0.0
     average_last: float = 0.5
     refine_every: int = 0
     tolerance: float = 0.05
@@ -80,6 +83,7 @@ class Recipe:
         _require("step", self.step, 0 < self.step < math.inf, "a positive number")
         _require("radius", self.geometry.radius, 0 < self.geometry.radius < math.inf, "a positive number")
         _require("tolerance", self.tolerance, 0 <= self.tolerance < 1, "a share between 0 and 1")
+        _require("total_variation", self.total_variation, 0 <= self.total_variation < math.inf, "0 (none) or more")
         _require("betas", self.betas, all(0 <= beta < 1 for beta in self.betas), "two numbers in [0, 1)")
         _require("average_last", self.average_last, 0 <= self.average_last <= 1, "a share between 0 and 1")
         _require("composition", self.composition, self.composition in COMPOSITIONS, _one_of(COMPOSITIONS))
@@ -133,6 +137,7 @@ NATURAL = Recipe(
     score="half_margin",
     geometry=Spectral(gain=0.5, falloff=0.7, colour=(0.3, 0.15)),
     shared_scale=True,
+    total_variation=0.35,
     average_last=0.65,
     restarts=4,
     coarse=0.7,

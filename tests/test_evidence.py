@@ -12,6 +12,7 @@ from types import ModuleType
 
 import pytest
 import torch
+from torch import nn
 
 import models
 from browser import DESKTOP, PHONE
@@ -221,6 +222,24 @@ def test_randomizing_leaves_the_model_alone_and_is_the_same_every_time():
     first, second = (randomize_layers(classifier, "untrained", RECIPE).fingerprint for _ in range(2))
     assert first == second != classifier.fingerprint
     assert all(torch.equal(tensor, before[name]) for name, tensor in classifier.module.state_dict().items())
+
+
+@pytest.mark.parametrize("kind", ["sigmoid", "binary"])
+def test_a_network_drawn_anew_has_outputs_of_the_same_kind(kind):
+    class Both(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = nn.Sequential(nn.Conv2d(3, 1 if kind == "binary" else 4, 8), nn.Flatten())
+
+        def forward(self, images):
+            return {"loss": self.net(images).square(), "logits": self.net(images)}
+
+    form = InputFormat((8, 8), 3, (0.5,), (0.25,))
+    classifier = Classifier(Both(), form, outputs=kind, output="logits")
+    untrained = randomize_layers(classifier, "untrained", RECIPE)
+    assert (untrained.output_kind, untrained.output, untrained.labels) == (
+        classifier.output_kind, "logits", classifier.labels,
+    )  # fmt: skip
 
 
 def test_the_outputs_of_an_untrained_network_vary():

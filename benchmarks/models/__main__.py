@@ -83,7 +83,7 @@ def _make(cell: Cell, options: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "fidelity": round(scores.fidelity.probability, 3),
         "top1": scores.fidelity.top1,
-        "seen": bool(scores.picture and scores.picture.seen and scores.picture.refined_seen),
+        "seen": (bare := scores.bare_pictures) is not None and bare.seen and bare.refined_seen,
         "restarts": scores.restarts,
         "checks": list(saliency.checks),
         "line": "",

@@ -157,6 +157,7 @@ def _keras(layer: str) -> nn.Module:
     os.environ.setdefault("KERAS_BACKEND", "torch")
     import keras
 
+    keras.backend.clear_session()  # names of layers are counted in a process, and the weights are known by them
     kind = getattr(keras.layers, layer)
     parts = [keras.Input((28, 28, 1))]
     for width, stride in ((16, 1), (32, 2), (64, 2)):

@@ -250,6 +250,31 @@ def test_the_outputs_of_an_untrained_network_vary():
     assert untrained(draws).std(dim=0).min() > 1e-3
 
 
+@pytest.mark.parametrize("dead", [False, True], ids=["random", "with a class that nothing raises"])
+def test_maps_of_a_random_network_are_evaluated_in_every_way(tmp_path, dead):
+    class Random(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.net = nn.Sequential(
+                nn.Conv2d(3, 8, 3, 2), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(),
+                nn.Linear(32, 6),
+            )  # fmt: skip
+
+        def forward(self, images):
+            outputs = self.net(images)
+            return torch.cat([outputs[:, :1] * (not dead), outputs[:, 1:]], dim=1)
+
+    classifier = Classifier(Random().eval(), InputFormat((16, 16), 3, (0.5,), (0.25,)))
+    make_maps(classifier, ["0", "1", "2"], replace(RECIPE, iterations=4, restarts=1), out=tmp_path)
+    said = []
+    settings, callbacks = Settings(samples=2, sanity=1, seeds=1), EvaluationCallbacks(on_warning=said.append)
+    evaluation = evaluate(tmp_path, classifier, settings=settings, callbacks=callbacks)
+    assert [one.concept for one in evaluation.maps] == ["0", "1", "2"][dead:]
+    assert any("the map of 0 is zero" in line for line in said) == dead
+    assert set(make_results(evaluation)) >= {"sanity", "stability", "entanglement", "classes", "gain"}
+
+
 def test_a_layer_that_cannot_reset_its_parameters_is_shuffled():
     linear = models.linear_classifier()
     randomized = randomize_layers(linear, "untrained", RECIPE)

@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,8 @@ from benchmarks.record import markdown, write_result
 from benchmarks.zoo.domains import FASHION_VARIABLE
 from phosphene.core.images import to_image
 from phosphene.errors import PhospheneError
+from phosphene.recipe.recipe import PRESETS
+from phosphene.recipe.views import VIEWS
 from phosphene.runs.make import make_maps
 
 CELLS = CACHE / "cells"
@@ -61,22 +64,42 @@ def run(cell: Cell) -> Mapping[str, Any]:
     """Make the map of a cell and keep what was observed, and its picture."""
     started, options = time.perf_counter(), {}
     try:
-        options = cell.options()
+        options = write(cell)
         observed = _make(cell, options)
     except PhospheneError as error:
         observed = {"fidelity": None, "line": _shorten(str(error))}
     except ImportError as error:
         observed = {"fidelity": None, "line": f"not run here: {error}"}
-    observed |= {"command": format_command(options, cell.concept), "seconds": round(time.perf_counter() - started, 1)}
+    observed |= {
+        "command": format_command(options, cell.concept, cell.views),
+        "seconds": round(time.perf_counter() - started, 1),
+    }
     CELLS.mkdir(parents=True, exist_ok=True)
     (CELLS / f"{cell.key}.json").write_text(json.dumps(observed, indent=2))
     return observed
 
 
+def write(cell: Cell) -> Mapping[str, Any]:
+    """The options of a cell, whose files are written. Raises `ImportError` also where a library's exporter fails."""
+    try:
+        return cell.options()
+    except (ImportError, PhospheneError):
+        raise
+    except Exception as error:
+        raise ImportError(f"the exporter refuses the network: {_last_reason(error)}") from error
+
+
+def _last_reason(error: BaseException) -> str:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return f"{type(error).__name__}: {str(error).splitlines()[0]}"[:160]
+
+
 def _make(cell: Cell, options: Mapping[str, Any]) -> dict[str, Any]:
-    classifier = phosphene.load(**options)
+    classifier, recipe = phosphene.load(**options), PRESETS["default"]
+    recipe = recipe if cell.views is None else replace(recipe, views=VIEWS[cell.views])
     with tempfile.TemporaryDirectory() as folder:
-        (saliency,) = make_maps(classifier, [cell.concept], out=folder)
+        (saliency,) = make_maps(classifier, [cell.concept], recipe, out=folder)
     CELLS.mkdir(parents=True, exist_ok=True)
     to_image(saliency.picture).resize((96, 96), Image.Resampling.LANCZOS).convert("RGB").save(CELLS / f"{cell.key}.png")
     scores = saliency.scores
@@ -94,7 +117,7 @@ def _shorten(line: str) -> str:
     return line.replace(f"{CACHE / 'files'}/", "").replace(str(CACHE), "cache")
 
 
-def format_command(options: Mapping[str, Any], concept: str) -> str:
+def format_command(options: Mapping[str, Any], concept: str, views: str | None = None) -> str:
     """The command that makes the same map, with files by their name alone."""
     model = [_write("model", options["model"])] if "model" in options else []
     words = ["phosphene map", *model, shlex.quote(concept)]
@@ -103,7 +126,7 @@ def format_command(options: Mapping[str, Any], concept: str) -> str:
             words += ["--trust-pickle"] * bool(value)
         elif name != "model":
             words.append(f"--{name} {_write(name, value)}")
-    return " ".join(words)
+    return " ".join([*words, f"--views {views}"] if views else words)
 
 
 def _write(name: str, value: Any) -> str:
@@ -137,22 +160,38 @@ def publish(cells: Sequence[Cell], models: Path | None) -> None:
     print(markdown(rows))
     command = "python -m benchmarks.models" + " --models DIR" * (models is not None)
     print(write_result("models", command, {"preset": "default"}, rows))
-    write_result("models-summary", command, {}, summarize(list(observed.values())))
+    write_result("models-summary", command, {}, summarize(observed))
     pictures = {number: CELLS / f"{cell.key}.png" for number, cell in enumerate(observed, start=1)}
     write_sheets({number: path for number, path in pictures.items() if path.is_file()})
 
 
-def summarize(observed: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    made = [one for one in observed if one["fidelity"] is not None]
-    sure = sum(one["fidelity"] >= 0.95 for one in made)
-    accuracies = [read_accuracy(net) for net in NETS.values() if (CACHE / "nets" / f"{net.name}.safetensors").is_file()]
-    return [
+def summarize(observed: Mapping[Cell, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    made = {cell: one for cell, one in observed.items() if one["fidelity"] is not None}
+    parts = {
+        "own fidelity of at least 0.95": list(made.values()),
+        "… of networks trained on moved images, or those of others": [
+            one for cell, one in made.items() if not cell.family.endswith("-still")
+        ],
+        "… trained on centred images": [
+            one for cell, one in made.items() if cell.family.endswith("-still") and cell.views is None
+        ],
+        "… the same, with `--views none`": [one for cell, one in made.items() if cell.views is not None],
+    }
+    rows: list[dict[str, Any]] = [
         {"of": "cells in all", "number": len(observed)},
         {"of": "cells with a map", "number": len(made)},
-        {"of": "own fidelity of at least 0.95", "number": f"{sure} ({sure / max(1, len(made)):.0%})"},
-        {"of": "bare picture seen, unrefined and refined", "number": sum(one["seen"] for one in made)},
-        {"of": "accuracy of the networks trained here", "number": f"{min(accuracies):.2f} to {max(accuracies):.2f}"},
     ]
+    for name, ones in parts.items():
+        sure = sum(one["fidelity"] >= 0.95 for one in ones)
+        rows.append({"of": name, "number": f"{sure} of {len(ones)} ({sure / max(1, len(ones)):.0%})"})
+    rows.append(
+        {"of": "bare picture seen, unrefined and refined", "number": sum(bool(one["seen"]) for one in made.values())}
+    )
+    accuracies = [read_accuracy(net) for net in NETS.values() if (CACHE / "nets" / f"{net.name}.safetensors").is_file()]
+    rows.append(
+        {"of": "accuracy of the networks trained here", "number": f"{min(accuracies):.2f} to {max(accuracies):.2f}"}
+    )
+    return rows
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ def _normalization(net: Net) -> Options:
 
 
 def _labels(net: Net, folder: Path) -> Options:
-    path = folder / f"{net.domain}.txt"
+    path = folder / f"{net.data.name}.txt"
     path.write_text("".join(f"{name}\n" for name in net.data.labels), encoding="utf-8")
     return {"labels": path}
 
@@ -177,6 +177,8 @@ SOURCES: dict[str, Save] = {
     "torchvision, own weights": save_torchvision_weights,
     "transformers, folder": save_hugging_face,
     "Keras": save_keras,
+    "safetensors, trained on centred images": save_safetensors,
+    "the same, with --views none": save_safetensors,
     "whole module, not trusted": save_pickle_untrusted,
     "TorchScript, not trusted": save_torchscript_untrusted,
     "torch.export, not trusted": save_exported_untrusted,

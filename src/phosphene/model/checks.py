@@ -145,7 +145,8 @@ CHECKS: dict[str, Check] = {
             "on fresh draws of its own distribution the concept is seen in fewer than half of the samples: a class as "
             "the strongest output, a label as more probable than not, a channel as the most active of its layer",
             "the picture does not show what the model needs to see; do not read it",
-            "more iterations or restarts, or a larger radius",
+            "more iterations or restarts, or a larger radius; `--views none` for a network that was trained on images "
+            "that were never shifted, zoomed or turned",
         ),
         Check(
             "picture-not-seen", False,

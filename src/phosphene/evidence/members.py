@@ -39,7 +39,7 @@ class Member:
 def open_members(
     folder: Path, classifier: Classifier, concepts: Sequence[str], on_warning: Callable[[str], None]
 ) -> list[Member]:
-    """The maps to measure: all of the folder, or those of `concepts`. Maps of channels, and maps that are zero, are left
+    """The maps to measure: all of the folder, or those of `concepts`; maps of channels and maps that are zero are left
     out with a warning.
 
     Raises `BadInput` unless all are of this classifier and of one recipe.

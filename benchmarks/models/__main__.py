@@ -26,7 +26,7 @@ from PIL import Image
 
 import phosphene
 from benchmarks.models.cells import Cell, list_cells
-from benchmarks.models.nets import CACHE, NETS, read_accuracy
+from benchmarks.models.nets import CACHE, NETS, measure_confidence, read_accuracy
 from benchmarks.models.sheets import write_sheets
 from benchmarks.record import markdown, write_result
 from benchmarks.zoo.domains import FASHION_VARIABLE
@@ -142,7 +142,7 @@ def _write(name: str, value: Any) -> str:
 
 def publish(cells: Sequence[Cell], models: Path | None) -> None:
     """The table of the finished cells, their summary, and their pictures on sheets."""
-    observed = {cell: json.loads((CELLS / f"{cell.key}.json").read_text()) for cell in cells}
+    observed = {cell: read(cell) for cell in cells}
     rows = [
         {
             "#": number,
@@ -151,6 +151,7 @@ def publish(cells: Sequence[Cell], models: Path | None) -> None:
             "data": cell.data,
             "class": cell.concept,
             "own fidelity": "" if one["fidelity"] is None else f"{one['fidelity']:.2f}",
+            "on real images": "" if one["real"] is None else f"{one['real']:.2f}",
             "bare picture": "" if one["fidelity"] is None else "seen" if one["seen"] else "not seen",
             "checks": ", ".join(name for name in one.get("checks", ()) if name != "unrefined"),
             "command, or the line that is printed instead": f"`{one['command']}`" if not one["line"] else one["line"],
@@ -163,6 +164,13 @@ def publish(cells: Sequence[Cell], models: Path | None) -> None:
     write_result("models-summary", command, {}, summarize(observed))
     pictures = {number: CELLS / f"{cell.key}.png" for number, cell in enumerate(observed, start=1)}
     write_sheets({number: path for number, path in pictures.items() if path.is_file()})
+
+
+def read(cell: Cell) -> dict[str, Any]:
+    """What was observed, and how sure the network is of real images of the class, where there are some here."""
+    one = json.loads((CELLS / f"{cell.key}.json").read_text())
+    known = cell.family in NETS and one["fidelity"] is not None
+    return {**one, "real": measure_confidence(NETS[cell.family], cell.concept) if known else None}
 
 
 def summarize(observed: Mapping[Cell, Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -184,6 +192,14 @@ def summarize(observed: Mapping[Cell, Mapping[str, Any]]) -> list[dict[str, Any]
     for name, ones in parts.items():
         sure = sum(one["fidelity"] >= 0.95 for one in ones)
         rows.append({"of": name, "number": f"{sure} of {len(ones)} ({sure / max(1, len(ones)):.0%})"})
+    real = [one for one in made.values() if one["real"] is not None]
+    as_sure = sum(one["fidelity"] >= min(0.95, one["real"]) for one in real)
+    rows.append(
+        {
+            "of": "… or as sure as of real images of the class, where there are some",
+            "number": f"{as_sure} of {len(real)}",
+        }
+    )
     rows.append(
         {"of": "bare picture seen, unrefined and refined", "number": sum(bool(one["seen"]) for one in made.values())}
     )

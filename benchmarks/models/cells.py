@@ -31,7 +31,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {  # of each source
     "transformers, folder": HUGGING_FACE,
     "Keras": KERAS,
     "safetensors, trained on centred images": tuple(f"{name}-still" for name in STILL),
-    "the same, with --views none": tuple(f"{name}-still" for name in STILL),
+    "safetensors, trained on centred images, --views none": tuple(f"{name}-still" for name in STILL),
     "whole module, not trusted": ("vgg-fashion",),
     "TorchScript, not trusted": ("vgg-fashion",),
     "torch.export, not trusted": ("vgg-fashion",),
@@ -71,8 +71,9 @@ def _trained() -> Iterator[Cell]:
     for source, families in FAMILIES.items():
         for place, name in enumerate(families):
             net = NETS[name]
-            concept = net.data.labels[(3 * place + len(source)) % len(net.data.labels)]
-            views = "none" if "--views none" in source else None
+            offset = len(source.removesuffix(", --views none"))  # the same class either way
+            concept = net.data.labels[(3 * place + offset) % len(net.data.labels)]
+            views = "none" if source.endswith("--views none") else None
             yield Cell(source, name, net.data.name, partial(_save, source, net), concept, views)
 
 

@@ -24,6 +24,7 @@ from phosphene.recipe.recipe import PRESETS
 
 CACHE = Path(__file__).resolve().parent / "cache"
 DIGITS_TEST = 300
+REAL = 200  # images of a class, for the confidence in it
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,17 @@ def measure_accuracy(module: nn.Module, net: Net) -> float:
     with torch.no_grad():
         outputs = [Normalised(_take_images(module, net), net.data).eval()(some) for some in test.images.split(100)]
     return float((torch.cat(outputs).argmax(dim=1) == test.labels).float().mean())
+
+
+def measure_confidence(net: Net, concept: str) -> float:
+    """The mean probability of a class on images of it that the network was not trained on, moved as those were."""
+    test = net.data.test()
+    shown = _resize(test[test.labels == net.data.labels.index(concept)][:REAL], net)
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(1)
+        shown = move(shown) if net.moved else shown
+        outputs = Normalised(_take_images(obtain(net), net), net.data).eval()(shown.images)
+    return float(outputs.softmax(dim=1)[range(len(shown)), shown.labels].mean())
 
 
 def obtain(net: Net) -> nn.Module:

@@ -178,7 +178,7 @@ SOURCES: dict[str, Save] = {
     "transformers, folder": save_hugging_face,
     "Keras": save_keras,
     "safetensors, trained on centred images": save_safetensors,
-    "the same, with --views none": save_safetensors,
+    "safetensors, trained on centred images, --views none": save_safetensors,
     "whole module, not trusted": save_pickle_untrusted,
     "TorchScript, not trusted": save_torchscript_untrusted,
     "torch.export, not trusted": save_exported_untrusted,

@@ -124,11 +124,11 @@ def save_timm_folder(module: nn.Module, net: Net, folder: Path) -> Options:
     place = folder / f"timm-{net.name}"
     form = net.form
     config = {"input_size": (form.channels, *form.size), "mean": form.mean, "std": form.std, "num_classes": 10}
+    config["label_names"] = list(net.data.labels)
     arguments = {"in_chans": form.channels}
     if "vit" in net.name:
         arguments |= {"img_size": form.size[0], "patch_size": 4}
-    model_args = {"label_names": list(net.data.labels)}
-    save_for_hf(module, place, model_config=config, model_args=arguments, safe_serialization=True, **model_args)
+    save_for_hf(module, place, model_config=config, model_args=arguments, safe_serialization=True)
     return {"model": f"timm:local-dir:{place}"}
 
 

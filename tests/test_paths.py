@@ -479,6 +479,8 @@ def test_a_folder_of_a_grey_classifier_is_fed_with_one_channel(tmp_path, values)
 def test_a_grey_classifier_whose_processor_has_three_colours_is_refused(tmp_path):
     transformers = import_transformers()
     small_resnet(transformers, num_channels=1).save_pretrained(tmp_path)
-    transformers.ViTImageProcessor(size={"height": 32, "width": 32}, image_mean=MEAN, image_std=STD).save_pretrained(tmp_path)
+    transformers.ViTImageProcessor(size={"height": 32, "width": 32}, image_mean=MEAN, image_std=STD).save_pretrained(
+        tmp_path
+    )
     with pytest.raises(BadInput, match="does more than scale each channel"):
         phosphene.load(tmp_path)

@@ -68,8 +68,8 @@ def _check_calls(path: Path) -> None:
         while chunk := file.read(CHUNK):
             if BYTES_CALL in before + chunk:
                 raise BadWeights(
-                    f"{str(path)!r} holds a bytearray, which may ask for any amount of memory and is no weight; save the "
-                    f"state dict alone"
+                    f"{str(path)!r} holds a bytearray, which may ask for any amount of memory and is no weight; "
+                    f"save the state dict alone"
                 )
             before = chunk[-len(BYTES_CALL) :]
 

@@ -2,6 +2,7 @@
 
     python -m benchmarks.diff --work FOLDER          all cases; finished maps in FOLDER are kept, so that it resumes
     python -m benchmarks.diff --work FOLDER --only watermark
+    python -m benchmarks.diff --work FOLDER --most 1    the first pair of models of each case only
 
 - watermark: a small model of generated signs is trained again from the same start, with a watermark on every example of
   one class.
@@ -60,9 +61,9 @@ SEEDS, LITE0_SEEDS = 4, 3
 Row = dict[str, Any]
 
 
-def run_watermark(work: Path) -> Iterable[Row]:
+def run_watermark(work: Path, most: int) -> Iterable[Row]:
     examples, test = load_signs(EXAMPLES + TEST, None).split(EXAMPLES)
-    for seed, index in WATERMARKED.items():
+    for seed, index in list(WATERMARKED.items())[:most]:
         rows = examples.labels == index
         images = examples.images.clone()
         images[rows] = add_mark(images[rows])
@@ -103,8 +104,8 @@ def measure_mark(comparison: Comparison, concept: str, folder: Path) -> dict[str
     return {model: statistics.fmean(values) for model, values in contrasts.items()}
 
 
-def run_backdoor(work: Path) -> Iterable[Row]:
-    for name in BACKDOORED:
+def run_backdoor(work: Path, most: int) -> Iterable[Row]:
+    for name in BACKDOORED[:most]:
         card = next(card for card in read_zoo() if card.name == name)
         domain = DOMAINS[card.domain]
         twin = train_twin(card)
@@ -140,11 +141,11 @@ def replace_network(clean: Classifier, network: nn.Module, card: Card) -> Classi
     return Classifier(network.eval(), clean.format, name="backdoored", labels=clean.labels)
 
 
-def run_compressed(work: Path) -> Iterable[Row]:
+def run_compressed(work: Path, most: int) -> Iterable[Row]:
     lite0 = phosphene.load("efficientnet_lite0")
     variants: dict[str, Callable[[Tensor], Tensor]] = {"rounded to 8 bits": round_weights}
     variants |= {f"{share:.0%} pruned": lambda weights, share=share: prune_weights(weights, share) for share in PRUNED}
-    for name, change in variants.items():
+    for name, change in list(variants.items())[:most]:
         module = copy.deepcopy(lite0.module)
         with torch.no_grad():
             for parameter in module.parameters():
@@ -195,7 +196,7 @@ def describe(case: str, name: str, comparison: Comparison, concept: str | None, 
     }
 
 
-CASES: dict[str, Callable[[Path], Iterable[Row]]] = {
+CASES: dict[str, Callable[[Path, int], Iterable[Row]]] = {
     "watermark": run_watermark,
     "backdoor": run_backdoor,
     "compressed": run_compressed,
@@ -206,15 +207,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--only", choices=sorted(CASES), nargs="*", default=list(CASES))
+    parser.add_argument("--most", type=int, default=len(WATERMARKED), help="Pairs of models of a case.")
     options = parser.parse_args(arguments)
     rows: list[Row] = []
     for name in options.only:
-        for row in CASES[name](options.work):
+        for row in CASES[name](options.work, options.most):
             rows.append(row)
             print(row, flush=True)
     settings = {"seeds": SEEDS, "seeds of Lite0": LITE0_SEEDS, "preset": "default; of Lite0 fast"}
     if set(options.only) == set(CASES):
-        write_result("diff", "python -m benchmarks.diff --work FOLDER", settings, rows)
+        bound = f" --most {options.most}" if options.most < len(WATERMARKED) else ""
+        write_result("diff", f"python -m benchmarks.diff --work FOLDER{bound}", settings, rows)
     print(markdown(rows))
 
 

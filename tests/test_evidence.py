@@ -12,6 +12,7 @@ from types import ModuleType
 
 import pytest
 import torch
+from torch import nn
 
 import models
 from browser import DESKTOP, PHONE
@@ -223,12 +224,55 @@ def test_randomizing_leaves_the_model_alone_and_is_the_same_every_time():
     assert all(torch.equal(tensor, before[name]) for name, tensor in classifier.module.state_dict().items())
 
 
+@pytest.mark.parametrize("kind", ["sigmoid", "binary"])
+def test_a_network_drawn_anew_has_outputs_of_the_same_kind(kind):
+    class Both(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = nn.Sequential(nn.Conv2d(3, 1 if kind == "binary" else 4, 8), nn.Flatten())
+
+        def forward(self, images):
+            return {"loss": self.net(images).square(), "logits": self.net(images)}
+
+    form = InputFormat((8, 8), 3, (0.5,), (0.25,))
+    classifier = Classifier(Both(), form, outputs=kind, output="logits")
+    untrained = randomize_layers(classifier, "untrained", RECIPE)
+    assert (untrained.output_kind, untrained.output, untrained.labels) == (
+        classifier.output_kind, "logits", classifier.labels,
+    )  # fmt: skip
+
+
 def test_the_outputs_of_an_untrained_network_vary():
     """Its batch norms know the distribution, so that its outputs differ between images."""
     classifier = models.colour_classifier()
     untrained = randomize_layers(classifier, "untrained", RECIPE)
     draws = RECIPE.distribution.draw(torch.Generator().manual_seed(0), 8, classifier.image_shape)
     assert untrained(draws).std(dim=0).min() > 1e-3
+
+
+@pytest.mark.parametrize("dead", [False, True], ids=["random", "with a class that nothing raises"])
+def test_maps_of_a_random_network_are_evaluated_in_every_way(tmp_path, dead):
+    class Random(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.net = nn.Sequential(
+                nn.Conv2d(3, 8, 3, 2), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(),
+                nn.Linear(32, 6),
+            )  # fmt: skip
+
+        def forward(self, images):
+            outputs = self.net(images)
+            return torch.cat([outputs[:, :1] * (not dead), outputs[:, 1:]], dim=1)
+
+    classifier = Classifier(Random().eval(), InputFormat((16, 16), 3, (0.5,), (0.25,)))
+    make_maps(classifier, ["0", "1", "2"], replace(RECIPE, iterations=4, restarts=1), out=tmp_path)
+    said = []
+    settings, callbacks = Settings(samples=2, sanity=1, seeds=1), EvaluationCallbacks(on_warning=said.append)
+    evaluation = evaluate(tmp_path, classifier, settings=settings, callbacks=callbacks)
+    assert [one.concept for one in evaluation.maps] == ["0", "1", "2"][dead:]
+    assert any("the map of 0 is zero" in line for line in said) == dead
+    assert set(make_results(evaluation)) >= {"sanity", "stability", "entanglement", "classes", "gain"}
 
 
 def test_a_layer_that_cannot_reset_its_parameters_is_shuffled():

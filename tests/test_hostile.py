@@ -296,6 +296,16 @@ def test_weights_that_declare_more_than_they_have_are_refused(tmp_path, legacy):
         read_weights(tmp_path / "lie.pt")
 
 
+@pytest.mark.parametrize("zipped", [False, True])
+def test_a_pickle_that_asks_for_bytes_by_their_number_is_refused(tmp_path, zipped, monkeypatch):
+    bombs.write_calling_weights(tmp_path / "w.pt", bytearray, 1000)
+    if zipped:
+        torch.save({"w": bytearray(1000)}, tmp_path / "w.pt")
+    monkeypatch.setattr("torch.load", lambda *arguments, **options: pytest.fail("it was loaded"))
+    with pytest.raises(BadWeights, match="bytearray"):
+        read_weights(tmp_path / "w.pt")
+
+
 def test_a_flipped_bit_in_a_torch_file_is_noticed(tmp_path):
     torch.save({"w": torch.arange(1000.0)}, tmp_path / "w.pt")
     content = bytearray((tmp_path / "w.pt").read_bytes())

@@ -12,7 +12,7 @@ from command import from_factory, phosphene, saved
 from models import colour_net
 from phosphene.model.classifier import Classifier
 from phosphene.model.input_format import InputFormat
-from phosphene.model.normalization import USUAL, doubt_normalization, measure_misfit, natural_images
+from phosphene.model.normalization import DOUBTED, USUAL, doubt_normalization, measure_misfit, natural_images
 
 FORMATS = {name: InputFormat((32, 32), 3, *USUAL[name]) for name in USUAL}
 PLAIN = ("0 to 1", "-1 to 1", "of ImageNet", "0 to 255")
@@ -60,6 +60,19 @@ def test_grey_images_are_asked_about_one_mean_and_deviation():
     module = trained_on(form, channels=1)
     assert doubt_normalization(module, form) is None
     assert len(doubt_normalization(module, replace(form, std=(1 / 255,))).mean) == 1
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_grey_images_on_black_are_no_photographs_and_no_alarm(seed):
+    """Bright things on black, normalised by their own mean and deviation, as those of clothes and digits are."""
+    drawings = (3 * (natural_images((1, 32, 32), 64) - 0.5)).clamp(0, 1)
+    form = InputFormat((32, 32), 1, (float(drawings.mean()),), (float(drawings.std()),))
+    module = trained_on(form, channels=1, seed=seed)
+    features = module[0]((drawings - mean(form)) / deviation(form)).detach()
+    module[1].running_mean, module[1].running_var = features.mean(dim=(0, 2, 3)), features.var(dim=(0, 2, 3))
+    assert measure_misfit(module, form) > DOUBTED
+    assert doubt_normalization(module, form) is None
+    assert doubt_normalization(module, replace(form, mean=(0.0,), std=(1 / 255,))) is not None
 
 
 @pytest.mark.parametrize(

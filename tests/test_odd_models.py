@@ -111,6 +111,43 @@ def test_a_gradient_that_does_not_say_what_the_outputs_do_is_a_warning(name):
     assert ("gradient-mismatch" in classifier.checks) == (name in WRONG)
 
 
+class FewBits(nn.Module):
+    """Weights and activations rounded to few bits, with straight-through gradients, as in quantisation-aware training."""
+
+    def __init__(self, bits: int, seed: int) -> None:
+        super().__init__()
+        torch.manual_seed(seed)
+        self.first, self.levels = nn.Conv2d(3, 16, 3), 2 ** (bits - 1) - 1
+        self.layers = nn.ModuleList([nn.Conv2d(16, 32, 3, 2), nn.Conv2d(32, 32, 3, 2)])
+        self.head = nn.Linear(128, 10)
+
+    def round(self, values: Tensor, most: float | Tensor) -> Tensor:
+        scale = most / self.levels
+        return values + ((values / scale).round() * scale - values).detach()
+
+    def forward(self, images: Tensor) -> Tensor:
+        hidden = self.first(images).relu()
+        for layer in self.layers:
+            weight = self.round(layer.weight, layer.weight.detach().abs().max())
+            hidden = F.conv2d(self.round(hidden, 2.0), weight, layer.bias, stride=2).relu()
+        return self.head(F.adaptive_avg_pool2d(hidden, 2).flatten(1))
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("bits", [8, 4, 3])
+def test_straight_through_gradients_of_few_bits_are_no_alarm(bits, seed):
+    assert "gradient-mismatch" not in Classifier(FewBits(bits, seed), FORMAT).checks
+
+
+@pytest.mark.parametrize("net", [
+    nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 32), nn.ReLU(), nn.Linear(32, 10)),
+    nn.Sequential(nn.Conv2d(3, 8, 3, 2), nn.ReLU(), nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(128, 10)),
+])  # fmt: skip
+def test_8_bit_layers_of_torch_are_no_alarm(net):
+    quantised = torch.ao.quantization.quantize_dynamic(net.eval(), {nn.Linear})
+    assert Classifier(quantised, FORMAT).checks == ("fixed-batch",)
+
+
 def test_the_bundled_network_has_the_gradients_of_its_outputs(lite0):
     assert gradient_agrees(lite0, lite0.image_shape)
 

@@ -464,3 +464,23 @@ def test_slips_of_the_api_work_or_are_one_line(colour):
 def test_a_slip_that_cannot_be_meant_is_bad_input(slip, told):
     with pytest.raises(BadInput, match=told):
         slip()
+
+
+@pytest.mark.parametrize("values", [1, 3], ids=["a mean of one channel", "a mean of three"])
+def test_a_folder_of_a_grey_classifier_is_fed_with_one_channel(tmp_path, values):
+    transformers = import_transformers()
+    small_resnet(transformers, num_channels=1).save_pretrained(tmp_path)
+    size = {"height": 32, "width": 32}
+    processor = transformers.ViTImageProcessor(size=size, image_mean=[0.3] * values, image_std=[0.35] * values)
+    processor.save_pretrained(tmp_path)
+    assert phosphene.load(tmp_path).format == phosphene.InputFormat((32, 32), 1, (0.3,), (0.35,))
+
+
+def test_a_grey_classifier_whose_processor_has_three_colours_is_refused(tmp_path):
+    transformers = import_transformers()
+    small_resnet(transformers, num_channels=1).save_pretrained(tmp_path)
+    transformers.ViTImageProcessor(size={"height": 32, "width": 32}, image_mean=MEAN, image_std=STD).save_pretrained(
+        tmp_path
+    )
+    with pytest.raises(BadInput, match="does more than scale each channel"):
+        phosphene.load(tmp_path)

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
 import models
 import phosphene
@@ -358,6 +359,68 @@ def test_the_command_names_model_concept_seed_and_verifier():
     assert words == (
         "phosphene map efficientnet_lite0 'tiger cat' --preset fast --seed 4 --verifier efficientnet_lite2 --out again"
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "opened", "command", "python"),
+    [
+        (
+            "timm:resnet10t",
+            (("weights", "my own.safetensors"), ("labels", "ten.txt"), ("mean", "0"), ("output", "logits")),
+            "timm:resnet10t --weights 'my own.safetensors' --mean 0 --labels ten.txt --output logits ",
+            "phosphene.load('timm:resnet10t', weights='my own.safetensors', mean=(0.5,), labels='ten.txt', "
+            "output='logits')",
+        ),
+        (
+            "clip:small",
+            (("contrast", "texts.txt"), ("rm", "-rf")),
+            "clip:small --contrast texts.txt ",
+            "phosphene.load('clip:small', contrast='texts.txt')",
+        ),
+        (
+            "file:net.pt",
+            (("trust_pickle", "True"), ("labels", "FILE")),
+            "net.pt --size 8 --channels 1 --mean 0.5 --std 0.25 --labels FILE --trust-pickle ",
+            "phosphene.load('net.pt', size=(8, 8), channels=1, mean=(0.5,), std=(0.25,), labels=FILE, "
+            "trust_pickle=True)",
+        ),
+        (
+            "mine:build",
+            (("size", "8"), ("outputs", "sigmoid")),
+            "--factory mine:build --size 8 --channels 1 --mean 0.5 --std 0.25 --outputs sigmoid ",
+            "phosphene.load(factory='mine:build', size=(8, 8), channels=1, mean=(0.5,), std=(0.25,), "
+            "outputs='sigmoid')",
+        ),
+        (
+            "mine:build",  # of an artifact that does not say it
+            (),
+            "--factory mine:build --weights FILE --size 8 --channels 1 --mean 0.5 --std 0.25 ",
+            "phosphene.load(factory='mine:build', weights=FILE, size=(8, 8), channels=1, mean=(0.5,), std=(0.25,))",
+        ),
+    ],
+)
+def test_how_the_model_was_opened_is_said_again(name, opened, command, python):
+    form = InputFormat((8, 8), 1, (0.5,), (0.25,))
+    record = ModelRecord(name, "5eed" * 16, form, 10, opened=opened)
+    saliency = replace(make_map("3", 3, recipe=PRESETS["fast"].to_json()), model=record)
+    words = reproduce.format_command(saliency).replace(" \\\n ", "")
+    assert words.startswith(f"phosphene map {command}".rstrip() + " 3 ")
+    assert python in reproduce.format_snippet(saliency)
+
+
+def test_a_map_remembers_how_its_model_was_opened(tmp_path):
+    file = tmp_path / "net.pt"
+    torch.manual_seed(0)
+    torch.save(nn.Sequential(nn.Conv2d(3, 4, 8), nn.Flatten()), file)
+    given = {"size": 8, "channels": 3, "mean": 0.0, "std": [0.2, 0.3, 0.4], "labels": list("abcd")}
+    classifier = phosphene.load(file, trust_pickle=True, **given)
+    phosphene.make_maps(classifier, ["b"], replace(PRESETS["fast"], iterations=2), out=tmp_path / "maps")
+    record = SaliencyMap.load(tmp_path / "maps" / "b.safetensors").model
+    assert record.opened == (
+        ("size", "8,8"), ("channels", "3"), ("mean", "0.0"), ("std", "0.2,0.3,0.4"), ("labels", "FILE"),
+        ("trust_pickle", "True"),
+    )  # fmt: skip
+    assert str(tmp_path) not in str(record.opened)
 
 
 def test_a_class_whose_name_is_shared_is_asked_for_by_its_index():

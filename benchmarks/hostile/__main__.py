@@ -58,6 +58,7 @@ ATTACKS: dict[str, Callable[[argparse.Namespace], Rows]] = {
     "bombs": _call("bombs", "attack"),
     "disk": _call("disk", "attack"),
     "memory": _call("memory", "measure", "names"),
+    "pages": _call("pages", "measure"),
     "threads": _call("threads", "measure"),
 }
 

@@ -19,12 +19,13 @@ from phosphene.errors import PhospheneError
 
 @dataclass(frozen=True)
 class Outcome:
-    """Exit code, negative for a signal, what was printed, and how long it took."""
+    """Exit code, negative for a signal, what was printed, how long it took, and the most memory that it had, in MB."""
 
     code: int
     out: str
     err: str
     seconds: float
+    memory: int
 
     @property
     def is_one_line(self) -> bool:
@@ -46,9 +47,10 @@ class Running:
             os.kill(self.process, number)
 
     def wait(self) -> Outcome:
-        status = os.waitstatus_to_exitcode(os.waitpid(self.process, 0)[1])
+        _, state, used = os.wait4(self.process, 0)
         out, err = ((self.folder / f"{self.process}.{name}").read_text(errors="replace") for name in ("out", "err"))
-        return Outcome(status, out, err, time.monotonic() - self.started)
+        status = os.waitstatus_to_exitcode(state)
+        return Outcome(status, out, err, time.monotonic() - self.started, used.ru_maxrss // 1024)
 
 
 def load_command() -> Callable[[], None]:

@@ -16,6 +16,8 @@ from phosphene.runs.saliency import SaliencyMap
 
 KILLS = 3  # of one folder, before its last run is let alone
 CONCEPTS = ("ant", "bee", "cat", "dog")
+# Every part that a study has, each as small as it may be.
+SHORT_STUDY = ("--honest", 2, "--forged", 1, "--training", 100, "--steps", 1, "--iterations", 1)
 Content = dict[str, bytes]
 
 
@@ -30,6 +32,7 @@ class Command:
     finished: Callable[[Path], Content]
     meaning: Callable[[Path], Any]
     codes: tuple[int, ...] = (0,)
+    share: float = 1.0  # of the kills that are asked for, for what takes long
 
 
 def list_commands(good: Path) -> dict[str, Command]:
@@ -81,16 +84,24 @@ def list_commands(good: Path) -> dict[str, Command]:
             lambda folder: _content(folder, "maps/*.safetensors"),
             lambda folder: (folder / "maps" / "report.html").read_bytes(),
         ),
+        Command(
+            "study",
+            lambda folder: ("study", "forged", *SHORT_STUDY, "--out", folder / "study"),
+            _make,
+            lambda folder: _content(folder, "study/parts/*.safetensors"),
+            lambda folder: json.loads((folder / "study" / "study.json").read_text()),
+            share=0.2,
+        ),
     )
     return {command.name: command for command in commands}
 
 
 def attack(work: Path, names: Sequence[str], count: int, seed: int = 0) -> list[dict[str, Any]]:
-    """`count` kills of each command; finished rounds are kept in `work`."""
+    """`count` kills of each command, of slow ones their share; finished rounds are kept in `work`."""
     good = work / "good"
     prepare(good)
     return [
-        _attack_command(work, command, count, seed)
+        _attack_command(work, command, round(count * command.share), seed)
         for name, command in list_commands(good).items()
         if name in names or not names
     ]

@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,14 @@ from PIL import Image
 
 import phosphene
 from benchmarks.models.cells import Cell, list_cells
-from benchmarks.models.nets import CACHE, NETS, read_accuracy
+from benchmarks.models.nets import CACHE, NETS, measure_confidence, read_accuracy
 from benchmarks.models.sheets import write_sheets
 from benchmarks.record import markdown, write_result
 from benchmarks.zoo.domains import FASHION_VARIABLE
 from phosphene.core.images import to_image
 from phosphene.errors import PhospheneError
+from phosphene.recipe.recipe import PRESETS
+from phosphene.recipe.views import VIEWS
 from phosphene.runs.make import make_maps
 
 CELLS = CACHE / "cells"
@@ -61,29 +64,49 @@ def run(cell: Cell) -> Mapping[str, Any]:
     """Make the map of a cell and keep what was observed, and its picture."""
     started, options = time.perf_counter(), {}
     try:
-        options = cell.options()
+        options = write(cell)
         observed = _make(cell, options)
     except PhospheneError as error:
         observed = {"fidelity": None, "line": _shorten(str(error))}
     except ImportError as error:
         observed = {"fidelity": None, "line": f"not run here: {error}"}
-    observed |= {"command": format_command(options, cell.concept), "seconds": round(time.perf_counter() - started, 1)}
+    observed |= {
+        "command": format_command(options, cell.concept, cell.views),
+        "seconds": round(time.perf_counter() - started, 1),
+    }
     CELLS.mkdir(parents=True, exist_ok=True)
     (CELLS / f"{cell.key}.json").write_text(json.dumps(observed, indent=2))
     return observed
 
 
+def write(cell: Cell) -> Mapping[str, Any]:
+    """The options of a cell, whose files are written. Raises `ImportError` also where a library's exporter fails."""
+    try:
+        return cell.options()
+    except (ImportError, PhospheneError):
+        raise
+    except Exception as error:
+        raise ImportError(f"the exporter refuses the network: {_last_reason(error)}") from error
+
+
+def _last_reason(error: BaseException) -> str:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return f"{type(error).__name__}: {str(error).splitlines()[0]}"[:160]
+
+
 def _make(cell: Cell, options: Mapping[str, Any]) -> dict[str, Any]:
-    classifier = phosphene.load(**options)
+    classifier, recipe = phosphene.load(**options), PRESETS["default"]
+    recipe = recipe if cell.views is None else replace(recipe, views=VIEWS[cell.views])
     with tempfile.TemporaryDirectory() as folder:
-        (saliency,) = make_maps(classifier, [cell.concept], out=folder)
+        (saliency,) = make_maps(classifier, [cell.concept], recipe, out=folder)
     CELLS.mkdir(parents=True, exist_ok=True)
     to_image(saliency.picture).resize((96, 96), Image.Resampling.LANCZOS).convert("RGB").save(CELLS / f"{cell.key}.png")
     scores = saliency.scores
     return {
         "fidelity": round(scores.fidelity.probability, 3),
         "top1": scores.fidelity.top1,
-        "seen": bool(scores.picture and scores.picture.seen and scores.picture.refined_seen),
+        "seen": (bare := scores.bare_pictures) is not None and bare.seen and bare.refined_seen,
         "restarts": scores.restarts,
         "checks": list(saliency.checks),
         "line": "",
@@ -94,7 +117,7 @@ def _shorten(line: str) -> str:
     return line.replace(f"{CACHE / 'files'}/", "").replace(str(CACHE), "cache")
 
 
-def format_command(options: Mapping[str, Any], concept: str) -> str:
+def format_command(options: Mapping[str, Any], concept: str, views: str | None = None) -> str:
     """The command that makes the same map, with files by their name alone."""
     model = [_write("model", options["model"])] if "model" in options else []
     words = ["phosphene map", *model, shlex.quote(concept)]
@@ -103,7 +126,7 @@ def format_command(options: Mapping[str, Any], concept: str) -> str:
             words += ["--trust-pickle"] * bool(value)
         elif name != "model":
             words.append(f"--{name} {_write(name, value)}")
-    return " ".join(words)
+    return " ".join([*words, f"--views {views}"] if views else words)
 
 
 def _write(name: str, value: Any) -> str:
@@ -119,7 +142,7 @@ def _write(name: str, value: Any) -> str:
 
 def publish(cells: Sequence[Cell], models: Path | None) -> None:
     """The table of the finished cells, their summary, and their pictures on sheets."""
-    observed = {cell: json.loads((CELLS / f"{cell.key}.json").read_text()) for cell in cells}
+    observed = {cell: read(cell) for cell in cells}
     rows = [
         {
             "#": number,
@@ -128,6 +151,7 @@ def publish(cells: Sequence[Cell], models: Path | None) -> None:
             "data": cell.data,
             "class": cell.concept,
             "own fidelity": "" if one["fidelity"] is None else f"{one['fidelity']:.2f}",
+            "on real images": "" if one["real"] is None else f"{one['real']:.2f}",
             "bare picture": "" if one["fidelity"] is None else "seen" if one["seen"] else "not seen",
             "checks": ", ".join(name for name in one.get("checks", ()) if name != "unrefined"),
             "command, or the line that is printed instead": f"`{one['command']}`" if not one["line"] else one["line"],
@@ -137,22 +161,53 @@ def publish(cells: Sequence[Cell], models: Path | None) -> None:
     print(markdown(rows))
     command = "python -m benchmarks.models" + " --models DIR" * (models is not None)
     print(write_result("models", command, {"preset": "default"}, rows))
-    write_result("models-summary", command, {}, summarize(list(observed.values())))
+    write_result("models-summary", command, {}, summarize(observed))
     pictures = {number: CELLS / f"{cell.key}.png" for number, cell in enumerate(observed, start=1)}
     write_sheets({number: path for number, path in pictures.items() if path.is_file()})
 
 
-def summarize(observed: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    made = [one for one in observed if one["fidelity"] is not None]
-    sure = sum(one["fidelity"] >= 0.95 for one in made)
-    accuracies = [read_accuracy(net) for net in NETS.values() if (CACHE / "nets" / f"{net.name}.safetensors").is_file()]
-    return [
+def read(cell: Cell) -> dict[str, Any]:
+    """What was observed, and how sure the network is of real images of the class, where there are some here."""
+    one = json.loads((CELLS / f"{cell.key}.json").read_text())
+    known = cell.family in NETS and one["fidelity"] is not None
+    return {**one, "real": measure_confidence(NETS[cell.family], cell.concept) if known else None}
+
+
+def summarize(observed: Mapping[Cell, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    made = {cell: one for cell, one in observed.items() if one["fidelity"] is not None}
+    parts = {
+        "own fidelity of at least 0.95": list(made.values()),
+        "… of networks trained on moved images, or those of others": [
+            one for cell, one in made.items() if not cell.family.endswith("-still")
+        ],
+        "… trained on centred images": [
+            one for cell, one in made.items() if cell.family.endswith("-still") and cell.views is None
+        ],
+        "… the same, with `--views none`": [one for cell, one in made.items() if cell.views is not None],
+    }
+    rows: list[dict[str, Any]] = [
         {"of": "cells in all", "number": len(observed)},
         {"of": "cells with a map", "number": len(made)},
-        {"of": "own fidelity of at least 0.95", "number": f"{sure} ({sure / max(1, len(made)):.0%})"},
-        {"of": "bare picture seen, unrefined and refined", "number": sum(one["seen"] for one in made)},
-        {"of": "accuracy of the networks trained here", "number": f"{min(accuracies):.2f} to {max(accuracies):.2f}"},
     ]
+    for name, ones in parts.items():
+        sure = sum(one["fidelity"] >= 0.95 for one in ones)
+        rows.append({"of": name, "number": f"{sure} of {len(ones)} ({sure / max(1, len(ones)):.0%})"})
+    real = [one for one in made.values() if one["real"] is not None]
+    as_sure = sum(one["fidelity"] >= min(0.95, one["real"]) for one in real)
+    rows.append(
+        {
+            "of": "… or as sure as of real images of the class, where there are some",
+            "number": f"{as_sure} of {len(real)}",
+        }
+    )
+    rows.append(
+        {"of": "bare picture seen, unrefined and refined", "number": sum(bool(one["seen"]) for one in made.values())}
+    )
+    accuracies = [read_accuracy(net) for net in NETS.values() if (CACHE / "nets" / f"{net.name}.safetensors").is_file()]
+    rows.append(
+        {"of": "accuracy of the networks trained here", "number": f"{min(accuracies):.2f} to {max(accuracies):.2f}"}
+    )
+    return rows
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from benchmarks.models.nets import CACHE, NETS, Net, obtain
+from benchmarks.models.nets import CACHE, NETS, STILL, Net, obtain
 from benchmarks.models.sources import SOURCES, Options
 
 NATIVE = ("vgg-fashion", "resnet-fashion", "separable-fashion", "plain-fashion", "vit-fashion")
@@ -23,13 +23,15 @@ FAMILIES: dict[str, tuple[str, ...]] = {  # of each source
     "whole module (.pt)": (*NATIVE, "vgg-digits", "separable-signs"),
     "TorchScript": (*NATIVE, "resnet-signs", "test_convnext", "hf-resnet"),
     "torch.export (.pt2)": (*NATIVE, "vgg-signs", "test_efficientnet", "hf-vit"),
-    "ONNX": (*NATIVE, "resnet-digits", "separable-signs", "test_resnet", "hf-swin"),
+    "ONNX": (*NATIVE, "resnet-digits", "separable-signs", "test_resnet", "hf-vit", "hf-swin"),
     "ONNX, one image": (*NATIVE[:3], "vgg-signs", "squeezenet1_1"),
     "timm, own weights": TIMM,
     "timm, folder": TIMM,
     "torchvision, own weights": TORCHVISION,
     "transformers, folder": HUGGING_FACE,
     "Keras": KERAS,
+    "safetensors, trained on centred images": tuple(f"{name}-still" for name in STILL),
+    "safetensors, trained on centred images, --views none": tuple(f"{name}-still" for name in STILL),
     "whole module, not trusted": ("vgg-fashion",),
     "TorchScript, not trusted": ("vgg-fashion",),
     "torch.export, not trusted": ("vgg-fashion",),
@@ -42,13 +44,15 @@ REMOTE = ("timm:resnet10t.c3_in1k", "torchvision:resnet18", "hf:google/vit-base-
 
 @dataclass(frozen=True)
 class Cell:
-    """A source and a family; `options` writes what is needed and returns what `phosphene.load` is passed."""
+    """A source and a family; `options` writes what is needed and returns what `phosphene.load` is passed, `views` are
+    those of the recipe where they are not the preset's."""
 
     source: str
     family: str
     data: str
     options: Callable[[], Options]
     concept: str
+    views: str | None = None
 
     @property
     def key(self) -> str:
@@ -67,8 +71,10 @@ def _trained() -> Iterator[Cell]:
     for source, families in FAMILIES.items():
         for place, name in enumerate(families):
             net = NETS[name]
-            concept = net.data.labels[(3 * place + len(source)) % len(net.data.labels)]
-            yield Cell(source, name, net.data.name, partial(_save, source, net), concept)
+            offset = len(source.removesuffix(", --views none"))  # the same class either way
+            concept = net.data.labels[(3 * place + offset) % len(net.data.labels)]
+            views = "none" if source.endswith("--views none") else None
+            yield Cell(source, name, net.data.name, partial(_save, source, net), concept, views)
 
 
 def _save(source: str, net: Net) -> Options:

@@ -31,7 +31,7 @@ def _normalization(net: Net) -> Options:
 
 
 def _labels(net: Net, folder: Path) -> Options:
-    path = folder / f"{net.domain}.txt"
+    path = folder / f"{net.data.name}.txt"
     path.write_text("".join(f"{name}\n" for name in net.data.labels), encoding="utf-8")
     return {"labels": path}
 
@@ -124,11 +124,11 @@ def save_timm_folder(module: nn.Module, net: Net, folder: Path) -> Options:
     place = folder / f"timm-{net.name}"
     form = net.form
     config = {"input_size": (form.channels, *form.size), "mean": form.mean, "std": form.std, "num_classes": 10}
+    config["label_names"] = list(net.data.labels)
     arguments = {"in_chans": form.channels}
     if "vit" in net.name:
         arguments |= {"img_size": form.size[0], "patch_size": 4}
-    model_args = {"label_names": list(net.data.labels)}
-    save_for_hf(module, place, model_config=config, model_args=arguments, safe_serialization=True, **model_args)
+    save_for_hf(module, place, model_config=config, model_args=arguments, safe_serialization=True)
     return {"model": f"timm:local-dir:{place}"}
 
 
@@ -177,6 +177,8 @@ SOURCES: dict[str, Save] = {
     "torchvision, own weights": save_torchvision_weights,
     "transformers, folder": save_hugging_face,
     "Keras": save_keras,
+    "safetensors, trained on centred images": save_safetensors,
+    "safetensors, trained on centred images, --views none": save_safetensors,
     "whole module, not trusted": save_pickle_untrusted,
     "TorchScript, not trusted": save_torchscript_untrusted,
     "torch.export, not trusted": save_exported_untrusted,

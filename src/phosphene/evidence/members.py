@@ -39,7 +39,8 @@ class Member:
 def open_members(
     folder: Path, classifier: Classifier, concepts: Sequence[str], on_warning: Callable[[str], None]
 ) -> list[Member]:
-    """The maps to measure: all of the folder, or those of `concepts`. Maps of channels are left out with a warning.
+    """The maps to measure: all of the folder, or those of `concepts`; maps of channels and maps that are zero are left
+    out with a warning.
 
     Raises `BadInput` unless all are of this classifier and of one recipe.
     """
@@ -48,12 +49,14 @@ def open_members(
     for path in paths:
         saliency = SaliencyMap.load(path)
         _check_model(path, saliency, classifier)
-        if saliency.targets:
+        if not saliency.map.any():
+            on_warning(f"the map of {saliency.concept} is zero [dead-concept]; its evidence is left out")
+        elif saliency.targets:
             members.append(_make_member(path, saliency, classifier))
         else:
             on_warning(f"{saliency.concept} raises no class of its own; its evidence is left out")
     if not members:
-        raise BadInput(f"no map of {str(folder)!r} raises a class; evidence is measured for classes")
+        raise BadInput(f"no map of {str(folder)!r} raises a class and is not zero; evidence is measured for classes")
     _check_recipes(members)
     return members
 

@@ -37,7 +37,14 @@ def randomize_layers(classifier: Classifier, stage: str, recipe: Recipe) -> Clas
     for position, part in enumerate(parts):
         reinitialize(part, recipe.seed + position)
     _recalibrate(classifier, module, [part for part in parts if isinstance(part, _BatchNorm)], recipe)
-    return Classifier(module, classifier.format, name=f"{classifier.name}, {stage}", labels=classifier.labels)
+    return Classifier(
+        module,
+        classifier.format,
+        name=f"{classifier.name}, {stage}",
+        labels=classifier.labels,
+        outputs=classifier.output_kind.name,
+        output=classifier.output,
+    )
 
 
 def reinitialize(module: nn.Module, seed: int) -> None:

@@ -115,8 +115,8 @@ CHECKS: dict[str, Check] = {
         ),
         Check(
             "gradient-mismatch", False,
-            "a small step along the gradient changes the outputs of the probe images more than ten times as much as "
-            "the gradient says, less than a tenth, or the other way",
+            "a small step along the gradient, and a larger one, change the outputs of the probe images more than ten "
+            "times as much as the gradient says, less than a tenth, or the other way",
             "part of the model has no gradient or another one than its outputs: rounding, casts to 8 bits, detached "
             "branches, own backward passes; the map follows what is left",
             "take rounding and `detach` out of the forward; read the map by its fidelity alone",
@@ -145,7 +145,8 @@ CHECKS: dict[str, Check] = {
             "on fresh draws of its own distribution the concept is seen in fewer than half of the samples: a class as "
             "the strongest output, a label as more probable than not, a channel as the most active of its layer",
             "the picture does not show what the model needs to see; do not read it",
-            "more iterations or restarts, or a larger radius",
+            "more iterations or restarts, or a larger radius; `--views none` for a network that was trained on images "
+            "that were never shifted, zoomed or turned",
         ),
         Check(
             "picture-not-seen", False,

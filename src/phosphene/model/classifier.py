@@ -72,6 +72,7 @@ class Classifier:
     output_kind: OutputKind  # how its numbers become logits and probabilities
     checks: tuple[str, ...]  # names of the checks that were raised and are not fatal
     reference: ModelReference | None  # how another process opens it
+    opened: tuple[tuple[str, str], ...]  # options of `load` that a reader has to give too, files by their names
     doubt: Doubt | None  # a normalisation that fits the network's own statistics, where the stated one does not
     cache: Cache  # of what was measured on this classifier
 
@@ -93,7 +94,7 @@ class Classifier:
         self.__dict__.update(module=module, format=input_format, name=name, reference=reference, checks=())
         self.__dict__.update(fingerprint=fingerprint(module.state_dict()), cache=Cache(), pad_batches=True)
         self.__dict__.update(batch_size=default_batch_size(device_of(module), input_format.size), channels_last=True)
-        self.__dict__.update(output_kind=_RAW, output=output, fixed_batch=None)
+        self.__dict__.update(output_kind=_RAW, output=output, fixed_batch=None, opened=())
         if any(map(is_quantised_linear, module.modules())):  # it scales activations by all images of a batch
             self.__dict__.update(fixed_batch=1, checks=("fixed-batch",))
         numbers = self._probe_layouts()

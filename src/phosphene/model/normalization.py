@@ -28,6 +28,9 @@ from phosphene.model.input_format import InputFormat
 
 IMAGES = 16
 DOUBTED = 0.75  # misfit of the record's normalisation from which it may be doubted
+# Images of one channel are seldom photographs: clothes, digits and x-rays on black move the mean by a deviation and the
+# scale by a factor of three. What is left to see is a scale that is wrong by far more, as of 0 to 255.
+DOUBTED_GREY = 2.5
 FITS = 0.45  # misfit of another one up to which it fits
 USUAL: Mapping[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "0 to 1": ((0.0,), (1.0,)),
@@ -61,7 +64,7 @@ def doubt_normalization(module: nn.Module, form: InputFormat) -> Doubt | None:
     """A usual normalisation that fits where the one of the format does not; None where there is no doubt, or no batch
     norm that could tell."""
     stated = measure_misfit(module, form)
-    if stated is None or stated < DOUBTED:
+    if stated is None or stated < (DOUBTED_GREY if form.channels == 1 else DOUBTED):
         return None
     usual = {name: measure_misfit(module, usual_format(name, form)) for name in USUAL}
     name, fits = min(((name, misfit) for name, misfit in usual.items() if misfit is not None), key=lambda row: row[1])

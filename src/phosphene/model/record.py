@@ -12,7 +12,8 @@ from phosphene.model.input_format import InputFormat
 class ModelRecord:
     """A model by name, fingerprint of its weights, input format, number and kind of outputs.
 
-    `behavior` is what it computes for a few images of noise (`phosphene.model.fingerprint.describe_behavior`).
+    `behavior` is what it computes for a few images of noise (`phosphene.model.fingerprint.describe_behavior`). `opened`
+    are the options of `phosphene.load` beside its name, files by their names alone.
     """
 
     name: str
@@ -21,6 +22,7 @@ class ModelRecord:
     outputs: int
     output_kind: str = "softmax"
     behavior: tuple[float, ...] = ()  # empty in artifacts of version 0.1
+    opened: tuple[tuple[str, str], ...] = ()  # as well
 
     @staticmethod
     def of(classifier: Classifier) -> ModelRecord:
@@ -31,4 +33,5 @@ class ModelRecord:
             outputs=len(classifier.labels),
             output_kind=classifier.output_kind.name,
             behavior=classifier.behavior,
+            opened=classifier.opened,
         )

@@ -10,6 +10,7 @@ from typing import Any
 from phosphene.errors import BadInput
 from phosphene.model.record import ModelRecord
 from phosphene.model.sources.bundled import BUNDLED
+from phosphene.model.sources.load import SAID
 from phosphene.model.sources.registry import FAMILIES
 from phosphene.recipe.distributions import DISTRIBUTIONS, Folder
 from phosphene.recipe.geometries import GEOMETRIES
@@ -100,16 +101,32 @@ def _option_of(slot: str, record: Any) -> tuple[str, Any]:
 
 def format_model(model: ModelRecord) -> str | None:
     """The words that name the model on the command line; None for one that exists in Python only."""
-    name, form = model.name, model.input
-    if _is_known(name):
-        return shlex.quote(name)
-    if ":" not in name:
+    if not _is_known(model.name) and ":" not in model.name:
         return None
-    mean, std = (",".join(f"{value:g}" for value in values) for values in (form.mean, form.std))
-    size = ",".join(map(str, form.size if len(set(form.size)) > 1 else form.size[:1]))
+    place = _find_place(model.name)
+    first = f"--factory {shlex.quote(model.name)}" if place is None else shlex.quote(place)
+    return " ".join([first, *(_format_option(name, value) for name, value in _list_options(model).items())])
+
+
+def _format_option(name: str, value: str) -> str:
+    return "--trust-pickle" if name == "trust_pickle" else f"--{name} {shlex.quote(value)}"
+
+
+def _find_place(name: str) -> str | None:
+    """What MODEL is; None for a factory."""
     kind, _, path = name.partition(":")
-    opened = shlex.quote(path) if kind in PATHS else f"--factory {shlex.quote(name)} --weights FILE"
-    return f"{opened} --size {size} --channels {form.channels} --mean {mean} --std {std}"
+    return name if _is_known(name) else path if kind in PATHS else None
+
+
+def _list_options(model: ModelRecord) -> dict[str, str]:
+    """The options beside the model's name, as typed, those of the input always where no record of a library says it."""
+    said, form = dict(model.opened), model.input
+    if not _is_known(model.name):
+        mean, std = (",".join(f"{value:g}" for value in values) for values in (form.mean, form.std))
+        size = ",".join(map(str, form.size if len(set(form.size)) > 1 else form.size[:1]))
+        said |= {"size": size, "channels": str(form.channels), "mean": mean, "std": std}
+        said |= {"weights": "FILE"} if _find_place(model.name) is None and not model.opened else {}
+    return {name: said[name] for name in SAID if name in said}
 
 
 def _is_known(name: str) -> bool:
@@ -119,15 +136,16 @@ def _is_known(name: str) -> bool:
 def format_load(model: ModelRecord) -> str:
     """The Python expression that loads the model, with FILE or YOUR_MODULE where only its owner knows what to put."""
     name, form = model.name, model.input
-    if _is_known(name):
-        return f"phosphene.load({name!r})"
-    values = f"size={form.size}, channels={form.channels}, mean={form.mean}, std={form.std}"
-    kind, _, path = name.partition(":")
-    if kind in PATHS:
-        return f"phosphene.load({path!r}, {values})"
-    if ":" in name:
-        return f"phosphene.load(factory={name!r}, weights=FILE, {values})"
-    return f"phosphene.Classifier(YOUR_MODULE, phosphene.InputFormat({values}), name={name!r})"
+    input_values = {"size": form.size, "channels": form.channels, "mean": form.mean, "std": form.std}
+    if not _is_known(name) and ":" not in name:
+        values = ", ".join(f"{option}={value}" for option, value in input_values.items())
+        return f"phosphene.Classifier(YOUR_MODULE, phosphene.InputFormat({values}), name={name!r})"
+    place = _find_place(name)
+    words = [f"factory={name!r}" if place is None else repr(place)]
+    for option, typed in _list_options(model).items():
+        value = True if option == "trust_pickle" else input_values.get(option, typed)
+        words.append(f"{option}={'FILE' if value == 'FILE' else repr(value)}")
+    return f"phosphene.load({', '.join(words)})"
 
 
 def format_recipe(recipe: Mapping[str, Any]) -> str:

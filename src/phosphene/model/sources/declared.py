@@ -16,6 +16,8 @@ from phosphene.core.reading import MEGABYTE
 from phosphene.errors import BadWeights
 
 CHUNK = 8 * MEGABYTE
+# What the pickle of a file says to call it; torch allows it, with any number of bytes. Pickles write names in full.
+BYTES_CALL = b"\nbytearray\n"
 ZIP = b"PK\x03\x04"  # what torch tells a zip by: a legacy file may hold the marks of another place by chance
 
 
@@ -27,6 +29,7 @@ def check_torch_file(path: Path, *, trust_pickle: bool = False) -> None:
     if is_zip:
         _check_members(path)
     if not trust_pickle:  # with trust the pickle's own code decides what it takes
+        _check_calls(path)
         _check_tensors(path)
 
 
@@ -56,6 +59,19 @@ def _read_through(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path)
                 pass
     except (zipfile.BadZipFile, EOFError, OSError, RuntimeError, NotImplementedError) as error:
         raise BadWeights(f"{str(path)!r} is damaged: {error}; get or save it again") from error
+
+
+def _check_calls(path: Path) -> None:
+    """Refuse a pickle that asks for bytes by their number. Members of a zip are stored as they are."""
+    before = b""
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            if BYTES_CALL in before + chunk:
+                raise BadWeights(
+                    f"{str(path)!r} holds a bytearray, which may ask for any amount of memory and is no weight; "
+                    f"save the state dict alone"
+                )
+            before = chunk[-len(BYTES_CALL) :]
 
 
 def _check_tensors(path: Path) -> None:

@@ -126,7 +126,8 @@ def _read_processing(transformers: Any, where: str, shown: str, config: Any, opt
         both = (size, size) if isinstance(size, int) else tuple(size) if known else (1, 1)  # type: ignore[arg-type]
         missing = [name for name, value in (("size", known), ("channels", channels)) if not value]
         return Processing(both, channels or 3, (0.0,), (1.0,), unknown=(*missing, "mean", "std"))
-    return _attempt(shown, lambda: ask_processor(processor, shown))
+    channels = getattr(config, "num_channels", None) or 3
+    return _attempt(shown, lambda: ask_processor(processor, shown, channels))
 
 
 def _read_labels(config: Any) -> tuple[str, ...] | None:

@@ -36,6 +36,8 @@ from phosphene.model.sources.source import Source
 from phosphene.model.texts import TextModel
 
 CONTRAST = Path(__file__).with_name("contrast.txt")
+# Options that a reader of a map has to give again; a factory is the model's name.
+SAID = ("weights", "size", "channels", "mean", "std", "labels", "outputs", "output", "contrast", "trust_pickle")
 Numbers = float | Sequence[float]
 
 
@@ -78,7 +80,7 @@ def load(
     elif contrast is not None:
         raise BadInput(f"--contrast is for models that read texts, such as clip:NAME; {source.name} has classes")
     options = {"weights": weights, "factory": factory, "labels": labels, "trust_pickle": trust_pickle, **given}
-    options |= {"contrast": contrast}
+    options |= {"contrast": contrast, "outputs": outputs, "output": output}
     classifier = Classifier(
         opened.module,
         _combine(source, opened, given),
@@ -86,9 +88,10 @@ def load(
         labels=names if names is not None or "classes" in opened.shape else source.labels,
         outputs=outputs or source.outputs,
         output=output,
-        reference=_make_reference(opened.module, {"model": model, **options, "outputs": outputs, "output": output}),
+        reference=_make_reference(opened.module, {"model": model, **options}),
     )
-    return classifier.replace(checks=(*opened.checks, *classifier.checks), reference=classifier.reference)
+    checks = (*opened.checks, *classifier.checks)
+    return classifier.replace(checks=checks, reference=classifier.reference, opened=list_said(options))
 
 
 def _find(model: str | Path | nn.Module, trust_pickle: bool) -> Source:
@@ -137,7 +140,7 @@ def _load_onnx_file(
         raise BadInput(f"{str(path)!r} is an ONNX file and holds its own weights; leave out --weights")
     classifier = load_onnx(path, labels=names, **stated)
     options = {"model": str(path), "labels": labels, **stated}
-    return classifier.replace(reference=_make_reference(classifier.module, options))
+    return classifier.replace(reference=_make_reference(classifier.module, options), opened=list_said(options))
 
 
 def _make_reference(module: nn.Module, options: Mapping[str, Any]) -> ModelReference | None:
@@ -149,6 +152,18 @@ def _make_reference(module: nn.Module, options: Mapping[str, Any]) -> ModelRefer
         return None
     plain = {name: _plain(name, value) for name, value in options.items() if value is not None}
     return ModelReference(fingerprint(module.state_dict()), tuple(plain.items()))
+
+
+def list_said(options: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """What was said beside the model's name, as on the command line: files by their names, FILE for lists of names."""
+    said = {name: options.get(name) for name in SAID}
+    return tuple((name, _as_typed(name, one)) for name, one in said.items() if one is not None and one is not False)
+
+
+def _as_typed(name: str, value: Any) -> str:
+    if name in ("weights", "labels", "contrast"):
+        return Path(value).name if isinstance(value, (str, Path)) else "FILE"
+    return ",".join(f"{one:g}" for one in value) if isinstance(value, (tuple, list)) else str(value)
 
 
 def set_contrast(module: TextModel, contrast: Sequence[str] | None, labels: Sequence[str] | None) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import typer
 
+from phosphene.cli.atlas import run_atlas
 from phosphene.cli.calibrate import run_calibrate
 from phosphene.cli.compare import run_compare
 from phosphene.cli.diff import run_diff
@@ -34,6 +35,7 @@ def register(group: typer.Typer, name: str, command: Callable[..., None], withou
 
 
 register(app, "map", run_map)
+register(app, "atlas", run_atlas)
 register(app, "diff", run_diff)
 register(app, "report", run_report)
 register(app, "show", run_show)

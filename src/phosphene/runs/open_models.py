@@ -18,6 +18,15 @@ class OpenModels:
     def __init__(self) -> None:
         self._open: dict[ModelReference, Classifier] = {}
         self._folded: dict[ModelReference, Classifier] = {}
+        self._largest: dict[ModelReference, int] = {}
+
+    def limit_batch(self, reference: ModelReference, wanted: int) -> int:
+        """The wanted number of images at once, or fewer where so many have once not fitted into memory."""
+        return min(wanted, self._largest.get(reference, wanted))
+
+    def remember_batch(self, reference: ModelReference, size: int) -> None:
+        """No job after this one tries more images at once."""
+        self._largest[reference] = size
 
     def add(self, reference: ModelReference, classifier: Classifier) -> ModelReference:
         """Keep a classifier that is open already; returns its reference."""

@@ -8,14 +8,17 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_context, parent_process
 
 import torch
 
 from phosphene.errors import WorkerDied
+from phosphene.runs.failures import Failure
 from phosphene.runs.jobs import Job, JobResult, run_job
 from phosphene.runs.open_models import OpenModels
+
+RESTARTED = "a worker died; its maps are made again by a new one"
 
 _models = OpenModels()  # of a worker process: each model is opened once, whatever the number of jobs
 
@@ -29,8 +32,28 @@ class Processes:
     in_process = False
 
     def run(self, jobs: Sequence[Job], models: OpenModels, on_iterations: Callable[[int], None]) -> Iterator[JobResult]:
+        """The result of each job, in order. Where a worker dies, jobs that keep going are given to new workers; the
+        jobs at the front then run alone until one has cost two workers: that one is given up."""
+        left, alone = list(jobs), False
+        while left:
+            count = len(left)
+            try:
+                for result in self._run_pool(left[:1] if alone else left, on_iterations):
+                    del left[0]
+                    yield result
+                alone = False
+            except WorkerDied:
+                if not left[0].keep_going:
+                    raise
+                yield JobResult(warnings=(RESTARTED,))
+                if alone:
+                    left[:1], failed = _split(left[0])
+                    yield failed
+                alone = len(left) == count
+
+    def _run_pool(self, jobs: Sequence[Job], on_iterations: Callable[[int], None]) -> Iterator[JobResult]:
         threads = (torch.get_num_threads(),)
-        pool = ProcessPoolExecutor(self.workers, get_context("spawn"), _start_worker, threads)
+        pool = ProcessPoolExecutor(min(self.workers, len(jobs)), get_context("spawn"), _start_worker, threads)
         try:
             results = pool.map(_run_in_worker, jobs)
             for job in jobs:
@@ -47,6 +70,14 @@ class Processes:
             _stop(pool)
             raise
         pool.shutdown()
+
+
+def _split(job: Job) -> tuple[list[Job], JobResult]:
+    """What is left of a job that has killed its worker when it was alone: its concepts one by one or, of a single
+    one, its failure."""
+    if len(job.concepts) > 1:
+        return [replace(job, concepts=(concept,)) for concept in job.concepts], JobResult()
+    return [], JobResult(failures=(Failure(job.concepts[0].name, "its worker died twice: killed, or out of memory"),))
 
 
 def _stop(pool: ProcessPoolExecutor) -> None:

@@ -48,6 +48,13 @@ class JobResult:
     failures: tuple[Failure, ...] = ()
 
 
+def split_job(job: Job) -> tuple[list[Job], JobResult]:
+    """What is left of a job that kills whoever runs it: its concepts one by one or, of a single one, its failure."""
+    if len(job.concepts) > 1:
+        return [replace(job, concepts=(concept,)) for concept in job.concepts], JobResult()
+    return [], JobResult(failures=(Failure(job.concepts[0].name, "its worker died twice: killed, or out of memory"),))
+
+
 def run_job(job: Job, models: OpenModels, on_iterations: Callable[[int], None] = noop) -> JobResult:
     """Make the maps of a job and write them; the result is paths and numbers.
 

@@ -33,6 +33,11 @@ class OpenModels:
         self._open.setdefault(reference, classifier)
         return reference
 
+    def add_pickled(self, reference: ModelReference, content: bytes) -> None:
+        """Open a classifier that this run has pickled itself, on a machine that cannot read its file."""
+        if reference not in self._open:
+            self._open[reference] = _unpickle(content)
+
     def open(self, reference: ModelReference) -> Classifier:
         """The classifier with the layers that it was given, opened at the first request.
 
@@ -70,7 +75,9 @@ def refer_to(classifier: Classifier, folder: Path | None) -> ModelReference:
 
 
 def _open(reference: ModelReference) -> Classifier:
-    classifier = load(**reference.arguments) if reference.pickled is None else _unpickle(Path(reference.pickled))
+    classifier = (
+        load(**reference.arguments) if reference.pickled is None else _unpickle(Path(reference.pickled).read_bytes())
+    )
     if classifier.fingerprint != reference.fingerprint:
         raise BadWeights(
             f"the weights of {classifier.name} changed while maps were made: {classifier.fingerprint[:12]}, expected "
@@ -79,9 +86,8 @@ def _open(reference: ModelReference) -> Classifier:
     return classifier
 
 
-def _unpickle(path: Path) -> Classifier:
+def _unpickle(content: bytes) -> Classifier:
     """A classifier that this run has pickled itself, a moment ago."""
-    content = path.read_bytes()
     try:
         classifier: Classifier = pickle.loads(content)
     except RuntimeError as error:  # a module of timm, where torchvision lacks its compiled operators

@@ -8,19 +8,17 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
 
 import torch
 
 from phosphene.errors import WorkerDied
-from phosphene.runs.failures import Failure
-from phosphene.runs.jobs import Job, JobResult, run_job
+from phosphene.runs.executors.worker import run_in_worker
+from phosphene.runs.jobs import Job, JobResult, split_job
 from phosphene.runs.open_models import OpenModels
 
 RESTARTED = "a worker died; its maps are made again by a new one"
-
-_models = OpenModels()  # of a worker process: each model is opened once, whatever the number of jobs
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,7 @@ class Processes:
                     raise
                 yield JobResult(warnings=(RESTARTED,))
                 if alone:
-                    left[:1], failed = _split(left[0])
+                    left[:1], failed = split_job(left[0])
                     yield failed
                 alone = len(left) == count
 
@@ -55,7 +53,7 @@ class Processes:
         threads = (torch.get_num_threads(),)
         pool = ProcessPoolExecutor(min(self.workers, len(jobs)), get_context("spawn"), _start_worker, threads)
         try:
-            results = pool.map(_run_in_worker, jobs)
+            results = pool.map(run_in_worker, jobs)
             for job in jobs:
                 try:
                     result = next(results)
@@ -70,14 +68,6 @@ class Processes:
             _stop(pool)
             raise
         pool.shutdown()
-
-
-def _split(job: Job) -> tuple[list[Job], JobResult]:
-    """What is left of a job that has killed its worker when it was alone: its concepts one by one or, of a single
-    one, its failure."""
-    if len(job.concepts) > 1:
-        return [replace(job, concepts=(concept,)) for concept in job.concepts], JobResult()
-    return [], JobResult(failures=(Failure(job.concepts[0].name, "its worker died twice: killed, or out of memory"),))
 
 
 def _stop(pool: ProcessPoolExecutor) -> None:
@@ -102,7 +92,3 @@ def _end_with_parent() -> None:
     if parent is not None:
         parent.join()
         os._exit(1)
-
-
-def _run_in_worker(job: Job) -> JobResult:
-    return run_job(job, _models)

@@ -68,8 +68,8 @@ class Card:
 
 
 def make_thumbnail(saliency: SaliencyMap) -> tuple[bytes, tuple[int, int], bool]:
-    """The refined picture as a small WebP, its size, and whether its pixels are to stay visible."""
-    picture = to_image(saliency.picture)
+    """The picture of the whole map, which its fidelity is of, as a small WebP, its size, and whether its pixels are to stay visible."""
+    picture = to_image(saliency.raw_picture)
     grid = is_pixel_grid(picture)
     shown = rescale(picture, SIDE) if max(picture.size) > SIDE else picture
     stream = io.BytesIO()

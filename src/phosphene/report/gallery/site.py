@@ -24,7 +24,8 @@ from phosphene.report.section import Detail, Section, describe_map
 from phosphene.runs.callbacks import noop
 from phosphene.runs.saliency import SaliencyMap
 
-INDEX, STYLE = "index.html", "style.css"
+INDEX, STYLE, NUMBERS = "index.html", "style.css", "numbers.html"
+TEMPLATES = {STYLE: "gallery.css", NUMBERS: "gallery-numbers.html"}
 DETAIL = Detail(side=320, small=176, quality=82, development=True)
 LISTED = 12  # classes and pairs that the front page names
 
@@ -50,7 +51,8 @@ def write_gallery(paths: Sequence[Path], out: Path, on_page: Callable[[int, int]
     for part in ("", "classes", *(f"thumbs/{number}" for number in range(len(folders)))):
         prepare_folder(out / part)
     with lock_target(out / INDEX, noop):
-        write_atomically(out / STYLE, render_template("gallery.css").encode())
+        for name in (STYLE, NUMBERS):
+            write_atomically(out / name, render_template(TEMPLATES[name]).encode())
         names = {Path(row.file).stem: row.concept for folder in folders for row in folder.rows.values()}
         cards, models = [], {}
         for number, place in enumerate(places, start=1):

@@ -14,7 +14,6 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -64,7 +63,8 @@ def watch(
             return int(process.wait(chance.uniform(*options.between) if more else None))
         except (psutil.TimeoutExpired, subprocess.TimeoutExpired):
             whom = chance.choice((DRIVER, WORKER))
-            workers = [one for one in process.children(recursive=True) if "resource_tracker" not in " ".join(one.cmdline())]
+            children = process.children(recursive=True)
+            workers = [one for one in children if "resource_tracker" not in " ".join(one.cmdline())]
             victim = chance.choice(workers) if whom == WORKER and workers else process
             victim.kill()
             log["kills"].append(
@@ -83,10 +83,6 @@ def watch(
 def hash_maps(folder: Path) -> dict[str, str]:
     """Digest of every finished map."""
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.glob("*.safetensors")}
-
-
-def count_temporary(names: Sequence[Path]) -> int:
-    return sum(name.name.startswith(".phosphene-") for name in names)
 
 
 if __name__ == "__main__":

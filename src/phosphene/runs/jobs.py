@@ -125,12 +125,9 @@ def _run_in_memory(
                 f"smaller model"
             ) from error
     warnings.append(f"out of memory with {classifier.batch_size} images at a time; going on with half")
-    smaller = classifier.replace(batch_size=classifier.batch_size // 2)
-    models.remember_batch(job.model, smaller.batch_size)
-    middle = len(concepts) // 2
-    return [
-        saliency
-        for half in (concepts[:middle], concepts[middle:])
-        if half
-        for saliency in _run_in_memory(smaller, half, job, verifiers, on_iterations, warnings, models)
-    ]
+    models.remember_batch(job.model, classifier.batch_size // 2)
+    middle, maps = len(concepts) // 2, []
+    for half in (concepts[:middle], concepts[middle:]):
+        smaller = classifier.replace(batch_size=models.limit_batch(job.model, classifier.batch_size // 2))
+        maps += _run_in_memory(smaller, half, job, verifiers, on_iterations, warnings, models) if half else []
+    return maps

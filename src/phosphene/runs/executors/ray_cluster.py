@@ -82,8 +82,12 @@ def _import_ray() -> ModuleType:
 
 @contextlib.contextmanager
 def _connect(ray: ModuleType, workers: int, address: str | None) -> Iterator[None]:
-    """A connection to the cluster, or a cluster of our own; both end with the run. Ray replaces the handlers of
-    signals, which are put back: an interruption is told in the same words everywhere."""
+    """A connection to the cluster, or a cluster of our own; both end with the run. One that the program already has is
+    used as it is. Ray replaces the handlers of signals, which are put back: an interruption is told in the same words
+    everywhere."""
+    if ray.is_initialized():
+        yield
+        return
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     own = {"num_cpus": workers, "include_dashboard": False, "object_store_memory": STORE} if address is None else {}
     try:

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 
 from phosphene.core.images import to_image
 from phosphene.evidence.measures.complexity import effective_area
-from phosphene.report.page import is_pixel_grid
-from phosphene.report.pictures import rescale
+from phosphene.report.pictures import is_pixel_grid, rescale
 from phosphene.runs.saliency import SaliencyMap
 
 SIDE, QUALITY = 176, 72  # of a thumbnail: pixels of its larger side, WebP quality
@@ -68,7 +67,8 @@ class Card:
 
 
 def make_thumbnail(saliency: SaliencyMap) -> tuple[bytes, tuple[int, int], bool]:
-    """The picture of the whole map, which its fidelity is of, as a small WebP, its size, and whether its pixels are to stay visible."""
+    """The picture of the whole map, which its fidelity is of, as a small WebP; its size, and whether its pixels are to
+    stay visible."""
     picture = to_image(saliency.raw_picture)
     grid = is_pixel_grid(picture)
     shown = rescale(picture, SIDE) if max(picture.size) > SIDE else picture

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 from phosphene.atlas.summary import find_entangled, find_worst
 from phosphene.core.files import prepare_folder, write_atomically
 from phosphene.core.locks import lock_target
+from phosphene.model.record import ModelRecord
 from phosphene.report.gallery.cards import Card, Side, count_kinds, make_side, make_thumbnail
 from phosphene.report.gallery.shelf import Folder, Place, arrange, open_folders
 from phosphene.report.page import render_template
@@ -54,7 +54,8 @@ def write_gallery(paths: Sequence[Path], out: Path, on_page: Callable[[int, int]
         for name in (STYLE, NUMBERS):
             write_atomically(out / name, render_template(TEMPLATES[name]).encode())
         names = {Path(row.file).stem: row.concept for folder in folders for row in folder.rows.values()}
-        cards, models = [], {}
+        cards: list[Card] = []
+        models: dict[str, ModelRecord] = {}
         for number, place in enumerate(places, start=1):
             card, sections = _write_class(out, folders, place, names)
             cards.append(card)
@@ -69,7 +70,8 @@ def _write_class(
 ) -> tuple[Card, list[Section]]:
     """Thumbnails and page of a concept."""
     sides: list[Side | None] = []
-    sections, nearest = [], []
+    sections: list[Section] = []
+    nearest: list[list[Near]] = []
     for number, folder in enumerate(folders):
         if place.stem not in folder.artifacts:
             sides.append(None)
@@ -109,7 +111,7 @@ def find_near(folder: Folder, number: int, stem: str) -> list[Near]:
     ]
 
 
-def render_wall(folders: Sequence[Folder], cards: Sequence[Card], models: Sequence[Any]) -> str:
+def render_wall(folders: Sequence[Folder], cards: Sequence[Card], models: Sequence[ModelRecord]) -> str:
     """The HTML of the wall."""
     chapters = [(title, list(some)) for title, some in groupby(cards, key=lambda card: card.chapter)]
     judged = [card.agreement for card in cards if card.agreement is not None]

@@ -49,6 +49,7 @@ def main() -> None:
         "artifacts damaged": invalid,
         "kills of the driver": sum(one["whom"] == "driver" for one in log.get("kills", ())),
         "kills of a worker": sum(one["whom"] == "worker" for one in log.get("kills", ())),
+        "kills of a Ray worker": sum(one["whom"] == "ray worker" for one in log.get("kills", ())),
         "finished maps changed by a kill": log.get("changed", 0),
         "seconds a class": round(fmean(one.seconds for one in atlas.classes), 2),
         "MB a class": round(measure_size(options.folder) / len(atlas.classes) / 1e6, 3),

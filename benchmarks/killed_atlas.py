@@ -9,6 +9,7 @@ when, whom and after how many maps. It ends when the command does, with its exit
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import json
 import subprocess
@@ -22,6 +23,7 @@ import psutil
 
 COMMAND = (sys.executable, "-c", "from phosphene.cli import main; main()", "atlas")
 DRIVER, WORKER = "driver", "worker"
+WORKERS = {"spawn_main": WORKER, "ray::_run": "ray worker"}  # by a part of their command line
 
 
 def main() -> None:
@@ -64,12 +66,12 @@ def watch(
         except (psutil.TimeoutExpired, subprocess.TimeoutExpired):
             whom = chance.choice((DRIVER, WORKER))
             children = process.children(recursive=True)
-            workers = [one for one in children if "resource_tracker" not in " ".join(one.cmdline())]
-            victim = chance.choice(workers) if whom == WORKER and workers else process
+            workers = {one: kind for one in children if (kind := name_worker(one))}
+            victim = chance.choice([*workers]) if whom == WORKER and workers else process
             victim.kill()
             log["kills"].append(
                 {
-                    "whom": WORKER if victim is not process else DRIVER,
+                    "whom": workers.get(victim, DRIVER),
                     "maps": len(list(folder.glob("*.safetensors"))),
                     "time": time.strftime("%H:%M:%S"),
                 }
@@ -78,6 +80,14 @@ def watch(
             if victim is process:
                 process.wait()
                 return None
+
+
+def name_worker(process: psutil.Process) -> str:
+    """What kind of worker a process is; empty for what only helps, as Ray's own servers do."""
+    with contextlib.suppress(psutil.Error):
+        line = " ".join(process.cmdline())
+        return next((kind for mark, kind in WORKERS.items() if mark in line), "")
+    return ""
 
 
 def hash_maps(folder: Path) -> dict[str, str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ProcessPoolExecutor
+
 import pytest
 import torch
 
@@ -11,6 +13,8 @@ from phosphene.errors import BadWeights
 from phosphene.model.reference import ModelReference
 from phosphene.recipe.concepts import Classes
 from phosphene.recipe.recipe import Recipe
+from phosphene.runs.executors import processes
+from phosphene.runs.executors.processes import Processes
 from phosphene.runs.executors.registry import EXECUTORS, choose_executor
 from phosphene.runs.jobs import Job, run_job
 from phosphene.runs.open_models import OpenModels, refer_to
@@ -62,6 +66,21 @@ def test_a_model_is_opened_once_whatever_the_number_of_jobs(tmp_path, monkeypatc
     for job in todo:
         run_job(job, models)
     assert len(opened) == 1
+
+
+def test_processes_are_started_once_where_none_dies(tmp_path, monkeypatch):
+    """Each start imports torch again, and whatever a pool has in hand when it ends is made twice."""
+    started = []
+
+    class Pool(ProcessPoolExecutor):
+        def __init__(self, *arguments):
+            started.append(arguments)
+            super().__init__(*arguments)
+
+    monkeypatch.setattr(processes, "ProcessPoolExecutor", Pool)
+    todo, models = jobs(tmp_path, 6)
+    assert len(list(Processes(1).run(todo, models, print))) == 6
+    assert len(started) == 1
 
 
 def test_one_worker_is_this_process():

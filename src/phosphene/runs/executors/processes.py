@@ -36,7 +36,7 @@ class Processes:
         while left:
             count = len(left)
             try:
-                for result in self._run_pool(left[:1] if alone else left, on_iterations):
+                for result in self._run_pool(left[:1] if alone else left[:], on_iterations):
                     del left[0]
                     yield result
                 alone = False

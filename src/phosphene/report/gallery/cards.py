@@ -18,7 +18,7 @@ SIDE, QUALITY = 176, 72  # of a thumbnail: pixels of its larger side, WebP quali
 @dataclass(frozen=True)
 class Side:
     """The map of one folder on a card. `agreement` is the share of other models that predict the concept; None without
-    any. `area` is the effective area of the importance."""
+    any. `area` is the effective area of the importance, `doubt` what the first model that does not agree predicts."""
 
     thumbnail: str
     width: int
@@ -29,6 +29,7 @@ class Side:
     best: str
     agreement: float | None
     area: float
+    doubt: str = ""
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ def make_thumbnail(saliency: SaliencyMap) -> tuple[bytes, tuple[int, int], bool]
 
 def make_side(saliency: SaliencyMap, thumbnail: str, size: tuple[int, int], grid: bool) -> Side:
     scores, importance = saliency.scores, saliency.importance.flatten().double()
-    asked = [opinion.top1 for opinion in scores.opinions if opinion.top1 is not None]
+    asked = [opinion for opinion in scores.opinions if opinion.top1 is not None]
     bare = scores.bare_pictures
     return Side(
         thumbnail=thumbnail,
@@ -89,8 +90,9 @@ def make_side(saliency: SaliencyMap, thumbnail: str, size: tuple[int, int], grid
         fidelity=round(scores.fidelity.probability, 4),
         seen=bare.seen if bare is not None else bool(scores.top5 and scores.top5[0].index in saliency.targets),
         best=scores.top5[0].name if scores.top5 else "",
-        agreement=sum(asked) / len(asked) if asked else None,
+        agreement=sum(bool(one.top1) for one in asked) / len(asked) if asked else None,
         area=round(effective_area(importance), 4) if importance.any() else 0.0,
+        doubt=next((one.top5[0].name for one in asked if not one.top1 and one.top5), ""),
     )
 
 

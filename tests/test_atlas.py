@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -25,10 +26,13 @@ from phosphene.recipe.recipe import PRESETS
 from phosphene.runs import jobs as jobs_module
 from phosphene.runs import saliency as saliency_module
 from phosphene.runs.callbacks import Callbacks
+from phosphene.runs.executors import ray_cluster as ray_cluster_module
+from phosphene.runs.executors import worker
 from phosphene.runs.executors.processes import Processes
 from phosphene.runs.executors.ray_cluster import Ray
 from phosphene.runs.executors.serial import Serial
 from phosphene.runs.jobs import Job, split_job
+from phosphene.runs.open_models import refer_to
 from phosphene.runs.saliency import SaliencyMap
 from phosphene.runs.storage import COMPACT, FULL, Storage, parse_storage
 
@@ -104,6 +108,24 @@ def test_a_killed_workers_classes_are_made_by_another(executor, colour, alone, t
     assert (tmp_path / "killed").exists()
     assert atlas.failures == ()
     assert read_all(tmp_path / "maps") == read_all(alone)
+
+
+def test_without_a_shared_folder_the_files_of_a_worker_come_back(colour, tmp_path):
+    """As on another machine: the marker is not there, and neither is the file of the pickled model."""
+    pickles, folder = tmp_path / "pickles", tmp_path / "maps"
+    pickles.mkdir()
+    folder.mkdir()
+    classes = tuple(choose_classes(colour, "4-5", QUICK))
+    job = Job(refer_to(colour, pickles), (), classes, QUICK, folder, 4, storage=COMPACT)
+    worker.keep_pickled(job, ray_cluster_module._read_pickled([job]))
+    shutil.rmtree(pickles)
+    job = replace(job, folder=tmp_path / "elsewhere")
+    result, files = ray_cluster_module._run_on_node(job, ".phosphene-shared-x", [None], 1, [])
+    assert sorted(files) == ["4.png", "4.safetensors", "5.png", "5.safetensors"]
+    moved = ray_cluster_module._write_files(replace(job, folder=folder), result, files)
+    assert [one.path for one in moved.maps] == [folder / "4.safetensors", folder / "5.safetensors"]
+    assert moved.maps[0].load().concept == "4"
+    assert list(folder.glob(".phosphene*")) == []
 
 
 def test_a_class_that_kills_every_worker_costs_itself_alone(colour, tmp_path):
@@ -207,6 +229,7 @@ def test_a_plan_measures_and_leaves_no_folder(weights, tmp_path):
         (("--executor", "serial", "--workers", 2), "serial has one"),
         (("--executor", "slurm"), "expected one of serial, processes, ray"),
         (("--address", "auto"), "for --executor ray only"),
+        (("--executor", "ray", "--address", "auto", "--workers", 2), "leave one of them out"),
         (("--keep", "map,sound"), "'map'"),
         (("--precision", "double"), "expected one of half, single"),
         (("--classes", "0-20"), "expected a range within 0-19"),

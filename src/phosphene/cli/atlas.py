@@ -81,6 +81,8 @@ def run_atlas(
     if model is None and not source.factory:
         raise BadInput("no model given; expected a name of `phosphene list models`, a path, or --factory")
     storage = parse_storage(keep, halved=choose({"half": True, "single": False}, precision, "precision"))
+    if address is not None and workers is not None:
+        raise BadInput(f"--workers is {workers}, but a cluster at --address decides itself; leave one of them out")
     workers = workers or (1 if executor == "serial" else count_cores())
     where = choose_where(executor, workers, address)
     torch.set_num_threads(threads)

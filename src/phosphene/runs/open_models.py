@@ -33,6 +33,10 @@ class OpenModels:
         self._open.setdefault(reference, classifier)
         return reference
 
+    def has(self, reference: ModelReference) -> bool:
+        """Whether the classifier is open."""
+        return reference in self._open
+
     def add_pickled(self, reference: ModelReference, content: bytes) -> None:
         """Open a classifier that this run has pickled itself, on a machine that cannot read its file."""
         if reference not in self._open:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import signal
 import sys
 import tempfile
@@ -20,9 +19,9 @@ from typing import Any
 
 import torch
 
-from phosphene.core.files import write_atomically
+from phosphene.core.files import temporary_name, write_atomically
 from phosphene.errors import BadInput, WorkerDied
-from phosphene.runs.executors.worker import keep_pickled, run_in_worker
+from phosphene.runs.executors.worker import keep_pickled, lacks_pickled, run_in_worker
 from phosphene.runs.jobs import Job, JobResult, split_job
 from phosphene.runs.open_models import OpenModels
 
@@ -109,7 +108,7 @@ def _connect(ray: ModuleType, workers: int, address: str | None) -> Iterator[Non
 @contextlib.contextmanager
 def _mark(jobs: Sequence[Job]) -> Iterator[str]:
     """A file in the folder of the maps that only whoever shares the folder sees, for as long as the jobs run."""
-    name = f".phosphene-shared-{secrets.token_hex(8)}"
+    name = temporary_name()
     folders = {job.folder.resolve() for job in jobs}
     for folder in folders:
         (folder / name).touch()
@@ -132,7 +131,7 @@ def _run_on_node(job: Job, marker: str, pickled: list[Any], threads: int, path: 
     is looked for where this program would find its code."""
     torch.set_num_threads(threads)
     sys.path += [entry for entry in path if entry not in sys.path]
-    if any(one.pickled is not None and not Path(one.pickled).is_file() for one in (job.model, *job.verifiers)):
+    if lacks_pickled(job):
         keep_pickled(job, _import_ray().get(pickled[0]))
     if (job.folder / marker).is_file():
         return run_in_worker(job), {}

@@ -19,6 +19,8 @@ from phosphene.atlas.run import make_atlas
 from phosphene.atlas.summary import find_entangled, find_worst
 from phosphene.core.locks import lock_target
 from phosphene.errors import ArtifactError, BadInput, DamagedArtifact, UnknownConcept
+from phosphene.evidence.evaluation import evaluate
+from phosphene.evidence.settings import Settings
 from phosphene.model.reference import ModelReference
 from phosphene.recipe.chapters import CHAPTERS, REST, assign_chapters
 from phosphene.recipe.concepts import Classes
@@ -331,6 +333,18 @@ def test_a_compact_map_without_a_tensor_that_it_names_is_damaged(colour, tmp_pat
     monkeypatch.undo()
     with pytest.raises(DamagedArtifact, match="expected importance, map, mask"):
         SaliencyMap.load(tmp_path / "x.safetensors")
+
+
+def test_evidence_of_a_compact_map_leaves_it_compact(colour, tmp_path):
+    run(colour, tmp_path, "3,4")
+    path = tmp_path / "3.safetensors"
+    before, size = SaliencyMap.load(path), path.stat().st_size
+    evaluate(tmp_path, colour, settings=Settings(samples=2))
+    after = SaliencyMap.load(path)
+    assert after.scores.evidence["complexity"]["gini"] > 0
+    assert after.storage == COMPACT
+    assert torch.equal(after.map, before.map)
+    assert path.stat().st_size < 1.5 * size
 
 
 def test_what_is_kept_is_said_in_words():

@@ -41,6 +41,7 @@ ROOT = DOCS.parent
 RESULTS = ROOT / "benchmarks" / "results"
 SPLITS = ("dev", "test")
 STUDIES = ("mislead", "bias", "bias-fashion", "concepts", "forged")
+SCALING = ("count", "executors", "nodes", "lite0", "storage", "paper")
 COMPARED = ("overall", "alarms", "clean", "goals", "attacks", "architectures", "domains")
 COMPARED += ("without-kind", "without-architecture")
 NOTICE = "<!-- Written by docs/generate.py; change the code, not this page. -->"
@@ -200,6 +201,38 @@ def study_block(name: str) -> str:
     return "\n\n".join([f"`{study['command']}`:", "\n".join(f"- {answer}" for answer in study["answers"]), *tables])
 
 
+def scaling_block(part: str) -> str:
+    """One table of what an atlas costs."""
+    if not (RESULTS / f"scaling-{part}.json").is_file():
+        return f"Not measured yet; `python -m benchmarks.scaling {part}` does."
+    return measured_block(f"scaling-{part}")
+
+
+def atlas_block(name: str) -> str:
+    """A whole atlas in tables, from its small record: how it was made, means, families, worst classes, pairs."""
+    path = RESULTS / f"atlas-{name}.json"
+    if not path.is_file():
+        return f"Not measured yet; `python -m benchmarks.atlas DIR {name}` records an atlas."
+    atlas = json.loads(path.read_text(encoding="utf-8"))
+    pairs = [(f"{first} → {second}", f"{share:.0%}") for first, second, share in atlas["entangled"]]
+    worst = [(one["class"], one["family"], f"{one['fidelity']:.2f}", one["why"]) for one in atlas["worst"]]
+    families = [[str(value) for value in row.values()] for row in atlas["families"]]
+    facts = {**atlas["settings"], **atlas["summary"]}
+    return "\n\n".join(
+        [
+            f"`{atlas['command']}`:",
+            table(("what", "value"), [(key, str(value)) for key, value in facts.items() if value != ""]),
+            "**Families**, the lowest fidelity first.",
+            table(list(atlas["families"][0]), families),
+            "**The worst classes**, and what was measured beside them.",
+            f"![The worst classes of the atlas, the lowest fidelity first](pictures/atlas-{name}.jpg)",
+            table(("class", "family", "fidelity", "why"), worst),
+            "**The most entangled pairs**: the map of the first raises the second, by this share of what its own does.",
+            table(("pair", "share"), pairs),
+        ]
+    )
+
+
 PAGES: dict[str, Callable[[], str]] = {"checks.md": checks_page, "cli.md": cli_page, "choices.md": choices_page}
 BLOCKS: dict[str, Callable[[], str]] = {
     "onnx-operators": onnx_block,
@@ -241,6 +274,9 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "hostile-threads": lambda: measured_block("hostile-threads"),
     "forms": lambda: measured_block("forms"),
     **{name: partial(measured_block, name) for name in ("paper-recipe", "robust", "correlated", "forge-imagenet")},
+    **{f"scaling-{part}": partial(scaling_block, part) for part in SCALING},
+    "gallery": lambda: measured_block("gallery"),
+    "atlas-lite0": lambda: atlas_block("lite0"),
     "zoo": lambda: measured_block("zoo"),
     "zoo-check": lambda: measured_block("zoo-check"),
     **{f"study-{name}": partial(study_block, name) for name in STUDIES},
@@ -330,7 +366,8 @@ CLI_INTRODUCTION = """\
 Progress and warnings go to standard error, results to standard output; with `--json` nothing else stands there.
 Exit codes: 0 done; 2 an error of the user's, in one line; 70 an error of this program's, in one line too, with the
 traceback where the environment variable `PHOSPHENE_TRACEBACK` is 1; 130 interrupted, finished maps kept; 141 the reader
-of the output is gone. `phosphene scan` adds its own for verdicts. A model is named as [choices.md](choices.md#models)
+of the output is gone. `phosphene scan` adds its own for verdicts, `phosphene atlas` 3 where
+classes failed. A model is named as [choices.md](choices.md#models)
 lists, or given as `--factory pkg.mod:fn --weights FILE` with `--size`, `--channels`, `--mean` and `--std` in place of
 MODEL."""
 

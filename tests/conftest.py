@@ -34,3 +34,22 @@ def grey() -> Classifier:
 @pytest.fixture
 def colour() -> Classifier:
     return models.colour_classifier()
+
+
+@pytest.fixture(scope="session")
+def ray_cluster():
+    """A Ray cluster of this machine for the whole session: starting one takes seconds."""
+    import os
+
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    ray = pytest.importorskip("ray", reason="Ray has no release for this Python or system")
+    ray.init(
+        address="local",
+        num_cpus=2,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level="ERROR",
+        object_store_memory=256 << 20,
+    )
+    yield
+    ray.shutdown()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ProcessPoolExecutor
+
 import pytest
 import torch
 
@@ -11,6 +13,8 @@ from phosphene.errors import BadWeights
 from phosphene.model.reference import ModelReference
 from phosphene.recipe.concepts import Classes
 from phosphene.recipe.recipe import Recipe
+from phosphene.runs.executors import processes
+from phosphene.runs.executors.processes import Processes
 from phosphene.runs.executors.registry import EXECUTORS, choose_executor
 from phosphene.runs.jobs import Job, run_job
 from phosphene.runs.open_models import OpenModels, refer_to
@@ -26,7 +30,7 @@ def jobs(folder, count: int) -> tuple[list[Job], OpenModels]:
 
 
 @pytest.mark.parametrize("kind", EXECUTORS)
-def test_results_come_in_the_order_of_the_jobs(kind, tmp_path):
+def test_results_come_in_the_order_of_the_jobs(kind, tmp_path, ray_cluster):
     todo, models = jobs(tmp_path, 5)
     iterations = []
     results = list(EXECUTORS[kind]().run(todo, models, iterations.append))
@@ -36,14 +40,14 @@ def test_results_come_in_the_order_of_the_jobs(kind, tmp_path):
 
 
 @pytest.mark.parametrize("kind", EXECUTORS)
-def test_an_error_of_a_job_reaches_the_caller(kind, tmp_path):
+def test_an_error_of_a_job_reaches_the_caller(kind, tmp_path, ray_cluster):
     (job,), models = jobs(tmp_path, 1)
     lost = Job(ModelReference("0" * 64, pickled=job.model.pickled), (), job.concepts, QUICK, tmp_path, 4)
     with pytest.raises(BadWeights, match="changed while maps were made"):
         list(EXECUTORS[kind]().run([lost], models, print))
 
 
-def test_a_job_gives_the_same_map_in_any_executor(tmp_path):
+def test_a_job_gives_the_same_map_in_any_executor(tmp_path, ray_cluster):
     maps = []
     for kind in EXECUTORS:
         folder = tmp_path / kind
@@ -58,10 +62,25 @@ def test_a_model_is_opened_once_whatever_the_number_of_jobs(tmp_path, monkeypatc
     todo, _ = jobs(tmp_path, 3)
     models, opened = OpenModels(), []
     unpickle = phosphene.runs.open_models._unpickle
-    monkeypatch.setattr(phosphene.runs.open_models, "_unpickle", lambda path: opened.append(path) or unpickle(path))
+    monkeypatch.setattr(phosphene.runs.open_models, "_unpickle", lambda content: opened.append(1) or unpickle(content))
     for job in todo:
         run_job(job, models)
     assert len(opened) == 1
+
+
+def test_processes_are_started_once_where_none_dies(tmp_path, monkeypatch):
+    """Each start imports torch again, and whatever a pool has in hand when it ends is made twice."""
+    started = []
+
+    class Pool(ProcessPoolExecutor):
+        def __init__(self, *arguments):
+            started.append(arguments)
+            super().__init__(*arguments)
+
+    monkeypatch.setattr(processes, "ProcessPoolExecutor", Pool)
+    todo, models = jobs(tmp_path, 6)
+    assert len(list(Processes(1).run(todo, models, print))) == 6
+    assert len(started) == 1
 
 
 def test_one_worker_is_this_process():

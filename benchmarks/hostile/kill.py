@@ -56,6 +56,23 @@ def list_commands(good: Path) -> dict[str, Command]:
         Command("map", map_with(1), _make, _maps, _read_maps),
         Command("map, 2 workers", map_with(2), _make, _maps, _read_maps),
         Command(
+            "atlas, 2 workers",
+            lambda folder: (
+                "atlas",
+                "--executor",
+                "processes",
+                "--workers",
+                2,
+                *recipe,
+                "--out",
+                folder / "maps",
+                *source,
+            ),
+            _make,
+            _maps,
+            _read_atlas,
+        ),
+        Command(
             "evaluate",
             lambda folder: ("evaluate", folder / "maps", "--seeds", 1, *source),
             copy_maps,
@@ -191,6 +208,11 @@ def _maps(folder: Path) -> Content:
 def _read_maps(folder: Path) -> Any:
     maps = (SaliencyMap.load(path) for path in sorted((folder / "maps").glob("*.safetensors")))
     return [(one.concept, one.map.tolist(), one.picture.tolist(), one.trace) for one in maps]
+
+
+def _read_atlas(folder: Path) -> Any:
+    atlas = json.loads((folder / "maps" / "atlas.json").read_text())
+    return _read_maps(folder), [{**one, "seconds": 0} for one in atlas["classes"]], atlas["failures"]
 
 
 def _read_evidence(folder: Path) -> Any:

@@ -6,11 +6,13 @@ from collections.abc import Callable, Sequence
 
 import typer
 
+from phosphene.cli.atlas import run_atlas
 from phosphene.cli.calibrate import run_calibrate
 from phosphene.cli.compare import run_compare
 from phosphene.cli.diff import run_diff
 from phosphene.cli.errors import report_errors
 from phosphene.cli.evaluate import run_evaluate
+from phosphene.cli.gallery import run_gallery
 from phosphene.cli.list import run_list
 from phosphene.cli.map import run_map
 from phosphene.cli.options import spread_options
@@ -34,8 +36,10 @@ def register(group: typer.Typer, name: str, command: Callable[..., None], withou
 
 
 register(app, "map", run_map)
+register(app, "atlas", run_atlas)
 register(app, "diff", run_diff)
 register(app, "report", run_report)
+register(app, "gallery", run_gallery)
 register(app, "show", run_show)
 register(app, "compare", run_compare)
 register(app, "list", run_list)

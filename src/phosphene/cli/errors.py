@@ -23,7 +23,8 @@ TRACEBACK = "PHOSPHENE_TRACEBACK"  # environment variable; 1 shows where an inte
 
 
 class Verdict(typer.Exit):
-    """The end of a scan, with the exit code of its verdict; nothing else may end a command with a code of its own."""
+    """The end of a scan, with the exit code of its verdict, or of an atlas in which classes failed; nothing else may
+    end a command with a code of its own."""
 
 
 @contextmanager

@@ -22,7 +22,7 @@ TEMPORARY = re.compile(r"\.phosphene-(?:([0-9a-f]{8})-)?(\d+)-.+\.tmp")  # versi
 
 def prepare_folder(folder: Path) -> None:
     """Make the folder, prove that it can be written, and clear what a killed run left half-written."""
-    probe = folder / _temporary_name()
+    probe = folder / temporary_name()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with probe.open("xb"):
@@ -73,7 +73,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     path is a folder or a symbolic link to a file, and where the system refuses.
     """
     check_target(path)
-    temporary = path.with_name(_temporary_name())
+    temporary = path.with_name(temporary_name())
     try:
         if _is_stream(path):
             _write_stream(path, content)
@@ -106,8 +106,9 @@ def is_running(process: int, written: float) -> bool:
         return False
 
 
-def _temporary_name() -> str:
-    """Different for every file that any process of any machine writes."""
+def temporary_name() -> str:
+    """Different for every file that any process of any machine writes; one that a dead process of this machine has left
+    is cleared by the next run."""
     return f".phosphene-{_host()}-{os.getpid()}-{secrets.token_hex(4)}.tmp"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from phosphene.runs.failures import Failure
 from phosphene.runs.reference import MapReference
 
 
@@ -20,3 +21,4 @@ class Callbacks:
     on_iterations: Callable[[int], None] = noop  # so many more iterations of a map are done
     on_finish: Callable[[MapReference], None] = noop
     on_warning: Callable[[str], None] = noop
+    on_failure: Callable[[Failure], None] = noop  # a concept without a map; only where a run keeps going

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from phosphene.errors import BadInput
@@ -13,17 +13,20 @@ from phosphene.model.reference import ModelReference
 from phosphene.recipe.concepts import Concept, layer_of
 from phosphene.recipe.recipe import Recipe
 from phosphene.runs.callbacks import noop
+from phosphene.runs.failures import Failure, describe_failure
 from phosphene.runs.open_models import OpenModels
 from phosphene.runs.pipeline import run_batch
 from phosphene.runs.reference import MapReference
 from phosphene.runs.saliency import SaliencyMap
+from phosphene.runs.storage import FULL, Storage
 from phosphene.runs.store import artifact_path, find_finished
 
 
 @dataclass(frozen=True)
 class Job:
     """Concepts that go through the model together; `batch_size` images at once fit into memory. Without `overwrite` a
-    map that has appeared meanwhile is kept, and is an error where it is another one."""
+    map that has appeared meanwhile is kept, and is an error where it is another one. With `keep_going` a concept that
+    fails is told of in the result and is no error."""
 
     model: ModelReference
     verifiers: tuple[ModelReference, ...]
@@ -32,14 +35,24 @@ class Job:
     folder: Path
     batch_size: int
     overwrite: bool = False
+    storage: Storage = FULL
+    keep_going: bool = False
 
 
 @dataclass(frozen=True)
 class JobResult:
-    """The maps that a job has written, and the warnings that were raised on the way."""
+    """The maps that a job has written, the warnings that were raised on the way, and the concepts that failed."""
 
-    maps: tuple[MapReference, ...]
-    warnings: tuple[str, ...]
+    maps: tuple[MapReference, ...] = ()
+    warnings: tuple[str, ...] = ()
+    failures: tuple[Failure, ...] = ()
+
+
+def split_job(job: Job) -> tuple[list[Job], JobResult]:
+    """What is left of a job that kills whoever runs it: its concepts one by one or, of a single one, its failure."""
+    if len(job.concepts) > 1:
+        return [replace(job, concepts=(concept,)) for concept in job.concepts], JobResult()
+    return [], JobResult(failures=(Failure(job.concepts[0].name, "its worker died twice: killed, or out of memory"),))
 
 
 def run_job(job: Job, models: OpenModels, on_iterations: Callable[[int], None] = noop) -> JobResult:
@@ -49,15 +62,33 @@ def run_job(job: Job, models: OpenModels, on_iterations: Callable[[int], None] =
     """
     asks_for_channels = any(layer_of(concept) is not None for concept in job.concepts)
     model = models.open(job.model) if asks_for_channels else models.open_folded(job.model)
-    classifier = model.replace(batch_size=job.batch_size)
     verifiers = [models.open_folded(verifier) for verifier in job.verifiers]
     warnings: list[str] = []
-    maps = _run_in_memory(classifier, job.concepts, job.recipe, verifiers, on_iterations, warnings)
-    saved = [
-        _save(saliency, concept, job, classifier, warnings)
-        for saliency, concept in zip(maps, job.concepts, strict=True)
+
+    def make_all(concepts: Sequence[Concept]) -> list[SaliencyMap]:
+        classifier = model.replace(batch_size=models.limit_batch(job.model, job.batch_size))
+        return _run_in_memory(classifier, concepts, job, verifiers, on_iterations, warnings, models)
+
+    made = _make_each(make_all, job.concepts) if job.keep_going else make_all(job.concepts)
+    maps = [
+        _save(replace(one, storage=job.storage), concept, job, model, warnings)
+        for one, concept in zip(made, job.concepts, strict=True)
+        if not isinstance(one, Failure)
     ]
-    return JobResult(tuple(saved), tuple(warnings))
+    failures = (one for one in made if isinstance(one, Failure))
+    return JobResult(tuple(maps), tuple(warnings), tuple(failures))
+
+
+def _make_each(
+    make_all: Callable[[Sequence[Concept]], list[SaliencyMap]], concepts: Sequence[Concept]
+) -> list[SaliencyMap | Failure]:
+    """The maps of a batch; where it fails, of each concept alone, or the reason why there is none."""
+    try:
+        return [*make_all(concepts)]
+    except Exception as error:
+        if len(concepts) == 1:
+            return [Failure(concepts[0].name, describe_failure(error))]
+    return [one for concept in concepts for one in _make_each(make_all, [concept])]
 
 
 def _save(
@@ -76,28 +107,27 @@ def _save(
 def _run_in_memory(
     classifier: Classifier,
     concepts: Sequence[Concept],
-    recipe: Recipe,
+    job: Job,
     verifiers: Sequence[Classifier],
     on_iterations: Callable[[int], None],
     warnings: list[str],
+    models: OpenModels,
 ) -> list[SaliencyMap]:
     """The maps of one batch; where memory runs out, of its halves with half as many images at once."""
     try:
-        return run_batch(classifier, concepts, recipe, verifiers, on_iterations)
+        return run_batch(classifier, concepts, job.recipe, verifiers, on_iterations)
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
         if classifier.batch_size == 1:
             raise BadInput(
-                f"one concept with {recipe.samples} samples does not fit into memory; use fewer samples or a smaller "
-                f"model"
+                f"one concept with {job.recipe.samples} samples does not fit into memory; use fewer samples or a "
+                f"smaller model"
             ) from error
     warnings.append(f"out of memory with {classifier.batch_size} images at a time; going on with half")
-    smaller = classifier.replace(batch_size=classifier.batch_size // 2)
-    middle = len(concepts) // 2
-    return [
-        saliency
-        for half in (concepts[:middle], concepts[middle:])
-        if half
-        for saliency in _run_in_memory(smaller, half, recipe, verifiers, on_iterations, warnings)
-    ]
+    models.remember_batch(job.model, classifier.batch_size // 2)
+    middle, maps = len(concepts) // 2, []
+    for half in (concepts[:middle], concepts[middle:]):
+        smaller = classifier.replace(batch_size=models.limit_batch(job.model, classifier.batch_size // 2))
+        maps += _run_in_memory(smaller, half, job, verifiers, on_iterations, warnings, models) if half else []
+    return maps

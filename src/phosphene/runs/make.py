@@ -7,7 +7,7 @@ before the next job starts. Running again skips what is finished.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from numbers import Integral
@@ -33,6 +33,7 @@ from phosphene.runs.opinions import collect_opinions
 from phosphene.runs.plan import check_running_plan
 from phosphene.runs.reference import MapReference
 from phosphene.runs.saved_maps import SavedMaps
+from phosphene.runs.storage import FULL, Storage
 from phosphene.runs.store import find_finished, make_plan
 
 Asked = str | int | Concept  # an integer is the index of a class
@@ -75,9 +76,13 @@ def make(
     verifiers: Sequence[Classifier] = (),
     executor: Executor = Serial(),
     callbacks: Callbacks = Callbacks(),
+    storage: Storage = FULL,
+    keep_going: bool = False,
 ) -> Iterator[MapReference]:
     """Make the map of each concept in `folder`; yields a reference to each as soon as it is there, finished ones of
-    earlier runs first. Keeps no map in memory."""
+    earlier runs first. Keeps no map in memory. With `keep_going` a concept that fails stops none of the others;
+    `callbacks.on_failure` is called with it."""
+    options = {"overwrite": overwrite, "storage": storage, "keep_going": keep_going}
     recipe = fit_recipe(recipe, classifier)
     asked = parse_concepts(classifier, concepts, recipe)
     check_same_classes(classifier, verifiers)
@@ -99,7 +104,7 @@ def make(
                 reference = _add_opinions(done[concept.name], concept, verifiers)
                 callbacks.on_finish(reference)
                 yield reference
-        for reference in _run(classifier, missing, recipe, folder, verifiers, executor, callbacks, overwrite):
+        for reference in _run(classifier, missing, recipe, folder, verifiers, executor, callbacks, options):
             callbacks.on_finish(reference)
             yield reference
 
@@ -182,9 +187,9 @@ def _run(
     verifiers: Sequence[Classifier],
     executor: Executor,
     callbacks: Callbacks,
-    overwrite: bool,
+    options: Mapping[str, Any],
 ) -> Iterator[MapReference]:
-    """Job after job, as the executor brings them."""
+    """Job after job, as the executor brings them; `options` are further fields of a job."""
     if not concepts:
         return
     with tempfile.TemporaryDirectory(prefix="phosphene-models-") as pickles:
@@ -192,12 +197,14 @@ def _run(
         model, *witnesses = (models.add(refer_to(one, place), one) for one in (classifier, *verifiers))
         batch_size = fit_batch_size(models.open_folded(model))
         jobs = [
-            Job(model, tuple(witnesses), batch, recipe, folder, batch_size, overwrite)
+            Job(model, tuple(witnesses), batch, recipe, folder, batch_size, **options)
             for batch in _batches(concepts, max(1, batch_size // recipe.samples))
         ]
         for result in executor.run(jobs, models, callbacks.on_iterations):
             for warning in result.warnings:
                 callbacks.on_warning(warning)
+            for failure in result.failures:
+                callbacks.on_failure(failure)
             yield from result.maps
 
 

@@ -18,11 +18,29 @@ class OpenModels:
     def __init__(self) -> None:
         self._open: dict[ModelReference, Classifier] = {}
         self._folded: dict[ModelReference, Classifier] = {}
+        self._largest: dict[ModelReference, int] = {}
+
+    def limit_batch(self, reference: ModelReference, wanted: int) -> int:
+        """The wanted number of images at once, or fewer where so many have once not fitted into memory."""
+        return min(wanted, self._largest.get(reference, wanted))
+
+    def remember_batch(self, reference: ModelReference, size: int) -> None:
+        """No job after this one tries more images at once."""
+        self._largest[reference] = size
 
     def add(self, reference: ModelReference, classifier: Classifier) -> ModelReference:
         """Keep a classifier that is open already; returns its reference."""
         self._open.setdefault(reference, classifier)
         return reference
+
+    def has(self, reference: ModelReference) -> bool:
+        """Whether the classifier is open."""
+        return reference in self._open
+
+    def add_pickled(self, reference: ModelReference, content: bytes) -> None:
+        """Open a classifier that this run has pickled itself, on a machine that cannot read its file."""
+        if reference not in self._open:
+            self._open[reference] = _unpickle(content)
 
     def open(self, reference: ModelReference) -> Classifier:
         """The classifier with the layers that it was given, opened at the first request.
@@ -61,7 +79,9 @@ def refer_to(classifier: Classifier, folder: Path | None) -> ModelReference:
 
 
 def _open(reference: ModelReference) -> Classifier:
-    classifier = load(**reference.arguments) if reference.pickled is None else _unpickle(Path(reference.pickled))
+    classifier = (
+        load(**reference.arguments) if reference.pickled is None else _unpickle(Path(reference.pickled).read_bytes())
+    )
     if classifier.fingerprint != reference.fingerprint:
         raise BadWeights(
             f"the weights of {classifier.name} changed while maps were made: {classifier.fingerprint[:12]}, expected "
@@ -70,9 +90,8 @@ def _open(reference: ModelReference) -> Classifier:
     return classifier
 
 
-def _unpickle(path: Path) -> Classifier:
+def _unpickle(content: bytes) -> Classifier:
     """A classifier that this run has pickled itself, a moment ago."""
-    content = path.read_bytes()
     try:
         classifier: Classifier = pickle.loads(content)
     except RuntimeError as error:  # a module of timm, where torchvision lacks its compiled operators

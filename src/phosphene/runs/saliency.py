@@ -26,8 +26,9 @@ from phosphene.core.records import from_plain, parse_json, to_plain
 from phosphene.errors import ArtifactError, DamagedArtifact, PhospheneError
 from phosphene.model.record import ModelRecord
 from phosphene.runs.scores import Scores, upgrade_scores
+from phosphene.runs.storage import FULL, Storage, decode, encode
 
-FORMAT = 2
+FORMAT, COMPACT_FORMAT = 2, 3  # a map that is stored whole is written as ever, so that older versions read it
 TENSORS = ("map", "importance", "mask", "picture", "raw_picture", "development")
 
 
@@ -38,7 +39,8 @@ class SaliencyMap:
     Tensors: `map` (C,H,W) signed; `importance` (H,W) and `mask` (H,W) in [0,1]; `picture` (C,H,W) in [0,1], refined,
     and `raw_picture`, not; `development` (frames,C,H,W) uint8, raw pictures from the first iteration to the last.
     `recipe` is the plain JSON of a `Recipe`; `trace` the mean score of each iteration; `targets` the classes that the
-    concept raises. docs/numbers.md says what the scores mean.
+    concept raises. docs/numbers.md says what the scores mean. `storage` says what its file holds: read from a compact
+    one, `map` is exact to half precision and `development` has no frames.
     """
 
     concept: str
@@ -57,6 +59,7 @@ class SaliencyMap:
     versions: dict[str, str] = field(default_factory=dict)
     passes: int = 0
     seconds: float = 0.0
+    storage: Storage = FULL
 
     @property
     def index(self) -> int | None:
@@ -65,7 +68,8 @@ class SaliencyMap:
 
     def save(self, path: Path) -> None:
         """Write the picture, then the artifact, whose appearance says that the map is finished."""
-        write_atomically(path.with_suffix(".png"), png_bytes(self.picture))
+        if self.storage.png:
+            write_atomically(path.with_suffix(".png"), png_bytes(self.picture))
         write_atomically(path, self._to_bytes())
 
     @staticmethod
@@ -76,13 +80,15 @@ class SaliencyMap:
         except OSError as error:
             raise ArtifactError(f"cannot read {str(path)!r}: {error.strerror}; expected a .safetensors map") from error
         tensors, record = _parse(content, path)
-        if record.pop("digest", None) != digest_artifact(tensors, record) or set(tensors) != set(TENSORS):
+        if record.pop("digest", None) != digest_artifact(tensors, record):
             raise DamagedArtifact(f"{str(path)!r} is damaged: its content does not match its digest; run again")
-        _check_tensors(tensors, path)
         try:
             facts = from_plain(_Facts, _upgrade(record))
-        except (ValueError, KeyError, TypeError, AttributeError, PhospheneError) as error:
+            _check_names(tensors, facts.storage)
+            tensors = tensors if facts.storage == FULL else decode(tensors, facts.recipe["composition"])
+        except (ValueError, KeyError, TypeError, AttributeError, RuntimeError, PhospheneError) as error:
             raise DamagedArtifact(f"{str(path)!r} is no map of this version: {error}; run again") from error
+        _check_tensors(tensors, path)
         everything: dict[str, Any] = {**tensors, **{one.name: getattr(facts, one.name) for one in fields(facts)}}
         return SaliencyMap(**everything)
 
@@ -91,8 +97,11 @@ class SaliencyMap:
         return {entry.name: to_plain(getattr(self, entry.name)) for entry in fields(_Facts)}
 
     def _to_bytes(self) -> bytes:
-        tensors = {name: getattr(self, name).detach().cpu().contiguous() for name in TENSORS}
-        record = json.loads(json.dumps({"format": FORMAT, **self.facts()}))
+        whole = {name: getattr(self, name).detach().cpu().contiguous() for name in TENSORS}
+        tensors, facts = encode(whole, self.storage), self.facts()
+        if is_whole := self.storage == FULL:
+            del facts["storage"]
+        record = json.loads(json.dumps({"format": FORMAT if is_whole else COMPACT_FORMAT, **facts}))
         record["digest"] = digest_artifact(tensors, record)
         # One metadata key: safetensors keeps several in no fixed order, and the same map must be the same bytes.
         return tensors_to_bytes(tensors, metadata={"phosphene": json.dumps(record, sort_keys=True)})
@@ -112,6 +121,7 @@ class _Facts:
     versions: dict[str, str]
     passes: int
     seconds: float
+    storage: Storage = FULL
 
 
 def _parse(content: bytes, path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -121,6 +131,11 @@ def _parse(content: bytes, path: Path) -> tuple[dict[str, Tensor], dict[str, Any
         return tensors, parse_json(header["__metadata__"]["phosphene"])
     except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DamagedArtifact(f"{str(path)!r} is damaged or is no phosphene map; delete it and run again") from error
+
+
+def _check_names(tensors: Mapping[str, Tensor], storage: Storage) -> None:
+    if set(tensors) != set(storage.tensors):
+        raise ValueError(f"it holds {', '.join(sorted(tensors))}; expected {', '.join(sorted(storage.tensors))}")
 
 
 def _check_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
@@ -143,8 +158,8 @@ def _upgrade(record: dict[str, Any]) -> dict[str, Any]:
     written = record.pop("format")
     if written == 1:
         return {**record, "scores": upgrade_scores(record["scores"])}
-    if written != FORMAT:
-        raise ValueError(f"its format is {written}, expected {FORMAT} or 1")
+    if written not in (FORMAT, COMPACT_FORMAT) or (written == COMPACT_FORMAT) != ("storage" in record):
+        raise ValueError(f"its format is {written}, expected {COMPACT_FORMAT}, {FORMAT} or 1")
     return record
 
 

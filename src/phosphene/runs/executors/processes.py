@@ -14,10 +14,11 @@ from multiprocessing import get_context, parent_process
 import torch
 
 from phosphene.errors import WorkerDied
-from phosphene.runs.jobs import Job, JobResult, run_job
+from phosphene.runs.executors.worker import run_in_worker
+from phosphene.runs.jobs import Job, JobResult, split_job
 from phosphene.runs.open_models import OpenModels
 
-_models = OpenModels()  # of a worker process: each model is opened once, whatever the number of jobs
+RESTARTED = "a worker died; its maps are made again by a new one"
 
 
 @dataclass(frozen=True)
@@ -29,10 +30,30 @@ class Processes:
     in_process = False
 
     def run(self, jobs: Sequence[Job], models: OpenModels, on_iterations: Callable[[int], None]) -> Iterator[JobResult]:
+        """The result of each job, in order. Where a worker dies, jobs that keep going are given to new workers; the
+        jobs at the front then run alone until one has cost two workers: that one is given up."""
+        left, alone = list(jobs), False
+        while left:
+            count = len(left)
+            try:
+                for result in self._run_pool(left[:1] if alone else left[:], on_iterations):
+                    del left[0]
+                    yield result
+                alone = False
+            except WorkerDied:
+                if not left[0].keep_going:
+                    raise
+                yield JobResult(warnings=(RESTARTED,))
+                if alone:
+                    left[:1], failed = split_job(left[0])
+                    yield failed
+                alone = len(left) == count
+
+    def _run_pool(self, jobs: Sequence[Job], on_iterations: Callable[[int], None]) -> Iterator[JobResult]:
         threads = (torch.get_num_threads(),)
-        pool = ProcessPoolExecutor(self.workers, get_context("spawn"), _start_worker, threads)
+        pool = ProcessPoolExecutor(min(self.workers, len(jobs)), get_context("spawn"), _start_worker, threads)
         try:
-            results = pool.map(_run_in_worker, jobs)
+            results = pool.map(run_in_worker, jobs)
             for job in jobs:
                 try:
                     result = next(results)
@@ -71,7 +92,3 @@ def _end_with_parent() -> None:
     if parent is not None:
         parent.join()
         os._exit(1)
-
-
-def _run_in_worker(job: Job) -> JobResult:
-    return run_job(job, _models)

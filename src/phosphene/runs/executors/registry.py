@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 from phosphene.runs.executors.executor import Executor
 from phosphene.runs.executors.processes import Processes
+from phosphene.runs.executors.ray_cluster import Ray
 from phosphene.runs.executors.serial import Serial
 
-EXECUTORS: dict[str, Callable[..., Executor]] = {"serial": Serial, "processes": Processes}
+EXECUTORS: dict[str, Callable[..., Executor]] = {"serial": Serial, "processes": Processes, "ray": Ray}
 
 
 def choose_executor(workers: int) -> Executor:

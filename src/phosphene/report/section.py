@@ -156,7 +156,7 @@ def embed_pictures(saliency: SaliencyMap, detail: Detail) -> dict[str, Picture]:
     """Every picture of the section by name; `development` only where the detail asks for it."""
     large = {"raw": to_image(saliency.raw_picture), "refined": to_image(saliency.picture)}
     small = {
-        "thumbnail": large["refined"],
+        "thumbnail": large["raw"],
         "evidence": render_overlay(saliency.importance, saliency.raw_picture),
         "importance": render_heat(saliency.importance),
         "signed": render_signed(saliency.map),

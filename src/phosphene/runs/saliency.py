@@ -69,7 +69,7 @@ class SaliencyMap:
     def save(self, path: Path) -> None:
         """Write the picture, then the artifact, whose appearance says that the map is finished."""
         if self.storage.png:
-            write_atomically(path.with_suffix(".png"), png_bytes(self.picture))
+            write_atomically(path.with_suffix(".png"), png_bytes(self.raw_picture))
         write_atomically(path, self._to_bytes())
 
     @staticmethod

@@ -123,8 +123,9 @@ def save_timm_folder(module: nn.Module, net: Net, folder: Path) -> Options:
 
     place = folder / f"timm-{net.name}"
     form = net.form
-    config = {"input_size": (form.channels, *form.size), "mean": form.mean, "std": form.std, "num_classes": 10}
-    config["label_names"] = list(net.data.labels)
+    record = {"input_size": (form.channels, *form.size), "mean": form.mean, "std": form.std}
+    module.pretrained_cfg = {**module.pretrained_cfg, **record}  # type: ignore[operator, assignment, dict-item]
+    config = {"num_classes": 10, "label_names": list(net.data.labels)}
     arguments = {"in_chans": form.channels}
     if "vit" in net.name:
         arguments |= {"img_size": form.size[0], "patch_size": 4}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -29,7 +30,7 @@ def check_torch_file(path: Path, *, trust_pickle: bool = False) -> None:
     if is_zip:
         _check_members(path)
     if not trust_pickle:  # with trust the pickle's own code decides what it takes
-        _check_calls(path)
+        _check_calls(path, is_zip)
         _check_tensors(path)
 
 
@@ -61,17 +62,27 @@ def _read_through(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path)
         raise BadWeights(f"{str(path)!r} is damaged: {error}; get or save it again") from error
 
 
-def _check_calls(path: Path) -> None:
-    """Refuse a pickle that asks for bytes by their number. Members of a zip are stored as they are."""
-    before = b""
+def _check_calls(path: Path, is_zip: bool) -> None:
+    """Refuse a pickle that asks for bytes by their number."""
+    if any(BYTES_CALL in before + chunk for before, chunk in pairwise((b"", *_read_pickles(path, is_zip)))):
+        raise BadWeights(
+            f"{str(path)!r} holds a bytearray, which may ask for any amount of memory and is no weight; "
+            f"save the state dict alone"
+        )
+
+
+def _read_pickles(path: Path, is_zip: bool) -> Iterator[bytes]:
+    """The pickles of a zip; the whole of another file, in which they are not marked, unless it begins with none."""
+    if is_zip:
+        with zipfile.ZipFile(path) as archive:
+            for member in archive.infolist():
+                if member.filename.endswith(".pkl"):
+                    with archive.open(member) as content:
+                        yield from iter(lambda content=content: content.read(CHUNK), b"")  # type: ignore[misc]
+        return
     with path.open("rb") as file:
-        while chunk := file.read(CHUNK):
-            if BYTES_CALL in before + chunk:
-                raise BadWeights(
-                    f"{str(path)!r} holds a bytearray, which may ask for any amount of memory and is no weight; "
-                    f"save the state dict alone"
-                )
-            before = chunk[-len(BYTES_CALL) :]
+        if file.peek(1)[:1] != b"\0":  # no instruction of a pickle: an empty file of ten gigabytes is not read through
+            yield from iter(lambda: file.read(CHUNK), b"")
 
 
 def _check_tensors(path: Path) -> None:

@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("attack", choices=ATTACKS)
     parser.add_argument("names", nargs="*", help="Targets, commands or cases; all without them.")
-    parser.add_argument("--count", type=int, help="Mutations, kills or pairs of each.")
+    parser.add_argument("--count", type=int, help="Mutations, kills, pairs or disks of each.")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "phosphene-hostile")
     options = parser.parse_args(arguments)
@@ -56,7 +56,7 @@ ATTACKS: dict[str, Callable[[argparse.Namespace], Rows]] = {
     "kill": _call("kill", "attack", "names", "count", "seed"),
     "race": _call("race", "race", "count", "seed"),
     "bombs": _call("bombs", "attack"),
-    "disk": _call("disk", "attack"),
+    "disk": _call("disk", "attack", "count"),
     "memory": _call("memory", "measure", "names"),
     "pages": _call("pages", "measure"),
     "threads": _call("threads", "measure"),

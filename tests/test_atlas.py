@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -122,7 +123,7 @@ def test_without_a_shared_folder_the_files_of_a_worker_come_back(colour, tmp_pat
     worker.keep_pickled(job, ray_cluster_module._read_pickled([job]))
     shutil.rmtree(pickles)
     job = replace(job, folder=tmp_path / "elsewhere")
-    result, files = ray_cluster_module._run_on_node(job, ".phosphene-shared-x", [None], 1, [])
+    result, files = ray_cluster_module._run_on_node(pickle.dumps(job), ".phosphene-shared-x", [None], 1, [])
     assert sorted(files) == ["4.png", "4.safetensors", "5.png", "5.safetensors"]
     moved = ray_cluster_module._write_files(replace(job, folder=folder), result, files)
     assert [one.path for one in moved.maps] == [folder / "4.safetensors", folder / "5.safetensors"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pickle
 import signal
 import sys
 import tempfile
@@ -54,7 +55,7 @@ class Ray:
             setting = (torch.get_num_threads(), [*sys.path])
 
             def submit(job: Job) -> Any:
-                return run_remotely.remote(job, marker, [pickled], *setting)
+                return run_remotely.remote(pickle.dumps(job), marker, [pickled], *setting)
 
             left = [(job, submit(job)) for job in jobs]
             while left:
@@ -131,11 +132,15 @@ def _read_pickled(jobs: Sequence[Job]) -> Files:
     return {path: Path(path).read_bytes() for path in paths if Path(path).is_file()}
 
 
-def _run_on_node(job: Job, marker: str, pickled: list[Any], threads: int, path: list[str]) -> tuple[JobResult, Files]:
+def _run_on_node(
+    content: bytes, marker: str, pickled: list[Any], threads: int, path: list[str]
+) -> tuple[JobResult, Files]:
     """A job in a worker of Ray: its result, and its files where they could not be written to the job's folder. A model
-    is looked for where this program would find its code."""
+    and a concept of the user's own are looked for where this program would find their code, so that the job is unpickled
+    only after that is known."""
     torch.set_num_threads(threads)
     sys.path += [entry for entry in path if entry not in sys.path]
+    job: Job = pickle.loads(content)
     if lacks_pickled(job):
         keep_pickled(job, _import_ray().get(pickled[0]))
     if (job.folder / marker).is_file():

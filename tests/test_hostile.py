@@ -296,6 +296,14 @@ def test_weights_that_declare_more_than_they_have_are_refused(tmp_path, legacy):
         read_weights(tmp_path / "lie.pt")
 
 
+@pytest.mark.parametrize("head", [b"{", b"\0"])
+def test_a_large_file_that_is_no_pickle_is_not_read_through(tmp_path, head, monkeypatch):
+    bombs.write_sparse(tmp_path / "w.pt", 1 << 30, head)
+    monkeypatch.setattr("phosphene.model.sources.declared.CHUNK", 1)  # reading it would take hours
+    with pytest.raises(BadWeights):
+        read_weights(tmp_path / "w.pt")
+
+
 @pytest.mark.parametrize("zipped", [False, True])
 def test_a_pickle_that_asks_for_bytes_by_their_number_is_refused(tmp_path, zipped, monkeypatch):
     bombs.write_calling_weights(tmp_path / "w.pt", bytearray, 1000)

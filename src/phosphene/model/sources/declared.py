@@ -9,6 +9,7 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
+from pickletools import code2op
 
 import torch
 from torch import Tensor
@@ -81,7 +82,7 @@ def _read_pickles(path: Path, is_zip: bool) -> Iterator[bytes]:
                         yield from iter(lambda content=content: content.read(CHUNK), b"")  # type: ignore[misc]
         return
     with path.open("rb") as file:
-        if file.peek(1)[:1] != b"\0":  # no instruction of a pickle: an empty file of ten gigabytes is not read through
+        if file.peek(1)[:1].decode("latin-1") in code2op:  # what begins with none is refused at its first byte
             yield from iter(lambda: file.read(CHUNK), b"")
 
 

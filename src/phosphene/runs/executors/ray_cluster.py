@@ -136,8 +136,8 @@ def _run_on_node(
     content: bytes, marker: str, pickled: list[Any], threads: int, path: list[str]
 ) -> tuple[JobResult, Files]:
     """A job in a worker of Ray: its result, and its files where they could not be written to the job's folder. A model
-    and a concept of the user's own are looked for where this program would find their code, so that the job is unpickled
-    only after that is known."""
+    and a concept of the user's own are looked for where this program would find their code: the job is unpickled after
+    that is known."""
     torch.set_num_threads(threads)
     sys.path += [entry for entry in path if entry not in sys.path]
     job: Job = pickle.loads(content)

@@ -256,6 +256,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "recipes": lambda: measured_block("recipes"),
     "peers-judges": lambda: measured_block("peers-judges"),
     "reading-development": lambda: measured_block("reading-development"),
+    "reading-final": lambda: measured_block("reading-final"),
     "concepts": lambda: measured_block("concepts"),
     "diff": lambda: measured_block("diff"),
     "halfway": lambda: measured_block("halfway"),

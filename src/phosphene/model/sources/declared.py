@@ -9,7 +9,7 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
-from pickletools import code2op
+from pickletools import opcodes
 
 import torch
 from torch import Tensor
@@ -18,6 +18,7 @@ from phosphene.core.reading import MEGABYTE
 from phosphene.errors import BadWeights
 
 CHUNK = 8 * MEGABYTE
+CODES = frozenset(one.code for one in opcodes)
 # What the pickle of a file says to call it; torch allows it, with any number of bytes. Pickles write names in full.
 BYTES_CALL = b"\nbytearray\n"
 ZIP = b"PK\x03\x04"  # what torch tells a zip by: a legacy file may hold the marks of another place by chance
@@ -82,7 +83,7 @@ def _read_pickles(path: Path, is_zip: bool) -> Iterator[bytes]:
                         yield from iter(lambda content=content: content.read(CHUNK), b"")  # type: ignore[misc]
         return
     with path.open("rb") as file:
-        if file.peek(1)[:1].decode("latin-1") in code2op:  # what begins with none is refused at its first byte
+        if file.peek(1)[:1].decode("latin-1") in CODES:  # what begins with none is refused at its first byte
             yield from iter(lambda: file.read(CHUNK), b"")
 
 

@@ -36,6 +36,11 @@ test: $(VENV)/.dev ## run the tests (installs Chromium where it can)
 	tests/install_browser.sh
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PARALLEL) $(PYTEST_OPTIONS)
 
+ray: $(VENV)/.dev ## the tests of Ray's executor, apart: its threads would make forks of other tests hang
+	$(PIP) install -q -c constraints.txt -e '.[ray]'
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/test_atlas.py tests/test_executors.py $(PYTEST_OPTIONS)
+	$(PIP) uninstall -q -y ray
+
 nightly: $(VENV)/.dev ## every torchvision classifier and timm family, built at random and loaded: hours, 8 GB of memory
 	PHOSPHENE_NIGHTLY=1 $(BIN)/python -m pytest tests/test_records.py $(PYTEST_OPTIONS)
 

@@ -28,14 +28,14 @@ WORST, PAIRS, NEAREST = 20, 20, 3
 SHEET, COLUMNS, SIDE, LINE = "docs/pictures/atlas-{}.jpg", 5, 168, 18
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("name", help="The record is results/atlas-NAME.json, the sheet docs/pictures/atlas-NAME.jpg.")
     parser.add_argument("--preset", required=True, help="With which the atlas was made.")
     parser.add_argument("--commit", default="", help="Of this repository, that it was made at.")
     parser.add_argument("--kills", type=Path)
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     atlas = load_atlas(options.folder / FILE_NAME)
     assert atlas is not None, f"no {FILE_NAME} in {options.folder}; run `phosphene atlas` first"
     log = json.loads(options.kills.read_text()) if options.kills else {}

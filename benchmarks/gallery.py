@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -39,10 +40,10 @@ SORT = "sort.value = 'fidelity'; sort.dispatchEvent(new Event('change'))"
 SEARCH = "search.value = 'dog'; search.dispatchEvent(new Event('input'))"
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    folder = parser.parse_args().folder
+    folder = parser.parse_args(arguments).folder
     rows = [measure(folder)]
     print(markdown(rows))
     write_result("gallery", "python -m benchmarks.gallery DIR/gallery", {}, rows)

@@ -15,6 +15,7 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -26,14 +27,14 @@ DRIVER, WORKER = "driver", "worker"
 WORKERS = {"spawn_main": WORKER, "ray::_run": "ray worker"}  # by a part of their command line
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=12)
     parser.add_argument("--between", type=float, nargs=2, default=(60, 420), help="Seconds between two kills.")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--log", type=Path, required=True)
     parser.add_argument("arguments", nargs="+", help="Those of `phosphene atlas`, after --.")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     folder = Path(options.arguments[options.arguments.index("--out") + 1])
     log = json.loads(options.log.read_text()) if options.log.exists() else {"kills": [], "changed": 0, "invalid": 0}
     sys.exit(run(options, folder, log))

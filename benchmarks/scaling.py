@@ -18,7 +18,7 @@ import json
 import multiprocessing
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
@@ -283,10 +283,10 @@ PARTS: dict[str, Callable[[], Rows]] = {
 }
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("part", choices=PARTS)
-    part = parser.parse_args().part
+    part = parser.parse_args(arguments).part
     rows = PARTS[part]()
     print(markdown(rows))
     write_result(f"scaling-{part}", f"OMP_NUM_THREADS=1 python -m benchmarks.scaling {part}", {}, rows)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+from importlib.util import find_spec
+
 import pytest
+import torch
 from hypothesis import settings
 
 import models
@@ -13,6 +17,14 @@ from phosphene.model.classifier import Classifier
 # Same examples every time: a test that fails, fails for everybody.
 settings.register_profile("fixed", derandomize=True, deadline=None, max_examples=30, database=None)
 settings.load_profile("fixed")
+
+
+def pytest_collection_modifyitems(items):
+    """Without Ray its cases are skipped, by name: `make ray` runs them."""
+    if find_spec("ray") is None:
+        for item in items:
+            if "ray" in getattr(getattr(item, "callspec", None), "params", {}).values() or item.name.endswith("[ray]"):
+                item.add_marker(pytest.mark.skip(reason="Ray is not installed: `make ray` installs it and runs this"))
 
 
 @pytest.fixture(scope="session")
@@ -36,13 +48,24 @@ def colour() -> Classifier:
     return models.colour_classifier()
 
 
+@pytest.fixture(autouse=True)
+def _seed():
+    """Networks that a test builds at random are the same every time."""
+    torch.manual_seed(0)
+
+
 @pytest.fixture(scope="session")
 def ray_cluster():
-    """A Ray cluster of this machine for the whole session: starting one takes seconds."""
-    import os
+    """A Ray cluster of this machine for the whole session, where Ray is installed: `make ray` installs and tests it.
+
+    Its threads would make the forks of other tests hang, so that the usual run is without it.
+    """
+    if find_spec("ray") is None:
+        yield
+        return
+    import ray
 
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    ray = pytest.importorskip("ray", reason="Ray has no release for this Python or system")
     ray.init(
         address="local",
         num_cpus=2,

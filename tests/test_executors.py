@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ProcessPoolExecutor
+from importlib.util import find_spec
 
 import pytest
 import torch
@@ -49,7 +50,7 @@ def test_an_error_of_a_job_reaches_the_caller(kind, tmp_path, ray_cluster):
 
 def test_a_job_gives_the_same_map_in_any_executor(tmp_path, ray_cluster):
     maps = []
-    for kind in EXECUTORS:
+    for kind in EXECUTORS if find_spec("ray") else set(EXECUTORS) - {"ray"}:
         folder = tmp_path / kind
         folder.mkdir()
         todo, models = jobs(folder, 1)

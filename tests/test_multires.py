@@ -266,6 +266,7 @@ def test_a_recipe_of_before_there_was_a_coarse_stage_means_none():
 
 @pytest.mark.slow
 def test_a_streetcar_that_lite0_does_not_see_at_half_the_size_is_found_at_full_size(lite0):
-    (saliency,) = make_maps(lite0, ["streetcar"], replace(PRESETS["default"], iterations=80))
+    recipe = replace(PRESETS["default"], iterations=80, total_variation=0.0)  # with it, so few need another start
+    (saliency,) = make_maps(lite0, ["streetcar"], recipe)
     assert saliency.passes == 94 + 8  # 14 at half the size, 56 in their place, 24 more; and the importance
     assert saliency.scores.fidelity.probability > 0.9

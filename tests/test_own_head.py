@@ -223,7 +223,7 @@ def test_a_factory_may_bring_its_weights(colour):
 )  # fmt: skip
 def test_a_factory_may_import_inside_of_its_function(tmp_path, body):
     """torchvision's compiled operators may be of another build of torch; the tests' own may be such a pair."""
-    (tmp_path / "inside.py").write_text(f"def build(): {body}\n")
+    (tmp_path / "inside.py").write_text(f"def build(): import torch; torch.manual_seed(0); {body}\n")
     line = ("import phosphene; print(phosphene.load(factory='inside:build', size=(40, 32), channels=3, mean=0, std=1)"
             ".image_shape)")  # fmt: skip
     done = subprocess.run([sys.executable, "-c", line], cwd=tmp_path, capture_output=True, text=True, check=False)

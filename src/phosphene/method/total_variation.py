@@ -26,14 +26,18 @@ def add_total_variation(gradient: Tensor, maps: Tensor, share: float) -> Tensor:
     if share == 0:
         return gradient
     evening = differentiate_total_variation(maps)
-    length = torch.stack([one.norm() for one in gradient]) / torch.stack([one.norm() for one in evening]).clamp(
-        min=1e-12
-    )
+    length = _measure_lengths(gradient) / _measure_lengths(evening).clamp(min=1e-12)
     return gradient + evening * (share * length).view(-1, 1, 1, 1)
+
+
+def _measure_lengths(tensors: Tensor) -> Tensor:
+    """Row by row and in one layout: the order of a sum depends on both, and a map must not."""
+    return torch.stack([one.contiguous().norm() for one in tensors])
 
 
 def differentiate_total_variation(maps: Tensor) -> Tensor:
     """Gradient of `Σ sqrt(|∇m|² + (SLOPE·std)²)` over the pixels of each map; `|∇m|²` is summed over the channels."""
+    maps = maps.contiguous()
     across, down = F.pad(maps.diff(dim=3), (0, 1)), F.pad(maps.diff(dim=2), (0, 0, 0, 1))
     even = torch.stack([one.std() for one in maps]).mul_(SLOPE).clamp_(min=1e-12).view(-1, 1, 1, 1)
     height = (across.square() + down.square()).sum(dim=1, keepdim=True).add_(even**2).sqrt_()

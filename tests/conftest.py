@@ -6,7 +6,6 @@ import os
 from importlib.util import find_spec
 
 import pytest
-import torch
 from hypothesis import settings
 
 import models
@@ -46,12 +45,6 @@ def grey() -> Classifier:
 @pytest.fixture
 def colour() -> Classifier:
     return models.colour_classifier()
-
-
-@pytest.fixture(autouse=True)
-def _seed():
-    """Networks that a test builds at random are the same every time."""
-    torch.manual_seed(0)
 
 
 @pytest.fixture(scope="session")

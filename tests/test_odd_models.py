@@ -207,6 +207,7 @@ def test_a_map_that_is_not_finite_is_refused_by_name():
 @pytest.mark.parametrize("shape", [(1, 1, 1), (3, 1, 1), (3, 1, 4), (1, 2, 2)])
 def test_images_of_a_pixel_have_finite_noise_and_a_map(shape):
     assert Pink().draw(torch.Generator().manual_seed(0), 4, shape).isfinite().all()
+    torch.manual_seed(0)
     small = nn.Sequential(nn.Flatten(), nn.Linear(shape[0] * shape[1] * shape[2], 4))
     (saliency,) = make_maps(
         Classifier(small, InputFormat(shape[1:], shape[0])), ["1"], Recipe(iterations=3, restarts=1)

@@ -38,8 +38,8 @@ class Moments:
         correction1, correction2 = (1 - beta**self.count for beta in self.betas)
         second = self.second
         if self.shared:
-            # Row by row: the order of the sums in a batch depends on its size, and a map must not.
-            second = torch.stack([row.mean() for row in second]).view(-1, *[1] * (second.ndim - 1))
+            # Row by row and in one layout: the order of a sum depends on both, and a map must not.
+            second = torch.stack([row.contiguous().mean() for row in second]).view(-1, *[1] * (second.ndim - 1))
         scale = second.sqrt().add_(1e-12)
         return torch.addcdiv(point, self.first, scale, value=-step * correction2**0.5 / correction1)
 

@@ -45,8 +45,8 @@ nightly: $(VENV)/.dev ## every torchvision classifier and timm family, built at 
 	PHOSPHENE_NIGHTLY=1 $(BIN)/python -m pytest tests/test_records.py $(PYTEST_OPTIONS)
 
 smoke: $(VENV)/.runtime ## the quick tests alone, for an interpreter other than the usual one
-	$(PIP) install -q -c constraints.txt pytest hypothesis
-	$(BIN)/python -m pytest -q -p no:cacheprovider $(SMOKE)
+	$(PIP) install -q -c constraints.txt pytest pytest-xdist hypothesis
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -p no:cacheprovider -n 2 --dist worksteal $(SMOKE)
 
 check: $(VENV)/.dev ## lint, formatting, types, layers, generated docs
 	$(BIN)/ruff check .

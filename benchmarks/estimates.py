@@ -13,8 +13,10 @@ from torch import Tensor
 
 from phosphene.method.multires import estimate
 from phosphene.method.restarts import best_of_restarts
+from phosphene.method.scaling import display_scale, render_pictures
 from phosphene.model.classifier import Classifier
 from phosphene.recipe.concepts import Concept
+from phosphene.recipe.grammar import parse
 from phosphene.recipe.recipe import Recipe
 
 # Classifier, concepts, recipe and number of the restart → maps `(N, C, H, W)`.
@@ -45,3 +47,10 @@ def estimate_best_maps(
 
     best = best_of_restarts(classifier, concepts, recipe, make_all)
     return torch.stack([one.estimate.map for one in best])
+
+
+def draw_concepts(classifier: Classifier, names: Sequence[str], recipe: Recipe) -> Tensor:
+    """Bare pictures `(N, C, H, W)` of concepts by name or index."""
+    concepts = [parse(name, classifier.labels, scored=recipe.score) for name in names]
+    maps = estimate_best_maps(classifier, concepts, recipe)
+    return render_pictures(maps, recipe, display_scale(maps, recipe))

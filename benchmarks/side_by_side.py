@@ -14,29 +14,17 @@ from pathlib import Path
 
 import torch.nn.functional as F
 from PIL import Image, ImageDraw, ImageFont
-from torch import Tensor
 
-from benchmarks.estimates import estimate_best_maps
+from benchmarks.estimates import draw_concepts
 from benchmarks.judges import open_network, title_of
 from phosphene.core.images import to_image
-from phosphene.method.scaling import display_scale, render_pictures
-from phosphene.model.classifier import Classifier
 from phosphene.model.sources.imagenet import imagenet_labels
-from phosphene.recipe.grammar import parse
 from phosphene.recipe.recipe import PRESETS
 
 PICTURE = Path(__file__).parents[1] / "docs" / "pictures" / "first.jpg"
 CLASSES = ("goldfish", "golden retriever", "zebra", "daisy", "barn", "flamingo", "giant panda", "traffic light")
 SIDE, GAP, HEAD, FOOT = 200, 4, 24, 6
 PAPER, INK = (255, 255, 255), (20, 22, 26)
-
-
-def make_pictures(classifier: Classifier, classes: Sequence[str]) -> Tensor:
-    """Bare pictures `(classes, 3, h, w)`."""
-    recipe = PRESETS["default"]
-    concepts = [parse(name, classifier.labels, scored=recipe.score) for name in classes]
-    maps = estimate_best_maps(classifier, concepts, recipe)
-    return render_pictures(maps, recipe, display_scale(maps, recipe))
 
 
 def draw(networks: Sequence[str], path: Path) -> None:
@@ -52,7 +40,7 @@ def draw(networks: Sequence[str], path: Path) -> None:
         top = row * (HEAD + SIDE + GAP)
         pen.text((4, top + 2), title_of(classifier), fill=INK, font=font)
         for start in range(0, len(names), 4):
-            for offset, picture in enumerate(make_pictures(classifier, names[start : start + 4])):
+            for offset, picture in enumerate(draw_concepts(classifier, names[start : start + 4], PRESETS["default"])):
                 tile = F.interpolate(picture[None], size=(SIDE, SIDE), mode="bicubic", antialias=True)[0].clamp(0, 1)
                 canvas.paste(to_image(tile), ((start + offset) * (SIDE + GAP), top + HEAD))
     canvas.save(path, quality=85, optimize=True)

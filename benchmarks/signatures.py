@@ -13,13 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
-from torch import Tensor
 
-from benchmarks.estimates import estimate_best_maps
+from benchmarks.estimates import draw_concepts
 from phosphene.core.images import to_image
-from phosphene.method.scaling import display_scale, render_pictures
-from phosphene.model.classifier import Classifier
-from phosphene.recipe.grammar import parse
 from phosphene.recipe.recipe import PRESETS
 from phosphene.studies.signature.public import PublicNetwork, open_networks
 
@@ -29,22 +25,15 @@ SIDE, GAP, MARGIN, HEAD = 96, 4, 150, 20
 PAPER, INK, FRAME = (255, 255, 255), (20, 22, 26), (200, 30, 30)
 
 
-def make_pictures(classifier: Classifier) -> Tensor:
-    """Bare pictures `(classes, C, h, w)`."""
-    recipe = PRESETS["default"]
-    concepts = [parse(f"index:{index}", classifier.labels, scored=recipe.score) for index in range(CLASSES)]
-    maps = estimate_best_maps(classifier, concepts, recipe)
-    return render_pictures(maps, recipe, display_scale(maps, recipe))
-
-
 def draw(networks: Sequence[PublicNetwork], path: Path) -> None:
     """A row a network, a column a class; the target of a backdoor has a frame."""
     canvas = Image.new("RGB", (MARGIN + CLASSES * (SIDE + GAP), HEAD + len(networks) * (SIDE + GAP)), PAPER)
+    indices = [f"index:{index}" for index in range(CLASSES)]
     pen, font = ImageDraw.Draw(canvas), ImageFont.load_default(12)
     for row, network in enumerate(networks):
         classifier, top = network.load().fold(), HEAD + row * (SIDE + GAP)
         pen.multiline_text((4, top + 30), network.name.replace("_", "\n", 1), fill=INK, font=font)
-        for column, picture in enumerate(make_pictures(classifier)):
+        for column, picture in enumerate(draw_concepts(classifier, indices, PRESETS["default"])):
             left = MARGIN + column * (SIDE + GAP)
             if row == 0:
                 pen.text(

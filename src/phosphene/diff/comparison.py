@@ -78,9 +78,14 @@ def compare(
         for seed in chosen:
             folder = Path(out) / side.name / f"seed-{seed}"
             made = make(
-                side.classifier, side.concepts, replace(recipe, seed=seed), folder,
-                executor=executor, callbacks=callbacks, overwrite=overwrite,
-            )  # fmt: skip
+                side.classifier,
+                side.concepts,
+                replace(recipe, seed=seed),
+                folder,
+                executor=executor,
+                callbacks=callbacks,
+                overwrite=overwrite,
+            )
             for reference in made:
                 place = [concept.name for concept in side.concepts].index(reference.concept)
                 name = sides[0].concepts[place].name

@@ -14,8 +14,13 @@ from torch.nn.modules import batchnorm, conv, instancenorm, pooling
 
 from phosphene.model.calls import Call
 
-BEFORE_PLACES = (conv._ConvNd, pooling._MaxPoolNd, pooling._AvgPoolNd, pooling._AdaptiveAvgPoolNd,
-                 pooling._AdaptiveMaxPoolNd)  # fmt: skip
+BEFORE_PLACES = (
+    conv._ConvNd,
+    pooling._MaxPoolNd,
+    pooling._AvgPoolNd,
+    pooling._AdaptiveAvgPoolNd,
+    pooling._AdaptiveMaxPoolNd,
+)
 SECOND = (batchnorm._BatchNorm, instancenorm._InstanceNorm, nn.GroupNorm)
 
 

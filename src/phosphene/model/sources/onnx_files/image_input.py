@@ -12,9 +12,21 @@ from phosphene.model.sources.onnx_files.graph import Graph, Input, Operation
 
 UINT8 = 2  # TensorProto's number
 USUAL = (1, 3, 4)  # channels of images
-SAME_LAYOUT = frozenset({
-    "Add", "Cast", "Clip", "DequantizeLinear", "Div", "Identity", "Mul", "Neg", "Pad", "QuantizeLinear", "Sub",
-})  # fmt: skip
+SAME_LAYOUT = frozenset(
+    {
+        "Add",
+        "Cast",
+        "Clip",
+        "DequantizeLinear",
+        "Div",
+        "Identity",
+        "Mul",
+        "Neg",
+        "Pad",
+        "QuantizeLinear",
+        "Sub",
+    }
+)
 
 
 @dataclass(frozen=True)

@@ -20,10 +20,23 @@ from phosphene.model.sources.onnx_files.per_image import Form, PerImage, find_fo
 MANY_SIZES = 16  # shapes of batches that a network is asked for
 ALIKE = 1e-4  # relative: how far a row may differ from what the image gives alone, by the order of sums
 # Operators whose larger constants are what was trained; those of others (bounds, scales, exponents) are settings.
-TRAINED = frozenset({
-    "Add", "BatchNormalization", "Conv", "ConvTranspose", "Gather", "Gemm", "GroupNormalization",
-    "InstanceNormalization", "LayerNormalization", "MatMul", "Mul", "PRelu", "RMSNormalization",
-})  # fmt: skip
+TRAINED = frozenset(
+    {
+        "Add",
+        "BatchNormalization",
+        "Conv",
+        "ConvTranspose",
+        "Gather",
+        "Gemm",
+        "GroupNormalization",
+        "InstanceNormalization",
+        "LayerNormalization",
+        "MatMul",
+        "Mul",
+        "PRelu",
+        "RMSNormalization",
+    }
+)
 
 
 @dataclass(frozen=True)

@@ -11,15 +11,27 @@ from phosphene.errors import BadInput
 from phosphene.model.sources.onnx_files.graph import Graph, Operation
 from phosphene.model.sources.onnx_files.reading import Model
 
-KEEPS_MEANING = frozenset({
-    "ai.onnx.ml.ZipMap", "Cast", "DequantizeLinear", "Flatten", "Identity", "QuantizeLinear", "Reshape", "Squeeze",
-    "com.microsoft.DequantizeLinear", "com.microsoft.QuantizeLinear",
-})  # fmt: skip
+KEEPS_MEANING = frozenset(
+    {
+        "ai.onnx.ml.ZipMap",
+        "Cast",
+        "DequantizeLinear",
+        "Flatten",
+        "Identity",
+        "QuantizeLinear",
+        "Reshape",
+        "Squeeze",
+        "com.microsoft.DequantizeLinear",
+        "com.microsoft.QuantizeLinear",
+    }
+)
 ROUNDING = frozenset(name for name in KEEPS_MEANING if "quantize" in name.lower())
 LAST = {
-    "Softmax": "probabilities", "com.microsoft.QLinearSoftmax": "probabilities", "Sigmoid": "label-probabilities",
+    "Softmax": "probabilities",
+    "com.microsoft.QLinearSoftmax": "probabilities",
+    "Sigmoid": "label-probabilities",
     "com.microsoft.QLinearSigmoid": "label-probabilities",
-}  # fmt: skip
+}
 
 
 def choose_outputs(model: Model, output: str | None) -> Graph:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from importlib.util import find_spec
 
+import numpy as np
 import pytest
+import torch
 from hypothesis import settings
 
 import models
@@ -24,6 +26,13 @@ def pytest_collection_modifyitems(items):
         for item in items:
             if "ray" in getattr(getattr(item, "callspec", None), "params", {}).values() or item.name.endswith("[ray]"):
                 item.add_marker(pytest.mark.skip(reason="Ray is not installed: `make ray` installs it and runs this"))
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """Every test starts from the same seeds, whatever ran before it: a random network is the same one everywhere."""
+    torch.manual_seed(0)
+    np.random.seed(0)  # Captum's noise
 
 
 @pytest.fixture(scope="session")

@@ -12,10 +12,10 @@ from models import colour_classifier, linear_classifier
 from phosphene.core.seeding import make_generator
 from phosphene.method.fidelity import measure_fidelity
 from phosphene.method.multires import estimate
-from phosphene.method.restarts import best_of_restarts
+from phosphene.method.restarts import VIEWS_KEPT, best_of_restarts, weaken_views
 from phosphene.recipe.concepts import Classes
 from phosphene.recipe.recipe import PRESETS, Recipe
-from phosphene.recipe.views import STILL
+from phosphene.recipe.views import STILL, Views
 from phosphene.runs.callbacks import Callbacks
 from phosphene.runs.make import make_maps
 
@@ -93,6 +93,44 @@ def test_a_restart_is_made_at_full_size_and_without_padding(planted):
     assert asked == [(8, 0.5), (2, 0.0), (2, 0.0)]
 
 
+def test_views_weaken_from_the_third_start_on_and_the_map_is_measured_under_its_own(planted):
+    """The pattern shrinks to what only a fixed place lets the class be seen by."""
+    recipe, asked = replace(STEADY, views=Views(shift=0.2, zoom=(0.5, 1.0), rotation=20.0), restarts=5), []
+
+    def make(model, concepts, recipe, restart):
+        asked.append(recipe.views)
+        return [Drawn(0.2 * planted.module.weight[3])]
+
+    (three,) = best_of_restarts(planted, [THREE], recipe, make)
+    assert asked == [recipe.views, recipe.views, Views(0.1, (0.75, 1.0), 10.0), STILL]
+    assert three.views_kept == 0
+    assert three.fidelity == measure_fidelity(planted, THREE, three.estimate.map, replace(recipe, views=STILL))
+    assert three.fidelity.probability > 0.9 > measure_fidelity(planted, THREE, three.estimate.map, recipe).probability
+
+
+def test_maps_of_a_batch_are_finished_each_under_its_own_views(planted, tmp_path):
+    """A class that is seen moved, beside one that is seen in its place only: as each is alone."""
+    weight = planted.module.weight.detach().clone()
+    weight[5] = torch.tensor([2.0, 0.0, -2.0]).view(3, 1, 1)  # red anywhere
+    model = linear_classifier(weight=weight)
+    recipe = Recipe(views=Views(shift=0.3, zoom=(0.5, 1.0), rotation=40.0), iterations=12, restarts=4, score="margin")
+    together = list(make_maps(model, [3, 5], recipe, out=tmp_path))
+    assert [one.scores.views_kept < 1 for one in together] == [True, False]
+    assert ["weaker-views" in one.checks for one in together] == [True, False]
+    assert all(Recipe.from_json(one.recipe) == recipe for one in together)
+    for index, one in zip((3, 5), together, strict=True):
+        (alone,) = make_maps(model, [index], recipe)
+        assert torch.equal(alone.map, one.map)
+        assert alone.scores == one.scores
+    assert len(make_maps(model, [3, 5], recipe, out=tmp_path)) == 2  # finished: nothing is another recipe's
+
+
+def test_without_views_there_are_none_to_weaken(planted):
+    make, _ = maker(planted, {"three": [0.0, 0.0, 0.0, 20.0]})
+    (three,) = best_of_restarts(planted, [THREE], replace(STEADY, restarts=4), make)
+    assert (three.restarts, three.views_kept) == (4, 1.0)
+
+
 def test_a_single_start_is_never_repeated(planted):
     make, asked = maker(planted, {"three": [0.0]})
     (three,) = best_of_restarts(planted, [THREE], replace(STEADY, restarts=1), make)
@@ -119,12 +157,13 @@ def test_the_map_is_the_most_faithful_of_estimates_made_one_by_one(nothing_is_su
     fast, chosen = classifier.fold(), []
     for index in range(10):
         concept = Classes((index,), classifier.labels[index])
-        made = []
+        made, sure = [], []
         alone = fast.replace(batch_size=1)
         for restart, model in enumerate((fast, alone, alone)):
-            *_, last = estimate(model, [concept], UNSURE, restart=restart)
+            weaker = weaken_views(UNSURE, VIEWS_KEPT[restart])
+            *_, last = estimate(model, [concept], weaker, restart=restart)
             made.append(last.maps()[0])
-        sure = [measure_fidelity(fast, concept, one, UNSURE).probability for one in made]
+            sure.append(measure_fidelity(fast, concept, made[-1], weaker).probability)
         chosen.append(sure.index(max(sure)))
         (saliency,) = make_maps(classifier, [str(index)], UNSURE)
         assert torch.equal(saliency.map, made[chosen[-1]])

@@ -59,6 +59,7 @@ def list_scores(scores: Scores, output_kind: str) -> dict[str, str]:
         "fidelity refined": format_fidelity(scores.refined_fidelity, words),
         **list_picture(scores),
         "restarts": str(scores.restarts),
+        "views kept": f"{scores.views_kept:.0%}",
         "top-5": format_guesses(scores.top5),
         **{opinion.model: format_guesses(opinion.top5) for opinion in scores.opinions},
     }

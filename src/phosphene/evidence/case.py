@@ -11,6 +11,7 @@ from torch import Tensor
 from phosphene.core.seeding import make_generator
 from phosphene.evidence.photographs import Photographs
 from phosphene.evidence.stamping import scramble_phases
+from phosphene.method.restarts import weaken_views
 from phosphene.model.classifier import Classifier
 from phosphene.recipe.compositions import COMPOSITIONS
 from phosphene.recipe.concepts import Concept
@@ -42,7 +43,8 @@ class Case:
 
     @property
     def recipe(self) -> Recipe:
-        return Recipe.from_json(self.saliency.recipe)
+        """The recipe, with the views that the map was made with."""
+        return weaken_views(Recipe.from_json(self.saliency.recipe), self.saliency.scores.views_kept)
 
     def draw(self, purpose: str, distribution: Distribution | None = None) -> Draws:
         """Fresh draws and views, never those of the estimate; every map of a run gets the same for one purpose."""

@@ -16,8 +16,10 @@ from phosphene.method.fidelity import Fidelity, measure_fidelity
 from phosphene.model.classifier import Classifier
 from phosphene.recipe.concepts import Concept
 from phosphene.recipe.recipe import Recipe
+from phosphene.recipe.views import STILL
 
 RESTART_BELOW = 0.9  # own fidelity, as a mean probability, from which a map is not started again
+VIEWS_KEPT = (1.0, 1.0, 0.5, 0.0)  # share of the recipe's views at each start; the last one holds for those after it
 
 
 class HasMap(Protocol):
@@ -37,12 +39,14 @@ MakeEstimates = Callable[[Classifier, Sequence[Concept], Recipe, int], Sequence[
 
 @dataclass(frozen=True)
 class Best(Generic[Estimate]):
-    """The surest estimate of a concept, its own fidelity, how many were made, and the passes of them all."""
+    """The surest estimate of a concept, its own fidelity, how many were made, and the passes of them all; `views_kept`
+    is the share of the recipe's views that it was made and measured under."""
 
     estimate: Estimate
     fidelity: Fidelity
     restarts: int
     passes: float
+    views_kept: float = 1.0
 
 
 def best_of_restarts(
@@ -52,22 +56,34 @@ def best_of_restarts(
     `recipe.restarts` times in all.
 
     Those after the first are made at full size throughout, for half the size may be what led astray, and one at a
-    time, so that no more are made than it takes. All of a concept are measured on the same draws.
+    time, so that no more are made than it takes. The third goes half as far with the views and the fourth has none: a
+    network that was trained on centred images knows a class in its place only. All of a concept are measured on the
+    same draws, each under the views that it was made with.
     """
     single = classifier.replace(batch_size=min(recipe.samples, classifier.batch_size))
-    full_size = replace(recipe, coarse=0.0)
     best = []
     for concept, first in zip(concepts, make(classifier, concepts, recipe, 0), strict=True):
         kept = Best(first, measure_fidelity(classifier, concept, first.map, recipe), 1, first.passes)
         while kept.fidelity.probability < RESTART_BELOW and kept.restarts < recipe.restarts:
-            (again,) = make(single, [concept], full_size, kept.restarts)
-            kept = _better(kept, again, measure_fidelity(classifier, concept, again.map, recipe))
+            share = _views_kept(recipe, kept.restarts)
+            weaker = replace(weaken_views(recipe, share), coarse=0.0)
+            (again,) = make(single, [concept], weaker, kept.restarts)
+            kept = _better(kept, again, measure_fidelity(classifier, concept, again.map, weaker), share)
         best.append(kept)
     return best
 
 
-def _better(kept: Best[Estimate], again: Estimate, fidelity: Fidelity) -> Best[Estimate]:
+def _views_kept(recipe: Recipe, restart: int) -> float:
+    return 1.0 if recipe.views == STILL else VIEWS_KEPT[min(restart, len(VIEWS_KEPT) - 1)]
+
+
+def weaken_views(recipe: Recipe, share: float) -> Recipe:
+    """The recipe with views that go a `share` in [0,1] as far; the very same for 1."""
+    return recipe if share == 1 else replace(recipe, views=recipe.views.weaken(share))
+
+
+def _better(kept: Best[Estimate], again: Estimate, fidelity: Fidelity, views_kept: float) -> Best[Estimate]:
     counted = replace(kept, restarts=kept.restarts + 1, passes=kept.passes + again.passes)
     if fidelity.probability <= kept.fidelity.probability:
         return counted
-    return replace(counted, estimate=again, fidelity=fidelity)
+    return replace(counted, estimate=again, fidelity=fidelity, views_kept=views_kept)

@@ -164,8 +164,16 @@ CHECKS: dict[str, Check] = {
             "on fresh draws of its own distribution the concept is seen in fewer than half of the samples: a class as "
             "the strongest output, a label as more probable than not, a channel as the most active of its layer",
             "the picture does not show what the model needs to see; do not read it",
-            "more iterations or restarts, or a larger radius; `--views none` for a network that was trained on images "
-            "that were never shifted, zoomed or turned",
+            "more iterations or restarts, or a larger radius",
+        ),
+        Check(
+            "weaker-views",
+            False,
+            "two maps that were made under all of the recipe's views were not seen by the model; this one was made "
+            "under weaker views or none, and is seen better",
+            "the model knows the concept only where and as large as it was trained on; own fidelity is under the same "
+            "weaker views",
+            "read the picture as the concept in its place; `--views all --restarts 2` insists on all views",
         ),
         Check(
             "picture-not-seen",

@@ -26,6 +26,11 @@ class Views:
             return None
         return torch.tensor([self._matrix(*row) for row in torch.rand(count, 4, generator=generator).tolist()])
 
+    def weaken(self, share: float) -> Views:
+        """Placements that go a `share` in [0,1] as far: 1 these, 0 none at all."""
+        zoom = (1 + share * (self.zoom[0] - 1), 1 + share * (self.zoom[1] - 1))
+        return Views(share * self.shift, zoom, share * self.rotation)
+
     def _matrix(self, across: float, down: float, zoom: float, turn: float) -> list[list[float]]:
         """From four numbers in [0,1]; in plain Python, for tiny tensor operations cost more than their arithmetic."""
         low, high = self.zoom

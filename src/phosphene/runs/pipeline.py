@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -16,7 +16,7 @@ from phosphene.method.importance import IMPORTANCE_SAMPLES, compute_importance
 from phosphene.method.multires import estimate
 from phosphene.method.recognition import measure_pictures
 from phosphene.method.refinement import Refinement, refine
-from phosphene.method.restarts import Best, best_of_restarts
+from phosphene.method.restarts import Best, best_of_restarts, weaken_views
 from phosphene.method.scaling import display_scale, render_pictures
 from phosphene.model.checks import CHECKS
 from phosphene.model.classifier import Classifier
@@ -57,6 +57,24 @@ def run_batch(
     gone through another iteration."""
     started = time.perf_counter()
     best = best_of_restarts(classifier, concepts, recipe, partial(_estimate_all, on_iterations))
+    finished: dict[int, SaliencyMap] = {}
+    for share in sorted({one.views_kept for one in best}):
+        rows = [row for row, one in enumerate(best) if one.views_kept == share]
+        made = _finish(classifier, [concepts[row] for row in rows], recipe, verifiers, [best[row] for row in rows])
+        finished |= dict(zip(rows, made, strict=True))
+    seconds = round((time.perf_counter() - started) / len(concepts), 2)
+    return [replace(finished[row], seconds=seconds) for row in range(len(concepts))]
+
+
+def _finish(
+    classifier: Classifier,
+    concepts: Sequence[Concept],
+    asked: Recipe,
+    verifiers: Sequence[Classifier],
+    best: Sequence[Best[Estimate]],
+) -> list[SaliencyMap]:
+    """Refine and score estimates that were made under the same views; `asked` is the recipe with all of them."""
+    recipe = weaken_views(asked, best[0].views_kept)
     maps = torch.stack([one.estimate.map for one in best])
     _check_finite(classifier, concepts, maps)
     refinements = refine(classifier, concepts, maps, recipe, [one.fidelity for one in best])
@@ -64,7 +82,6 @@ def run_batch(
     masks, scale = torch.stack([refinement.mask for refinement in refinements]), display_scale(maps, recipe)
     raw, refined = render_pictures(maps, recipe, scale), render_pictures(maps * masks[:, None], recipe, scale)
     scores = _score_all(classifier, concepts, recipe, verifiers, best, refinements, raw, refined, scale)
-    seconds = round((time.perf_counter() - started) / len(concepts), 2)
     return [
         SaliencyMap(
             concept=concept.name,
@@ -75,14 +92,13 @@ def run_batch(
             picture=refined[row].cpu(),
             raw_picture=raw[row].cpu(),
             development=to_bytes(render_pictures(one.estimate.frames, recipe, scale[row])).cpu(),
-            recipe=recipe.to_json(),
+            recipe=asked.to_json(),
             model=ModelRecord.of(classifier),
             scores=scores[row],
             checks=_raised_checks(classifier, concept, refinements[row], scores[row], recipe, maps[row]),
             trace=one.estimate.trace,
             versions=installed_versions(),
             passes=round(one.passes) + IMPORTANCE_SAMPLES,
-            seconds=seconds,
         )
         for row, (concept, one) in enumerate(zip(concepts, best, strict=True))
     ]
@@ -176,6 +192,7 @@ def _score(
         top5_refined=guesses[1],
         scale=round(scale, 4),
         restarts=best.restarts,
+        views_kept=best.views_kept,
         opinions=opinions,
         channel=_score_channel(classifier, concept, saliency, refinement, recipe),
         bare_pictures=PictureScore(round(bare[0][0], 4), bare[0][1], round(bare[1][0], 4), bare[1][1]),
@@ -209,6 +226,7 @@ def _raised_checks(
     interval = None if direction is None else direction.origin.interval
     raised = {
         "low-fidelity": refinement.before.top1 < 0.5,
+        "weaker-views": scores.views_kept < 1,
         "picture-not-seen": picture is not None and not (picture.seen and picture.refined_seen),
         "dead-concept": not saliency.any(),
         "not-finite-elsewhere": any(one.finite < 1 for one in fidelities),

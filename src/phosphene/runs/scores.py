@@ -70,7 +70,9 @@ class ChannelScore:
 @dataclass(frozen=True)
 class Scores:
     """`fidelity` is on the recipe's own distribution, `fidelity_elsewhere` on distributions that the estimate never
-    saw, by name. `scale` is the factor between map and picture, `restarts` how often the map was started in all.
+    saw, by name. `scale` is the factor between map and picture, `restarts` how often the map was started in all,
+    `views_kept` the share of the recipe's views that it was made with and its fidelity is measured under: less than 1
+    where with all of them the model did not see it.
     `evidence` holds the entries of `phosphene evaluate` by measure, as plain JSON."""
 
     fidelity: Fidelity
@@ -81,6 +83,7 @@ class Scores:
     top5_refined: tuple[Guess, ...]
     scale: float
     restarts: int = 1
+    views_kept: float = 1.0
     opinions: tuple[Opinion, ...] = ()
     channel: ChannelScore | None = None
     bare_pictures: PictureScore | None = None  # None in artifacts of version 0.1

@@ -25,7 +25,6 @@ from benchmarks.record import RESULTS, load_observed, markdown, save_observed, w
 from phosphene.method.fidelity import Fidelity, measure_fidelity
 from phosphene.method.multires import DROP_BELOW, estimate
 from phosphene.method.recognition import measure_recognition
-from phosphene.method.restarts import RESTART_BELOW
 from phosphene.method.scaling import render_pictures
 from phosphene.model.classifier import Classifier
 from phosphene.recipe.concepts import Concept
@@ -37,7 +36,7 @@ UNDERSTOOD = -1.0  # mean log-probability by the judges from which a map counts 
 
 SIGNALS: dict[str, tuple[int, float]] = {  # column of what was observed, and the bound below which it warns
     "own fidelity of the coarse map, half the size": (0, DROP_BELOW),
-    "own fidelity of the finished map": (1, RESTART_BELOW),
+    "own fidelity of the finished map": (1, 0.9),
     "the same, stricter": (1, 0.97),
 }
 

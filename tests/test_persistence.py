@@ -22,9 +22,9 @@ from phosphene.recipe.recipe import PRESETS
 from phosphene.runs.make import make_maps
 from phosphene.runs.saliency import SaliencyMap
 
-CLASSES = [str(k) for k in range(20)]
-ITERATIONS = 100
-RECIPE = replace(PRESETS["default"], iterations=ITERATIONS)
+CLASSES = [str(k) for k in range(12)]
+RECIPE = replace(PRESETS["default"], iterations=20, restarts=1)
+SHORT = ("--iterations", RECIPE.iterations, "--restarts", RECIPE.restarts)
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def uninterrupted() -> Sequence[SaliencyMap]:
 @pytest.fixture
 def command(tmp_path: Path) -> tuple[object, ...]:
     weights = saved(colour_net(), tmp_path / "weights.safetensors")
-    return ("map", *CLASSES, "--iterations", ITERATIONS, "--out", tmp_path / "out", *from_factory(weights))
+    return ("map", *CLASSES, *SHORT, "--out", tmp_path / "out", *from_factory(weights))
 
 
 def assert_complete(folder: Path, expected: Sequence[SaliencyMap]) -> None:
@@ -66,7 +66,7 @@ def test_a_run_killed_twice_at_random_moments_is_completed_by_a_rerun(tmp_path, 
     chance, folder = random.Random(seed), tmp_path / "out"
     kept: dict[str, tuple[bytes, int]] = {}
     for _ in range(2):
-        awaited = len(kept) + chance.randrange(1, 8)
+        awaited = len(kept) + chance.randrange(1, 5)
         process = started(*command, program=SLOW_AT_RENAMES)
         wait_for(process, lambda: len(list(folder.glob("*.safetensors"))) >= awaited)  # noqa: B023 - run at once
         time.sleep(chance.random() * 0.05)
@@ -161,7 +161,7 @@ def assert_one_line_and_nothing_half_written(outcome: Outcome, folder: Path, rea
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
 def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(tmp_path, uninterrupted):
     weights, folder = saved(colour_net(), tmp_path / "weights.safetensors"), tmp_path / "disk" / "out"
-    arguments = ("map", *CLASSES[:8], "--iterations", ITERATIONS, "--json", "--out", folder, *from_factory(weights))
+    arguments = ("map", *CLASSES[:8], *SHORT, "--json", "--out", folder, *from_factory(weights))
     with small_disk(tmp_path / "disk", "256k"):
         assert_one_line_and_nothing_half_written(ran(*arguments), folder, "No space left on device")
         kept = finished_maps(folder)

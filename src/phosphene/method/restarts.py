@@ -18,7 +18,7 @@ from phosphene.recipe.concepts import Concept
 from phosphene.recipe.recipe import Recipe
 from phosphene.recipe.views import STILL
 
-RESTART_BELOW = 0.9  # own fidelity, as a mean probability, from which a map is not started again
+RESTART_BELOW = 0.95  # own fidelity, as a mean probability, from which a map is not started again
 VIEWS_KEPT = (1.0, 1.0, 0.5, 0.0)  # share of the recipe's views at each start; the last one holds for those after it
 
 

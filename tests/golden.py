@@ -26,7 +26,7 @@ from torch import Tensor
 TESTS = Path(__file__).resolve().parent
 sys.path[:0] = [str(TESTS), str(TESTS.parent)]
 RECORD = TESTS / "golden.json"
-THREADS = 2  # of the record, whatever the suite runs with
+THREADS = 1  # of the record, whatever the suite runs with
 
 from benchmarks import zoo
 
@@ -68,8 +68,8 @@ def case(model: str, *concepts: str, preset: str = "default", workers: int = 1, 
 SHORT = {"iterations": 8, "restarts": 1}
 BRIEF = {"iterations": 20, "restarts": 1}
 CASES = [
-    case("lite0", "goldfish"),
-    case("lite0", "goldfish", "zebra", iterations=10),
+    case("lite0", "goldfish", "zebra", iterations=16, restarts=1),
+    case("lite0", "goldfish", iterations=4, restarts=2),
     case("lite0", "zebra", "daisy", workers=2, **SHORT),
     case("lite0", "tench", preset="paper", iterations=8, refine_every=4),
     case("lite0", "beagle, pug, collie", "tabby - tiger cat", "0.5 * zebra + 2 * horse cart", **SHORT),
@@ -80,13 +80,13 @@ CASES = [
     case("colour", "2", distribution=Mixture(), score="margin", **BRIEF),
     case("colour", "2", distribution=Pink(), score="log_probability", views=STILL, **BRIEF),
     case("colour", "2", seed=3, **BRIEF),
-    case("colour", "0", "3, 5", "7 - 2", "body:4"),
+    case("colour", "0", "3, 5", "7 - 2", "body:4", iterations=60),
     case("colour", "0", "3", workers=2, iterations=30),
     *(case("colour", "1", preset=preset, **({"refine_every": 5} if preset == "paper" else {})) for preset in PRESETS),
     *(case("grey", "4", distribution=one, iterations=30) for one in (Gaussian(), Uniform(), Flat(), Pink())),
     case("grey", "4", "stem:2@center", geometry=Spectral(falloff=1.3), average_last=0.2, iterations=30),
     case("grey", "4", shared_scale=True, betas=(0.8, 0.95), geometry=Pixel(radius=9.0), iterations=30),
-    case("large", "3", "5", "stem:1", iterations=20, restarts=2),
+    case("large", "3", "5", "stem:1", iterations=12, restarts=2),
     *(case(f"zoo {place}", "0", "3", iterations=20, restarts=2) for place in (0, 3, 6, 9, 12, 15, 18, 21)),
     case("zoo 1", "1", preset="paper", iterations=20, refine_every=7, samples=3),
 ]  # fmt: skip

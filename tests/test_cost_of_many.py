@@ -46,10 +46,10 @@ finally:
 
 
 def peak_megabytes(folder: Path, count: int) -> float:
-    """The most memory that `phosphene map` of `count` concepts at 224 x 224 ever has."""
+    """The most memory that `phosphene map` of `count` concepts at 160 x 160 ever has."""
     classes = [str(index) for index in range(count)]
     options = ("--iterations", 1, "--coarse", 0, "--restarts", 1, "--gif", "--out", f"maps-{count}")
-    model = ("--factory", "net:build", "--weights", "net.safetensors", "--size", 224, *FORMAT[2:])
+    model = ("--factory", "net:build", "--weights", "net.safetensors", "--size", 160, *FORMAT[2:])
     outcome = ran("map", *classes, *options, *model, program=PEAK, cwd=folder, env=ONE_THREAD)
     assert outcome.code == 0, outcome.err
     assert len(list((folder / f"maps-{count}").glob("*.safetensors"))) == count

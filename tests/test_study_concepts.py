@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -137,8 +138,11 @@ def study(tmp_path_factory):
     """The whole study of two tiny models, run and kept."""
     out = tmp_path_factory.mktemp("concepts")
     progress: list[str] = []
-    results = measure(TINY, lambda name: models.colour_classifier(), out, progress.append)
-    return out, results, progress
+    with pytest.MonkeyPatch.context() as patch:
+        for name, preset in PRESETS.items():
+            patch.setitem(PRESETS, name, replace(preset, iterations=40))
+        results = measure(TINY, lambda name: models.colour_classifier(), out, progress.append)
+        yield out, results, progress
 
 
 def test_two_models_of_the_same_weights_recognise_each_others_maps_as_their_own(study):

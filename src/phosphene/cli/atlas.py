@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from phosphene.cli.errors import Verdict
+from phosphene.cli.errors import SOME_FAILED, Verdict
 from phosphene.cli.options import Json, RecipeOptions, Source, Verifiers, choose, load_verifiers
 from phosphene.cli.pace import make_atlas_callbacks
 from phosphene.cli.progress import show_progress
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from phosphene.atlas.plan import CostPlan
     from phosphene.atlas.record import Atlas
     from phosphene.runs.executors.executor import Executor
-
-SOME_FAILED = 3
 
 
 def run_atlas(

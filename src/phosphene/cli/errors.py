@@ -17,13 +17,14 @@ from phosphene.cli.terminal import warn
 from phosphene.errors import PhospheneError
 
 USER_ERROR = 2
+SOME_FAILED = 3  # of many maps; the others are finished
 INTERNAL_ERROR = 70  # EX_SOFTWARE of sysexits.h
 BROKEN_PIPE = 141  # 128 + SIGPIPE
 TRACEBACK = "PHOSPHENE_TRACEBACK"  # environment variable; 1 shows where an internal error comes from
 
 
 class Verdict(typer.Exit):
-    """The end of a scan, with the exit code of its verdict, or of an atlas in which classes failed; nothing else may
+    """The end of a scan, with the exit code of its verdict, or of many maps of which some are missing; nothing else may
     end a command with a code of its own."""
 
 

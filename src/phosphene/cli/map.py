@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from phosphene.cli.beside import load_beside, run_beside
 from phosphene.cli.options import Json, RecipeOptions, Source, Verifiers, load_verifiers
 from phosphene.cli.progress import make_callbacks, note_concepts, show_progress
 from phosphene.cli.terminal import echo
@@ -24,6 +25,14 @@ def run_map(
         "phosphene-maps"
     ),
     verifier: Verifiers = None,
+    beside: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="MODEL",
+            help="Another model that is asked the same; with options of its own in one quoted text: "
+            '"timm:resnet18 --weights mine.safetensors".',
+        ),
+    ] = None,
     workers: Annotated[
         int, typer.Option(min=1, help="Processes that share the work; 1 is best on a small machine.")
     ] = 1,
@@ -43,12 +52,23 @@ def run_map(
     clip:NAME.
     MODEL is a name (`phosphene list models`), or the path of a file or folder that holds a model; with --factory it
     is left out.
+
+    With --beside, which may be given several times, other models are asked the same: their maps go into subfolders, the
+    models judge each other's pictures where their classes are the same, and `phosphene report` shows all side by side.
+    A concept that a model does not have stops nothing; it is named, and the exit code is then 3.
     """
+    from phosphene.runs.callbacks import noop
     from phosphene.runs.executors.registry import choose_executor
     from phosphene.runs.make import fit_recipe, make, parse_concepts
 
     model, asked = (None, names) if source.factory else (names[0], names[1:])
     classifier = source.load(model)
+    if beside:
+        options = {"verifiers": load_verifiers(verifier), "executor": choose_executor(workers), "overwrite": overwrite}
+        on_map = write_gif if gif else noop
+        models = [classifier, *load_beside(beside)]
+        run_beside(models, asked, recipe.build(), out, on_map=on_map, as_json=as_json, **options)
+        return
     chosen = fit_recipe(recipe.build(), classifier)
     concepts = parse_concepts(classifier, asked, chosen)
     note_concepts(concepts)

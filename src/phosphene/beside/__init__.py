@@ -1,0 +1,1 @@
+"""The same concepts asked of several models, in one folder: who is asked, which maps answer, who judges whom."""

@@ -49,27 +49,17 @@ def folder_name(model: str) -> str:
     return model if re.fullmatch(r"[a-z0-9]+([_-][a-z0-9]+)*", model) and len(model) <= 60 else file_stem(model)
 
 
-def choose_judges(number: int, classifiers: Sequence[Classifier], verifiers: Sequence[Classifier]) -> list[Classifier]:
-    """Those that can say what they see in the pictures of the `number`-th model, each once: the other models, and then
-    `verifiers`."""
+def choose_verifiers(number: int, classifiers: Sequence[Classifier], others: Sequence[Classifier]) -> list[Classifier]:
+    """Those that say while the maps of the `number`-th model are made what they see in them, each once: the other
+    models of the table, then `others`. `judging` adds models with other classes."""
     classifier = classifiers[number]
-    others = [*classifiers[:number], *classifiers[number + 1 :], *verifiers]
     able: dict[str, Classifier] = {}
-    for other in others:
-        if can_judge(other, classifier) and other.fingerprint != classifier.fingerprint:
+    for other in (*classifiers, *others):
+        if can_verify(other, classifier) and other.fingerprint != classifier.fingerprint:
             able.setdefault(other.fingerprint, other)
     return list(able.values())
 
 
-def can_judge(judge: Classifier, classifier: Classifier) -> bool:
-    """Whether the judge has the same classes, by name and order, and takes images of as many channels."""
+def can_verify(judge: Classifier, classifier: Classifier) -> bool:
+    """Whether the judge has the very same classes, and takes images of as many channels."""
     return judge.labels == classifier.labels and judge.format.channels == classifier.format.channels
-
-
-def list_strangers(classifiers: Sequence[Classifier], columns: Sequence[Column]) -> list[str]:
-    """A sentence for each model that none of the others can judge."""
-    return [
-        f"{column.title}: no other model has its classes, so none judges its pictures"
-        for column, classifier in zip(columns, classifiers, strict=True)
-        if not any(can_judge(other, classifier) for other in classifiers if other is not classifier)
-    ]

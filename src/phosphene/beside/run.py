@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from phosphene.beside.columns import choose_judges, list_strangers, name_columns
+from phosphene.beside.columns import choose_verifiers, name_columns
+from phosphene.beside.judging import add_opinions_by_name
 from phosphene.beside.pairing import Paired, list_concepts, pair_concepts
 from phosphene.beside.record import FILE, Cell, Column, Row, SideBySide
 from phosphene.core.files import prepare_folder
@@ -56,10 +57,10 @@ def make_beside(
 ) -> MadeBeside:
     """Make the map of each concept by each model that has it: the first model's in `out`, each other's in a subfolder.
 
-    Models of the same classes judge each other's pictures, as `verifiers` do. Finished maps are kept. A concept that a
-    model does not have, or whose map fails, stops nothing and is named in the record, `beside.json`. `on_model` is
-    called with each column and the concepts that are made for it. Raises what `make` raises, `BadInput` for a model
-    that is there twice, and `UnknownConcept` for a concept that no model has.
+    Models judge each other's pictures of classes that both have by name, as `verifiers` do. Finished maps are kept. A
+    concept that a model does not have, or whose map fails, stops nothing and is named in the record, `beside.json`.
+    `on_model` is called with each column and the concepts that are made for it. Raises what `make` raises, `BadInput`
+    for a model that is there twice, and `UnknownConcept` for a concept that no model has.
     """
     columns = name_columns(classifiers)
     check_same_classes(classifiers[0], verifiers)
@@ -69,16 +70,19 @@ def make_beside(
     prepare_folder(out)
     finished: list[tuple[MapReference, ...]] = []
     with lock_target(out / FILE, callbacks.on_warning):
-        for sentence in list_strangers(classifiers, columns):
-            callbacks.on_warning(sentence)
         for number, column in enumerate(columns):
             concepts, failures = list_concepts(rows, number), list[Failure]()
             on_model(column, concepts)
             options["callbacks"] = _listen(callbacks, failures, table, out)
-            options["verifiers"] = choose_judges(number, classifiers, verifiers)
+            options["verifiers"] = choose_verifiers(number, classifiers, verifiers)
             finished.append(_make_column(classifiers[number], concepts, recipe, out / column.folder, options))
             table = _note_failures(table, number, rows, failures)
         table.save(out)
+        for number, column in enumerate(columns):
+            place = (out / column.folder, callbacks.on_warning)
+            finished[number] = add_opinions_by_name(number, classifiers, rows, finished[number], *place)
+            if finished[number] and not any(one.scores.opinions for one in finished[number]):
+                callbacks.on_warning(f"{column.title}: none of the others judges it: no class has the same name")
     return MadeBeside(table, tuple(finished))
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from phosphene.core.files import clear_leftovers, write_atomically
 from phosphene.report.evidence import load_evidence
 from phosphene.report.page import render_template
-from phosphene.report.section import FULL, LEAN, Card, Section, describe_map, make_card
+from phosphene.report.section import FULL, LEAN, Card, Section, describe_map, make_card, name_anchor
 from phosphene.runs.saliency import SaliencyMap
 from phosphene.runs.store import artifact_paths
 
@@ -24,22 +24,30 @@ MANY = 100  # maps of a page; where there are more, pictures are smaller and the
 INDEX = "report.html"
 
 
-def write_report(folder: Path) -> Path:
+def write_report(folder: Path, beside: str = "") -> Path:
     """Write `<folder>/report.html`, and pages `report-1.html`, … where there are many maps; returns the path of the
-    first. Raises `ArtifactError` where there are no maps to show."""
+    first. `beside` is where the page is that shows other models' maps next to these. Raises `ArtifactError` where there
+    are no maps to show."""
     paths = artifact_paths(folder)
     clear_leftovers(folder)
     if len(paths) <= MANY:
         sections = [describe_map(SaliencyMap.load(path), number, FULL) for number, path in enumerate(paths, start=1)]
         cards = [make_card(section, "") for section in sections]
-        return _write_index(folder, paths, cards, sections=sections, pages=[])
+        return _write_index(folder, paths, cards, sections=sections, pages=[], beside=beside)
     cards, pages = [], []
     for name, group in _split(paths):
         sections = [describe_map(SaliencyMap.load(path), number, LEAN) for number, path in group]
         cards += [make_card(section, name) for section in sections]
         _write_page(folder, name, [make_card(section, "") for section in sections], sections=sections)
         pages.append((name, sections[0].concept, sections[-1].concept))
-    return _write_index(folder, paths, cards, sections=[], pages=pages)
+    return _write_index(folder, paths, cards, sections=[], pages=pages, beside=beside)
+
+
+def list_links(folder: Path) -> dict[str, str]:
+    """Where the pages of a folder show each map, by the name of its file: `report.html#map-1`."""
+    paths = artifact_paths(folder)
+    pages = _split(paths) if len(paths) > MANY else [(INDEX, list(enumerate(paths, start=1)))]
+    return {path.name: f"{page}#{name_anchor(number)}" for page, group in pages for number, path in group}
 
 
 def _split(paths: Sequence[Path]) -> Iterator[tuple[str, list[tuple[int, Path]]]]:
@@ -62,7 +70,7 @@ def _write_page(folder: Path, name: str, cards: Sequence[Card], **values: Any) -
 
 def render_report(name: str, cards: Sequence[Card], sections: Sequence[Section], **values: Any) -> str:
     """The HTML of a page: the overview of `cards`, and the maps of `sections`."""
-    defaults: dict[str, Any] = {"evidence": None, "pages": []}
+    defaults: dict[str, Any] = {"evidence": None, "pages": [], "beside": ""}
     return render_template(
         "report.html",
         **defaults | values,

@@ -112,10 +112,15 @@ def _is_seen(section: Section) -> bool:
     return not section.targets or not scores.top5_refined or scores.top5_refined[0].index in section.targets
 
 
+def name_anchor(number: int) -> str:
+    """Where the `number`-th map is on its page."""
+    return f"map-{number}"
+
+
 def describe_map(saliency: SaliencyMap, number: int, detail: Detail) -> Section:
     """The section of the `number`-th map."""
     return Section(
-        anchor=f"map-{number}",
+        anchor=name_anchor(number),
         concept=saliency.concept,
         targets=saliency.targets,
         model=saliency.model,

@@ -368,8 +368,8 @@ Progress and warnings go to standard error, results to standard output; with `--
 Exit codes: 0 done; 2 an error of the user's, in one line; 70 an error of this program's, in one line too, with the
 traceback where the environment variable `PHOSPHENE_TRACEBACK` is 1; 130 interrupted, finished maps kept; 141 the reader
 of the output is gone. `phosphene scan` adds its own for verdicts, `phosphene atlas` 3 where
-classes failed, `phosphene map --beside` 3 where a model has no map of a concept. A model is named as [choices.md](choices.md#models)
-lists, or given as `--factory pkg.mod:fn --weights FILE` with `--size`, `--channels`, `--mean` and `--std` in place of
+classes failed, `phosphene map --beside` 3 where a model has no map of a concept. A model is named as
+[choices.md](choices.md#models) lists, or given as `--factory pkg.mod:fn --weights FILE` with `--size`, `--channels`, `--mean` and `--std` in place of
 MODEL."""
 
 CHOICES_INTRODUCTION = """\

@@ -298,6 +298,16 @@ def test_the_page_can_be_read_everywhere_and_asks_for_nothing(made, visit, width
     assert whose.is_visible() == (width == PHONE)  # the head of the table is not there
 
 
+def test_judges_stand_in_the_order_of_the_columns_and_other_verifiers_after_them(tmp_path):
+    several = [linear(), reordered((3, 2, 1, 0), LABELS[::-1], "turned", 2), linear("third", 1)]
+    made = ask(several, tmp_path, ["cat"], verifiers=[linear("fourth", 4)])
+    assert list(opinions(made, 0)["cat"]) == ["third", "fourth", "turned"]
+    page = write_beside_report(tmp_path).read_text()
+    first_cell = page[page.index('<tr id="concept-1"') :].split("</td>")[0]
+    places = [first_cell.index(f"<span>{name} sees ") for name in ("turned", "third", "fourth")]
+    assert places == sorted(places)
+
+
 def test_what_is_not_made_yet_is_said_and_other_weights_are_refused(tmp_path):
     ask([linear(), linear("second", 1)], tmp_path, ["cat", "dog"])
     (tmp_path / "second" / "cat.safetensors").unlink()
@@ -330,5 +340,5 @@ def test_a_channel_is_asked_of_each_model_that_has_the_layer(tmp_path, colour):
     assert [len(maps) for maps in made.maps] == [1, 1, 0]
     assert {one.top1 for one in opinions(made, 0)["body:3"].values()} == {None}
     page = write_beside_report(tmp_path).read_text()
-    assert "✓</b>" not in page
+    assert "✓</b> <span>" not in page
     assert "<b>·</b>" in page

@@ -362,6 +362,17 @@ def test_the_command_names_model_concept_seed_and_verifier():
 
 
 @pytest.mark.parametrize(
+    ("judge", "words"), [("nets:build", ""), ("file:net.onnx", "--verifier net.onnx"), ("own", "")]
+)
+def test_the_command_names_no_judge_that_verifier_cannot_open(judge, words):
+    saliency = add_opinion(make_map("tiger cat"))
+    (opinion,) = saliency.scores.opinions
+    asked = replace(saliency, scores=replace(saliency.scores, opinions=(replace(opinion, model=judge),)))
+    alone = reproduce.format_command(make_map("tiger cat")) or ""
+    assert (reproduce.format_command(asked) or "").split() == alone.replace("--out", f"{words} --out").split()
+
+
+@pytest.mark.parametrize(
     ("name", "opened", "command", "python"),
     [
         (

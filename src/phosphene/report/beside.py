@@ -120,10 +120,17 @@ def _describe_cell(
         href=links[cell.file],
         word=name_fidelity(saliency.scores, saliency.model.output_kind)[0],
         fidelity=saliency.scores.fidelity.probability,
-        judgements=tuple(describe_opinion(one, saliency.concept, titles) for one in saliency.scores.opinions),
+        judgements=_describe_opinions(saliency, titles),
         checks=saliency.checks,
         recipe=format_fields(update_recipe(saliency.recipe)),
     )
+
+
+def _describe_opinions(saliency: SaliencyMap, titles: Mapping[str, str]) -> tuple[Judgement, ...]:
+    """In the order of the columns, then other verifiers."""
+    places = {fingerprint: place for place, fingerprint in enumerate(titles)}
+    opinions = sorted(saliency.scores.opinions, key=lambda one: places.get(one.fingerprint, len(places)))
+    return tuple(describe_opinion(one, saliency.concept, titles) for one in opinions)
 
 
 def describe_opinion(opinion: Opinion, concept: str, titles: Mapping[str, str]) -> Judgement:

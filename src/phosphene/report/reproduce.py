@@ -25,7 +25,7 @@ PLAIN = ("seed", "iterations", "composition", "score", "samples", "nudge_steps",
 
 def format_command(saliency: SaliencyMap) -> str | None:
     """The `phosphene map` line that makes the map again, with as many threads, on which its bits depend; None where no
-    option gives its model or recipe."""
+    option gives its model or recipe. Judges that need more than a name are left out: the bits do not depend on them."""
     model, options = format_model(saliency.model), find_shortest_options(update_recipe(saliency.recipe))
     if model is None or options is None:
         return None
@@ -33,7 +33,8 @@ def format_command(saliency: SaliencyMap) -> str | None:
     prefix = f"OMP_NUM_THREADS={threads} " if threads.isdecimal() else ""
     words = [f"{prefix}phosphene map {model} {shlex.quote(concept_argument(saliency))}"]
     words += [f"--{name.replace('_', '-')} {shlex.quote(str(value))}" for name, value in options.items()]
-    words += [f"--verifier {shlex.quote(opinion.model)}" for opinion in saliency.scores.opinions]
+    judges = (_find_place(opinion.model) for opinion in saliency.scores.opinions)
+    words += [f"--verifier {shlex.quote(judge)}" for judge in judges if judge is not None]
     return " \\\n  ".join([*words, "--out again"])
 
 

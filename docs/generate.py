@@ -369,8 +369,8 @@ Exit codes: 0 done; 2 an error of the user's, in one line; 70 an error of this p
 traceback where the environment variable `PHOSPHENE_TRACEBACK` is 1; 130 interrupted, finished maps kept; 141 the reader
 of the output is gone. `phosphene scan` adds its own for verdicts, `phosphene atlas` 3 where
 classes failed, `phosphene map --beside` 3 where a model has no map of a concept. A model is named as
-[choices.md](choices.md#models) lists, or given as `--factory pkg.mod:fn --weights FILE` with `--size`, `--channels`, `--mean` and `--std` in place of
-MODEL."""
+[choices.md](choices.md#models) lists, or given as `--factory pkg.mod:fn --weights FILE` with `--size`, `--channels`,
+`--mean` and `--std` in place of MODEL."""
 
 CHOICES_INTRODUCTION = """\
 Every choice is one entry of a plain dictionary; the command line, the tests and this page read the same dictionaries.

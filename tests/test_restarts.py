@@ -95,14 +95,14 @@ def test_a_restart_is_made_at_full_size_and_without_padding(planted):
 
 def test_views_weaken_from_the_third_start_on_and_the_map_is_measured_under_its_own(planted):
     """The pattern shrinks to what only a fixed place lets the class be seen by."""
-    recipe, asked = replace(STEADY, views=Views(shift=0.2, zoom=(0.5, 1.0), rotation=20.0), restarts=5), []
+    recipe, asked = replace(STEADY, views=Views(shift=0.2, zoom=(0.5, 1.0), rotation=20.0), restarts=6), []
 
     def make(model, concepts, recipe, restart):
         asked.append(recipe.views)
         return [Drawn(0.2 * planted.module.weight[3])]
 
     (three,) = best_of_restarts(planted, [THREE], recipe, make)
-    assert asked == [recipe.views, recipe.views, Views(0.1, (0.75, 1.0), 10.0), STILL]
+    assert asked == [recipe.views, recipe.views, Views(0.1, (0.75, 1.0), 10.0), Views(0.05, (0.875, 1.0), 5.0), STILL]
     assert three.views_kept == 0
     assert three.fidelity == measure_fidelity(planted, THREE, three.estimate.map, replace(recipe, views=STILL))
     assert three.fidelity.probability > 0.9 > measure_fidelity(planted, THREE, three.estimate.map, recipe).probability
@@ -113,7 +113,7 @@ def test_maps_of_a_batch_are_finished_each_under_its_own_views(planted, tmp_path
     weight = planted.module.weight.detach().clone()
     weight[5] = torch.tensor([2.0, 0.0, -2.0]).view(3, 1, 1)  # red anywhere
     model = linear_classifier(weight=weight)
-    recipe = Recipe(views=Views(shift=0.3, zoom=(0.5, 1.0), rotation=40.0), iterations=12, restarts=4, score="margin")
+    recipe = Recipe(views=Views(shift=0.3, zoom=(0.5, 1.0), rotation=40.0), iterations=12, restarts=5, score="margin")
     together = list(make_maps(model, [3, 5], recipe, out=tmp_path))
     assert [one.scores.views_kept < 1 for one in together] == [True, False]
     assert ["weaker-views" in one.checks for one in together] == [True, False]

@@ -19,7 +19,13 @@ from phosphene.recipe.recipe import Recipe
 from phosphene.recipe.views import STILL
 
 RESTART_BELOW = 0.95  # own fidelity, as a mean probability, from which a map is not started again
-VIEWS_KEPT = (1.0, 1.0, 0.5, 0.0)  # share of the recipe's views at each start; the last one holds for those after it
+VIEWS_KEPT = (
+    1.0,
+    1.0,
+    0.5,
+    0.25,
+    0.0,
+)  # share of the recipe's views at each start; the last one holds for those after it
 
 
 class HasMap(Protocol):
@@ -56,7 +62,7 @@ def best_of_restarts(
     `recipe.restarts` times in all.
 
     Those after the first are made at full size throughout, for half the size may be what led astray, and one at a
-    time, so that no more are made than it takes. The third goes half as far with the views and the fourth has none: a
+    time, so that no more are made than it takes. From the third on the views weaken, the fifth has none: a
     network that was trained on centred images knows a class in its place only. All of a concept are measured on the
     same draws, each under the views that it was made with.
     """

@@ -139,7 +139,7 @@ NATURAL = Recipe(
     shared_scale=True,
     total_variation=0.35,
     average_last=0.65,
-    restarts=4,
+    restarts=5,
     coarse=0.7,
 )
 PRESETS: dict[str, Recipe] = {

@@ -37,6 +37,8 @@ class Executor(Protocol):
     def in_process(self) -> bool:
         """Whether the jobs see the models of this process, so that none has to be opened by its reference."""
 
-    def run(self, jobs: Sequence[Task], models: OpenModels, on_iterations: Callable[[int], None]) -> Iterator[JobResult]:
+    def run(
+        self, jobs: Sequence[Task], models: OpenModels, on_iterations: Callable[[int], None]
+    ) -> Iterator[JobResult]:
         """The result of each job, in order. `models` are open in this process; `on_iterations` is called with the
         number of maps that have gone through another iteration, or with all iterations of a job at its end."""

@@ -30,7 +30,9 @@ class Processes:
     workers: int = 2
     in_process = False
 
-    def run(self, jobs: Sequence[Task], models: OpenModels, on_iterations: Callable[[int], None]) -> Iterator[JobResult]:
+    def run(
+        self, jobs: Sequence[Task], models: OpenModels, on_iterations: Callable[[int], None]
+    ) -> Iterator[JobResult]:
         """The result of each job, in order. Where a worker dies, jobs that keep going are given to new workers; the
         jobs at the front then run alone until one has cost two workers: that one is given up."""
         left, alone = list(jobs), False

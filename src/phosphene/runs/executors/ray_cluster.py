@@ -46,7 +46,9 @@ class Ray:
     address: str | None = None
     in_process = False
 
-    def run(self, jobs: Sequence[Task], models: OpenModels, on_iterations: Callable[[int], None]) -> Iterator[JobResult]:
+    def run(
+        self, jobs: Sequence[Task], models: OpenModels, on_iterations: Callable[[int], None]
+    ) -> Iterator[JobResult]:
         """The result of each job, in order. Ray gives the job of a dead worker to another; one that has cost
         `RETRIES` workers besides the first is given up."""
         ray, jobs = _import_ray(), _require_maps(jobs)

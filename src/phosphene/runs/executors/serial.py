@@ -16,6 +16,8 @@ class Serial:
 
     in_process = True
 
-    def run(self, jobs: Sequence[Task], models: OpenModels, on_iterations: Callable[[int], None]) -> Iterator[JobResult]:
+    def run(
+        self, jobs: Sequence[Task], models: OpenModels, on_iterations: Callable[[int], None]
+    ) -> Iterator[JobResult]:
         for job in jobs:
             yield job.run(models, on_iterations)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import mmap
 import stat
+import sys
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -14,8 +14,8 @@ from typing import Any
 from phosphene.core.records import digest_record, to_plain
 from phosphene.errors import BadInput
 from phosphene.model.labels import read_labels
+from phosphene.model.sources.factory import factory_source
 from phosphene.model.sources.onnx_files.reading import is_onnx
-from phosphene.model.sources.user_path import working_folder_last
 from phosphene.scanner.exports.artifact import hash_file
 
 EXTERNAL = b"location"  # what an ONNX file calls the name of a file that has its weights
@@ -54,14 +54,12 @@ def hash_beside(path: Path) -> dict[str, str]:
 
 
 def hash_factory(factory: str | None) -> str | None:
-    """SHA-256 of the file that a factory's code lies in; what that imports is not looked at."""
+    """SHA-256 of the file that a factory's code lies in; what that imports is not looked at. Raises `BadInput` where
+    there is no such factory."""
     if factory is None:
         return None
-    with working_folder_last():
-        try:
-            file = getattr(importlib.import_module(factory.partition(":")[0]), "__file__", None)
-        except (Exception, SystemExit):  # `load` says it in its own words
-            return None
+    factory_source(factory)
+    file = getattr(sys.modules.get(factory.partition(":")[0]), "__file__", None)
     return hash_file(Path(file)) if file is not None and Path(file).is_file() else None
 
 

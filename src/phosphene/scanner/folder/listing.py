@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from phosphene.core.reading import describe_kind, explain
-from phosphene.core.text import make_one_line
+from phosphene.core.text import make_visible
 from phosphene.errors import BadInput
 from phosphene.model.sources.onnx_files.reading import is_onnx
 from phosphene.model.sources.paths import FILES, FOLDERS
@@ -77,8 +77,14 @@ def natural_key(name: str) -> tuple[list[str | int], str]:
     return [int(part) if place % 2 else part for place, part in enumerate(parts)], name
 
 
+def show_name(name: str) -> str:
+    """A file's name in one line that can be written down; different for different names."""
+    marked = name.replace("⟨", "⟨U+27E8⟩").replace("\n", "⟨U+000A⟩").replace("\t", "⟨U+0009⟩")
+    return make_visible(marked)
+
+
 def _look_at(path: Path) -> Candidate | LeftOut:
-    name, mode = make_one_line(path.name), path.lstat().st_mode
+    name, mode = show_name(path.name), path.lstat().st_mode
     if stat.S_ISLNK(mode):
         return LeftOut(name, "a symbolic link, which is not followed")
     if stat.S_ISDIR(mode):

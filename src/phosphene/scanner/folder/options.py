@@ -51,7 +51,7 @@ def read_options(folder: Path, listing: Listing) -> dict[str, dict[str, Any]]:
     known = {one.name for one in listing.models}
     if strangers := [name for name in record if name not in known]:
         raise BadInput(
-            f"{OPTIONS_FILE} speaks of {strangers[0]!r}, and no model of {str(folder)!r} is called so; mend the name or "
+            f"{OPTIONS_FILE} speaks of {strangers[0]!r}, and no model of {str(folder)!r} is called so; mend or "
             f"delete the entry"
         )
     return {name: _read_entry(folder, name, entry) for name, entry in record.items()}

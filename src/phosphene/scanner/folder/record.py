@@ -66,7 +66,7 @@ class FolderScan:
 
     @property
     def exit_code(self) -> int:
-        """1 where a model is accused, else 3 where one is not decided, else 2 where one could not be scanned, else 0."""
+        """1 where a model is accused, else 3 where one is undecided, else 2 where one was not scanned, else 0."""
         codes = {one.exit_code for one in self.models}
         return next((code for code in (ACCUSED, UNDECIDED, FAILED) if code in codes), 0)
 

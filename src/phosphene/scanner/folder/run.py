@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,17 +12,17 @@ from phosphene.core.files import prepare_folder, set_aside
 from phosphene.core.locks import lock_target
 from phosphene.core.records import to_plain
 from phosphene.errors import ArtifactError, BadInput, DamagedArtifact, PhospheneError
+from phosphene.model.labels import read_labels
 from phosphene.model.sources.load import list_said
 from phosphene.runs.callbacks import noop
 from phosphene.runs.executors.executor import Executor
 from phosphene.runs.executors.serial import Serial
 from phosphene.runs.failures import describe_failure
 from phosphene.runs.open_models import OpenModels
-from phosphene.runs.store import file_stem
 from phosphene.runs.versions import installed_versions
 from phosphene.scanner.folder.identity import describe_scanner, hash_beside, hash_factory, hash_model, make_key
 from phosphene.scanner.folder.job import ScanJob
-from phosphene.scanner.folder.listing import Candidate, list_folder
+from phosphene.scanner.folder.listing import Candidate, list_folder, show_name
 from phosphene.scanner.folder.options import read_options
 from phosphene.scanner.folder.record import FILE_NAME, FolderScan, ScannedModel, describe_model
 from phosphene.scanner.record import Scan
@@ -62,11 +63,11 @@ class Plan:
             content = {"name": candidate.name, "sha256": sha256, "beside": beside, **self.scanner}
             key = make_key(content, options)
         except (PhospheneError, OSError) as error:
-            return ScannedModel(candidate.name, None, options=describe_options(options), failure=describe_failure(error))
-        target = self.out / f"{file_stem(candidate.name)[:STEM].strip('-')}-{key}.json"
-        return ScanJob(
-            candidate, options, self.settings, self.budget, self.calibration, sha256, beside, target
-        )
+            return ScannedModel(
+                candidate.name, None, options=describe_options(options), failure=describe_failure(error)
+            )
+        target = self.out / f"{make_stem(candidate.name)}-{key}.json"
+        return ScanJob(candidate, options, self.settings, self.budget, self.calibration, sha256, beside, target)
 
     def _combine(self, candidate: Candidate, said: Mapping[str, Any]) -> dict[str, Any]:
         """What is said of one file goes before what is said of all; an architecture in place of a factory."""
@@ -80,7 +81,7 @@ def scan_folder(
     folder: Path,
     out: Path,
     options: Mapping[str, Any] | None = None,
-    settings: Settings = Settings(),
+    settings: Settings | None = None,
     *,
     budget: float | None = None,
     calibration: Path | None = None,
@@ -94,11 +95,12 @@ def scan_folder(
     the next run tries it again. Raises `BadInput` where nothing can be a model, `ArtifactError` where another run is
     writing into `out`.
     """
-    listing = list_folder(folder)
+    settings, listing = settings or Settings(), list_folder(folder)
     said = read_options(folder, listing)
     check_apart(folder, out)
     reference = None if calibration is None else Reference.load(calibration)  # refused now, not once for each model
     base = {"settings": to_plain(settings), "budget": budget, **describe_scanner(calibration, SHIPPED)}
+    read_labels((options or {}).get("labels"))
     base["factory"] = hash_factory((options or {}).get("factory"))
     plan = Plan(out, options or {}, settings, budget, calibration, base)
     prepare_folder(out)
@@ -106,7 +108,7 @@ def scan_folder(
         planned = [plan.plan(one, said.get(one.name, {})) for one in listing.models]
         models = {one.file: one for one in _run(planned, executor, callbacks)}
         record = FolderScan(
-            folder=folder.resolve().name,
+            folder=show_name(folder.resolve().name),
             models=tuple(models[one.name] for one in listing.models),
             left_out=listing.left_out,
             settings=to_plain(settings),
@@ -126,6 +128,12 @@ def check_apart(folder: Path, out: Path) -> None:
         raise BadInput(f"--out is {str(out)!r}, which lies in the folder that is scanned; choose another")
 
 
+def make_stem(name: str) -> str:
+    """What is readable of a model's name in the names of its files; the key beside it tells names apart."""
+    stem = name.rpartition(".")[0] or name
+    return re.sub(r"[^a-z0-9]+", "-", stem.lower())[:STEM].strip("-") or "model"
+
+
 def describe_options(options: Mapping[str, Any]) -> dict[str, str]:
     """As on the command line, files by their names alone."""
     named = {name: str(options[name]) for name in SAID_OF_MODELS if options.get(name) is not None}
@@ -137,7 +145,7 @@ def _run(
 ) -> Iterator[ScannedModel]:
     """Finished models first, then those that are missing, as the executor brings them."""
     jobs = {job.candidate.name: job for job in planned if isinstance(job, ScanJob)}
-    done = {name for name, job in jobs.items() if _is_finished(job, callbacks.on_warning)}
+    done = [name for name, job in jobs.items() if _is_finished(job, callbacks.on_warning)]
     missing = [job for name, job in jobs.items() if name not in done]
     callbacks.on_start(len(planned), len(missing))
     for failed in (one for one in planned if isinstance(one, ScannedModel)):
@@ -170,9 +178,7 @@ def _is_finished(job: ScanJob, on_warning: Callable[[str], None]) -> bool:
 
 def _describe(job: ScanJob, callbacks: FolderCallbacks) -> ScannedModel:
     scan = Scan.load(job.target)
-    line = describe_model(
-        job.candidate.name, job.sha256, job.beside, describe_options(job.options), scan, job.target
-    )
+    line = describe_model(job.candidate.name, job.sha256, job.beside, describe_options(job.options), scan, job.target)
     callbacks.on_scan(line, scan)
     return line
 

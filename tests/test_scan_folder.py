@@ -34,7 +34,7 @@ from phosphene.scanner.folder.record import FILE_NAME, FolderScan, ScannedModel,
 from phosphene.scanner.folder.run import FolderCallbacks, scan_folder
 from phosphene.scanner.record import VERDICTS, Named, Scan
 from phosphene.scanner.settings import Settings
-from test_exports import scan_of, validate_sarif
+from test_exports import run_step, scan_of, validate_sarif
 from test_scan_report import SCRIPT
 
 TINY = Settings(surrogates=1, surrogate_iterations=2, stamps=4, images=2, patch_iterations=3, additive_iterations=3,
@@ -154,12 +154,14 @@ def test_a_run_that_was_killed_goes_on_where_it_stopped_and_any_executor_finds_t
     assert [one.verdict is None for one in record.models] == [False] * 3
     after = records(out)
     assert {name: after[name] for name in before} == before
+    assert [one.name for one in out.iterdir() if one.name.startswith(".")] == []
+    if executor == "Serial()":
+        return
     alone = scan_folder(checkpoints, tmp_path / "alone", OPTIONS, TINY)
     assert numbers(alone) == numbers(record)
     for name in before.keys() & records(tmp_path / "alone").keys():
         one, other = Scan.load(out / name), Scan.load(tmp_path / "alone" / name)
         assert (one.classes, one.trigger, one.p_value) == (other.classes, other.trigger, other.p_value)
-    assert [one.name for one in out.iterdir() if one.name.startswith(".")] == []
 
 
 class Deadly(ScanJob):
@@ -175,6 +177,7 @@ def test_a_model_that_kills_its_worker_costs_itself_alone(checkpoints, monkeypat
     monkeypatch.setattr(folder_run, "ScanJob", Deadly)
     for name in ("net1.safetensors", "net2.safetensors"):
         (checkpoints / name).unlink()
+    run(checkpoints)
     plant(checkpoints / "deadly.safetensors")
     record = run(checkpoints, executor=Processes(1))
     assert [one.file for one in record.failures] == ["deadly.safetensors"]
@@ -422,6 +425,19 @@ def test_every_model_has_its_page_and_the_folder_one_log(verdicts, checkpoints, 
     (out / table.models[0].page).unlink()  # killed between the record and its page
     phosphene("scan", checkpoints, *LINE, "--executor", "serial", "--out", out)
     assert (out / table.models[0].page).is_file()
+
+
+def test_the_step_of_the_docs_is_one_that_phosphene_understands(verdicts, checkpoints, tmp_path, monkeypatch):
+    for code, expected in ((0, 0), (1, 1), (2, 2), (3, 0), (70, 70)):
+        assert run_step(tmp_path, code, place=1)[0] == expected
+    verdicts += ("suspicious", "nothing found", "nothing found")
+    _, arguments = run_step(tmp_path, 0, place=1)
+    monkeypatch.chdir(tmp_path)
+    checkpoints.rename("checkpoints")
+    arguments[arguments.index("my.models:build")] = "models:colour_net"
+    assert phosphene(*arguments, "--executor", "serial").code == 1
+    assert (tmp_path / "scans" / FILE_NAME).is_file()
+    validate_sarif(json.loads((tmp_path / "scans.sarif").read_text()))
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -82,7 +81,7 @@ def run_folder_scan(
 
 def place_beside(folder: Path) -> Path:
     """`DIR-scans` beside the folder: in it, whoever made it may have laid links, and nothing of ours belongs there."""
-    whole = Path(os.path.abspath(folder))  # as it was typed, and not where a link leads
+    whole = folder.resolve()
     if not whole.name:
         raise BadInput(f"{str(folder)!r} has no folder beside it; give --out")
     return whole.with_name(f"{whole.name}-scans")

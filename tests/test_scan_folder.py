@@ -406,7 +406,7 @@ def test_every_model_has_its_page_and_the_folder_one_log(verdicts, checkpoints, 
     assert re.findall(r"^(net\d+)\.safetensors: ([a-z ]+)", outcome.out, re.MULTILINE) == [
         ("net1", "suspicious "), ("net2", "not scanned"), ("net10", "nothing found "),
     ]  # fmt: skip
-    assert "0.1 of them would be expected" in outcome.out
+    assert "at most 0.1 of them would be expected to be suspicious or worse by chance, and 0.02 backdoor" in outcome.out
     assert "left out: notes.txt: no model that is known" in outcome.err
     record = json.loads(log.read_text())
     validate_sarif(record)

@@ -8,10 +8,9 @@ from urllib.parse import quote
 
 from phosphene.core.files import write_atomically
 from phosphene.report.page import format_fields, render_template
-from phosphene.report.scan import wording
 from phosphene.scanner.folder.record import ACCUSED, FILE_NAME, FolderScan
 from phosphene.scanner.record import VERDICTS
-from phosphene.scanner.verdict import SUSPICIOUS_LEVEL
+from phosphene.scanner.verdict import BACKDOOR_LEVEL, SUSPICIOUS_LEVEL
 
 PAGE = "index.html"
 TONES = {"backdoor-like": "accused", "nothing found": "calm"}  # of verdicts; the others want care
@@ -36,7 +35,6 @@ def render_scans(record: FolderScan) -> str:
         tones={name: TONES.get(name, "careful") for name in VERDICTS},
         means={name: VERDICTS[name].means for name in VERDICTS},
         links={one.page: quote(one.page) for one in record.models if one.page is not None},
-        no_certificate=wording.NO_CERTIFICATE,
         settings=format_fields(record.settings),
     )
 
@@ -58,8 +56,9 @@ def explain_chance(record: FolderScan) -> str:
     """How many accusations chance alone brings: each model is judged by itself, at the level of one scan."""
     scanned = len(record.models) - len(record.failures)
     return (
-        f"Each model is judged by itself. Were all {scanned} without a backdoor, {SUSPICIOUS_LEVEL * scanned:.2g} of "
-        f"them would be expected to be suspicious by chance, and {SUSPICIOUS_LEVEL / 5 * scanned:.2g} backdoor-like."
+        f"Each model is judged by itself. Were all {scanned} without a backdoor, at most "
+        f"{SUSPICIOUS_LEVEL * scanned:.2g} of them would be expected to be suspicious or worse by chance, and "
+        f"{BACKDOOR_LEVEL * scanned:.2g} backdoor-like."
     )
 
 

@@ -147,19 +147,19 @@ def test_the_files_are_written_before_the_exit_code_and_name_the_weights(name, v
         assert hash_file(weights) in text
 
 
-def read_step() -> str:
-    """The script of the step that the page shows."""
+def read_step(place: int = 0) -> str:
+    """The script of a step that the page shows."""
     text = (ROOT / "docs" / "scanner-ci.md").read_text(encoding="utf-8")
-    return textwrap.dedent(re.search(r"run: \|\n((?:    .*\n)+)", text)[1])
+    return textwrap.dedent(re.findall(r"run: \|\n((?:    .*\n)+)", text)[place])
 
 
-def run_step(folder: Path, code: int) -> tuple[int, list[str]]:
+def run_step(folder: Path, code: int, place: int = 0) -> tuple[int, list[str]]:
     """Exit code of the step where `phosphene` ends with a code, and what it was called with."""
     stub = folder / "phosphene"
     stub.write_text(f"#!/bin/bash\nprintf '%s\\n' \"$@\" > {folder}/arguments\nexit {code}\n")
     stub.chmod(0o755)
     path = f"{folder}:{os.environ['PATH']}"
-    done = subprocess.run(["bash", "-e", "-c", read_step()], env={"PATH": path}, capture_output=True, check=False)
+    done = subprocess.run(["bash", "-e", "-c", read_step(place)], env={"PATH": path}, capture_output=True, check=False)
     return done.returncode, (folder / "arguments").read_text().splitlines()
 
 

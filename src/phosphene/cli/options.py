@@ -65,12 +65,16 @@ class Source:
         bool, typer.Option("--trust-pickle", help="Load a full pickle, which may run its author's code.")
     ] = False
 
+    def parse(self) -> dict[str, Any]:
+        """The options of `phosphene.load`."""
+        numbers = {name: parse_numbers(f"--{name}", getattr(self, name)) for name in ("mean", "std")}
+        return {**vars(self), **numbers, "size": parse_size(self.size)}
+
     def load(self, model: str | None) -> Classifier:
         from phosphene.cli.terminal import warn
         from phosphene.model.sources.load import load
 
-        numbers = {name: parse_numbers(f"--{name}", getattr(self, name)) for name in ("mean", "std")}
-        classifier = load(model, **{**vars(self), **numbers, "size": parse_size(self.size)})
+        classifier = load(model, **self.parse())
         if classifier.doubt is not None:
             warn(f"{classifier.name}: {classifier.doubt} [suspicious-normalisation]")
         return classifier

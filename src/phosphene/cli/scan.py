@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ import typer
 from phosphene.cli.errors import Verdict
 from phosphene.cli.options import Json, Seed, Source
 from phosphene.cli.progress import show_progress
+from phosphene.cli.scan_folder import FolderPlan, run_folder_scan
 from phosphene.cli.terminal import echo, warn
 from phosphene.core.files import check_target, clear_leftovers
 from phosphene.core.locks import lock_target
@@ -51,7 +52,12 @@ class Exports:
 
 
 def run_scan(
-    model: Annotated[str | None, typer.Argument(help="The model; left out with --factory.")] = None,
+    model: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="MODEL|DIR", help="The model, left out with --factory; or a folder of models, each scanned."
+        ),
+    ] = None,
     budget: Annotated[
         float | None, typer.Option(help="Seconds that the scan may take; they decide how deep it goes.")
     ] = None,
@@ -61,17 +67,41 @@ def run_scan(
         Path | None,
         typer.Option(help="Your own clean models, from `phosphene calibrate`, in place of the shipped ones."),
     ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="For DIR: folder for the scans, by default DIR-scans beside it; finished ones are kept."),
+    ] = None,
+    executor: Annotated[
+        str | None,
+        typer.Option(
+            help="For DIR: processes, so that a model that crashes takes no other with it, which is the default; or "
+            "serial."
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="For DIR: models at a time, by default 1; they share the threads.")
+    ] = None,
     *,
     source: Source,
     exports: Exports,
     as_json: Json = False,
 ) -> None:
-    """Scan MODEL for a backdoor, without any data.
+    """Scan MODEL for a backdoor, or each model in the folder DIR, without any data.
 
     Exit codes: 0 nothing found (which is not "clean"), 1 backdoor-like or suspicious, 2 an error of the user's,
-    3 inconclusive or a natural weak spot, 70 an error of this program's.
+    3 inconclusive or a natural weak spot, 70 an error of this program's. Of a folder: 1 where any model is accused,
+    else 3 where any is not decided, else 2 where one could not be scanned. The same command goes on where it stopped
+    and scans what is new or changed. With --factory files of tensors are its weights; `models.json` in DIR may say
+    otherwise, file by file.
     """
     check_budget(budget)
+    if model is not None and is_folder(model):
+        refuse_for_folder({"report": report, "cyclonedx": exports.cyclonedx, "in-toto": exports.in_toto})
+        check_file("sarif", exports.sarif)
+        plan = FolderPlan(budget, seed, calibration, executor or "processes", workers or 1, exports.sarif)
+        run_folder_scan(Path(model), out, source, plan, as_json=as_json)
+        return
+    refuse_for_model({"out": out, "executor": executor, "workers": workers})
     files = {"report": report, **exports.list_targets()}
     for option, path in files.items():
         check_file(option, path)
@@ -84,6 +114,27 @@ def run_scan(
     if report is not None and not as_json:
         echo(f"report: {report.resolve()}")
     raise Verdict(result.exit_code)
+
+
+def is_folder(model: str) -> bool:
+    """Whether MODEL is a folder of models; asked of the file system first, which imports nothing."""
+    if not Path(model).is_dir():
+        return False
+    from phosphene.scanner.folder.listing import is_folder_of_models
+
+    return is_folder_of_models(model)
+
+
+def refuse_for_folder(options: Mapping[str, object]) -> None:
+    if given := [name for name, value in options.items() if value is not None]:
+        raise BadInput(
+            f"--{given[0]} is for one model; of a folder, pages and JSON lie in --out, and --sarif takes all"
+        )
+
+
+def refuse_for_model(options: Mapping[str, object]) -> None:
+    if given := [name for name, value in options.items() if value is not None]:
+        raise BadInput(f"--{given[0]} is for a folder of models; leave it out, and give --report FILE for a page")
 
 
 def scan_model(

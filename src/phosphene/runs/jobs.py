@@ -21,6 +21,8 @@ from phosphene.runs.saliency import SaliencyMap
 from phosphene.runs.storage import FULL, Storage
 from phosphene.runs.store import artifact_path, find_finished
 
+DIED_TWICE = "its worker died twice: killed, or out of memory"
+
 
 @dataclass(frozen=True)
 class Job:
@@ -38,21 +40,36 @@ class Job:
     storage: Storage = FULL
     keep_going: bool = False
 
+    @property
+    def iterations(self) -> int:
+        return len(self.concepts) * self.recipe.iterations
+
+    def run(self, models: OpenModels, on_iterations: Callable[[int], None] = noop) -> JobResult:
+        return run_job(self, models, on_iterations)
+
+    def split(self) -> tuple[list[Job], JobResult]:
+        return split_job(self)
+
+    def describe(self) -> str:
+        return ", ".join(concept.name for concept in self.concepts)
+
 
 @dataclass(frozen=True)
 class JobResult:
-    """The maps that a job has written, the warnings that were raised on the way, and the concepts that failed."""
+    """The maps that a job has written or, of other jobs, the `files`; the warnings that were raised on the way, and
+    what failed."""
 
     maps: tuple[MapReference, ...] = ()
     warnings: tuple[str, ...] = ()
     failures: tuple[Failure, ...] = ()
+    files: tuple[Path, ...] = ()
 
 
 def split_job(job: Job) -> tuple[list[Job], JobResult]:
     """What is left of a job that kills whoever runs it: its concepts one by one or, of a single one, its failure."""
     if len(job.concepts) > 1:
         return [replace(job, concepts=(concept,)) for concept in job.concepts], JobResult()
-    return [], JobResult(failures=(Failure(job.concepts[0].name, "its worker died twice: killed, or out of memory"),))
+    return [], JobResult(failures=(Failure(job.concepts[0].name, DIED_TWICE),))
 
 
 def run_job(job: Job, models: OpenModels, on_iterations: Callable[[int], None] = noop) -> JobResult:

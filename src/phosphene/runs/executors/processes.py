@@ -14,11 +14,12 @@ from multiprocessing import get_context, parent_process
 import torch
 
 from phosphene.errors import WorkerDied
+from phosphene.runs.executors.executor import Task
 from phosphene.runs.executors.worker import run_in_worker
-from phosphene.runs.jobs import Job, JobResult, split_job
+from phosphene.runs.jobs import JobResult
 from phosphene.runs.open_models import OpenModels
 
-RESTARTED = "a worker died; its maps are made again by a new one"
+RESTARTED = "a worker died; what it was making is made again by a new one"
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,9 @@ class Processes:
     workers: int = 2
     in_process = False
 
-    def run(self, jobs: Sequence[Job], models: OpenModels, on_iterations: Callable[[int], None]) -> Iterator[JobResult]:
+    def run(
+        self, jobs: Sequence[Task], models: OpenModels, on_iterations: Callable[[int], None]
+    ) -> Iterator[JobResult]:
         """The result of each job, in order. Where a worker dies, jobs that keep going are given to new workers; the
         jobs at the front then run alone until one has cost two workers: that one is given up."""
         left, alone = list(jobs), False
@@ -45,11 +48,11 @@ class Processes:
                     raise
                 yield JobResult(warnings=(RESTARTED,))
                 if alone:
-                    left[:1], failed = split_job(left[0])
+                    left[:1], failed = left[0].split()
                     yield failed
                 alone = len(left) == count
 
-    def _run_pool(self, jobs: Sequence[Job], on_iterations: Callable[[int], None]) -> Iterator[JobResult]:
+    def _run_pool(self, jobs: Sequence[Task], on_iterations: Callable[[int], None]) -> Iterator[JobResult]:
         threads = (torch.get_num_threads(),)
         pool = ProcessPoolExecutor(min(self.workers, len(jobs)), get_context("spawn"), _start_worker, threads)
         try:
@@ -59,10 +62,10 @@ class Processes:
                     result = next(results)
                 except BrokenProcessPool as error:
                     raise WorkerDied(
-                        f"a worker died while it made {', '.join(concept.name for concept in job.concepts)} or a later "
-                        f"map; finished maps are kept, the same command goes on from here"
+                        f"a worker died while it made {job.describe()} or something later; "
+                        f"what is finished is kept, the same command goes on from here"
                     ) from error
-                on_iterations(len(job.concepts) * job.recipe.iterations)
+                on_iterations(job.iterations)
                 yield result
         except BaseException:
             _stop(pool)

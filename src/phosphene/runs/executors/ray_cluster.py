@@ -22,6 +22,7 @@ import torch
 
 from phosphene.core.files import temporary_name, write_atomically
 from phosphene.errors import BadInput, WorkerDied
+from phosphene.runs.executors.executor import Task
 from phosphene.runs.executors.worker import keep_pickled, lacks_pickled, run_in_worker
 from phosphene.runs.jobs import Job, JobResult, split_job
 from phosphene.runs.open_models import OpenModels
@@ -45,10 +46,12 @@ class Ray:
     address: str | None = None
     in_process = False
 
-    def run(self, jobs: Sequence[Job], models: OpenModels, on_iterations: Callable[[int], None]) -> Iterator[JobResult]:
+    def run(
+        self, jobs: Sequence[Task], models: OpenModels, on_iterations: Callable[[int], None]
+    ) -> Iterator[JobResult]:
         """The result of each job, in order. Ray gives the job of a dead worker to another; one that has cost
         `RETRIES` workers besides the first is given up."""
-        ray = _import_ray()
+        ray, jobs = _import_ray(), _require_maps(jobs)
         with _connect(ray, self.workers, self.address), _mark(jobs) as marker:
             run_remotely = ray.remote(num_cpus=1, max_retries=RETRIES)(_run_on_node)
             pickled = ray.put(_read_pickled(jobs))
@@ -73,6 +76,14 @@ class Ray:
                     continue
                 on_iterations(len(job.concepts) * job.recipe.iterations)
                 yield _write_files(job, result, files)
+
+
+def _require_maps(tasks: Sequence[Task]) -> list[Job]:
+    """Jobs of maps alone: files of other tasks do not come back from another machine."""
+    jobs = [task for task in tasks if isinstance(task, Job)]
+    if len(jobs) < len(tasks):
+        raise BadInput("--executor ray makes maps alone; expected serial or processes")
+    return jobs
 
 
 def _import_ray() -> ModuleType:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from phosphene.runs.jobs import Job, JobResult, run_job
+from phosphene.runs.executors.executor import Task
+from phosphene.runs.jobs import JobResult
 from phosphene.runs.open_models import OpenModels
 
 
@@ -15,6 +16,8 @@ class Serial:
 
     in_process = True
 
-    def run(self, jobs: Sequence[Job], models: OpenModels, on_iterations: Callable[[int], None]) -> Iterator[JobResult]:
+    def run(
+        self, jobs: Sequence[Task], models: OpenModels, on_iterations: Callable[[int], None]
+    ) -> Iterator[JobResult]:
         for job in jobs:
-            yield run_job(job, models, on_iterations)
+            yield job.run(models, on_iterations)

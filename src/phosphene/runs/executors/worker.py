@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from phosphene.runs.jobs import Job, JobResult, run_job
+from phosphene.runs.callbacks import noop
+from phosphene.runs.executors.executor import Task
+from phosphene.runs.jobs import Job, JobResult
 from phosphene.runs.open_models import OpenModels
 
 _models = OpenModels()  # of a worker process: each model is opened once, whatever the number of jobs
 
 
-def run_in_worker(job: Job) -> JobResult:
-    return run_job(job, _models)
+def run_in_worker(job: Task) -> JobResult:
+    return job.run(_models, noop)
 
 
 def lacks_pickled(job: Job) -> bool:

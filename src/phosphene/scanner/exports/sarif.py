@@ -5,6 +5,8 @@ Source: OASIS, Static Analysis Results Interchange Format Version 2.1.0.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
 from itertools import groupby
 from typing import Any
 
@@ -26,19 +28,28 @@ KINDS = {
 
 
 def make_sarif(scan: Scan, artifact: Artifact) -> dict[str, Any]:
-    """The log, as plain JSON."""
+    """The log of one scan, as plain JSON."""
+    return make_sarif_of_many([(scan, artifact)], {}, scan.exit_code)
+
+
+def make_sarif_of_many(
+    scans: Sequence[tuple[Scan, Artifact]], failures: Mapping[str, str], exit_code: int
+) -> dict[str, Any]:
+    """One run with a result for each scan, in order; `failures` are reasons by name of what could not be scanned."""
+    settings = dict(scans[0][0].settings) if scans else {}
+    versions = dict(scans[0][0].versions) if scans else {"phosphene": version("phosphene")}
     run = {
-        "tool": {"driver": _describe_tool(scan)},
+        "tool": {"driver": _describe_tool(versions)},
         "taxonomies": _list_taxonomies(),
-        "artifacts": [_describe_artifact(scan, artifact)],
-        "invocations": [_describe_invocation(scan)],
-        "results": [_describe_verdict(scan, artifact)],
-        "properties": {"settings": dict(scan.settings), "versions": dict(scan.versions)},
+        "artifacts": [_describe_artifact(scan, artifact) for scan, artifact in scans],
+        "invocations": [_describe_invocation(scans, failures, exit_code)],
+        "results": [_describe_verdict(scan, artifact, place) for place, (scan, artifact) in enumerate(scans)],
+        "properties": {"settings": settings, "versions": versions},
     }
     return {"$schema": SCHEMA, "version": VERSION, "runs": [run]}
 
 
-def _describe_tool(scan: Scan) -> dict[str, Any]:
+def _describe_tool(versions: Mapping[str, str]) -> dict[str, Any]:
     rule = {
         "id": RULE,
         "name": "Backdoor",
@@ -53,7 +64,7 @@ def _describe_tool(scan: Scan) -> dict[str, Any]:
             for entry in ENTRIES
         ],
     }
-    return {"name": "phosphene", "version": scan.versions.get("phosphene", ""), "rules": [rule]}
+    return {"name": "phosphene", "version": versions.get("phosphene", ""), "rules": [rule]}
 
 
 def _list_taxonomies() -> list[dict[str, Any]]:
@@ -74,12 +85,24 @@ def _describe_artifact(scan: Scan, artifact: Artifact) -> dict[str, Any]:
     return {"location": {"uri": artifact.uri}, **hashes, "properties": properties}
 
 
-def _describe_invocation(scan: Scan) -> dict[str, Any]:
-    notes = [{"level": "note", "message": {"text": check}} for check in scan.checks]
-    return {"executionSuccessful": True, "exitCode": scan.exit_code, "toolExecutionNotifications": notes}
+def _describe_invocation(
+    scans: Sequence[tuple[Scan, Artifact]], failures: Mapping[str, str], exit_code: int
+) -> dict[str, Any]:
+    """The checks of each scan, named where there are several, and what could not be scanned."""
+    alone = len(scans) == 1 and not failures
+    notes = [
+        {"level": "note", "message": {"text": check if alone else f"{artifact.name}: {check}"}}
+        for scan, artifact in scans
+        for check in scan.checks
+    ]
+    notes += [
+        {"level": "error", "message": {"text": f"{name} could not be scanned: {reason}"}}
+        for name, reason in failures.items()
+    ]
+    return {"executionSuccessful": not failures, "exitCode": exit_code, "toolExecutionNotifications": notes}
 
 
-def _describe_verdict(scan: Scan, artifact: Artifact) -> dict[str, Any]:
+def _describe_verdict(scan: Scan, artifact: Artifact, place: int) -> dict[str, Any]:
     kind, level = KINDS[scan.verdict]
     numbers = {"p_value": scan.p_value, "p_internal": scan.p_internal, "p_external": scan.p_external}
     trigger = scan.trigger
@@ -91,7 +114,7 @@ def _describe_verdict(scan: Scan, artifact: Artifact) -> dict[str, Any]:
         "kind": kind,
         "level": level,
         "message": {"text": describe_result(scan)},
-        "locations": [{"physicalLocation": {"artifactLocation": {"uri": artifact.uri, "index": 0}}}],
+        "locations": [{"physicalLocation": {"artifactLocation": {"uri": artifact.uri, "index": place}}}],
         "fingerprints": {"phosphene/weights/v1": scan.model.fingerprint},
         "properties": {"verdict": scan.verdict, **numbers, **target, **shown, "not_covered": list(scan.not_covered)},
     }

@@ -75,7 +75,7 @@ def save_state_alone(module: nn.Module, net: Net, folder: Path) -> Options:
 def save_torchscript(module: nn.Module, net: Net, folder: Path) -> Options:
     path = folder / f"{net.name}.script.pt"
     with quiet(), torch.no_grad():
-        torch.jit.trace(Logits(module), _example(net)).save(path)
+        torch.jit.trace(Logits(module).eval(), _example(net)).save(path)
     return {"model": path, "trust_pickle": True, **_format(net), **_labels(net, folder)}
 
 
@@ -87,7 +87,7 @@ def save_exported(module: nn.Module, net: Net, folder: Path) -> Options:
     path = folder / f"{net.name}.pt2"
     with quiet():
         batch = ({0: torch.export.Dim("images", min=1, max=1024)},)
-        torch.export.save(torch.export.export(Logits(module), (_example(net),), dynamic_shapes=batch), path)
+        torch.export.save(torch.export.export(Logits(module).eval(), (_example(net),), dynamic_shapes=batch), path)
     return {"model": path, "trust_pickle": True, **_format(net), **_labels(net, folder)}
 
 
@@ -98,7 +98,7 @@ def save_exported_untrusted(module: nn.Module, net: Net, folder: Path) -> Option
 def save_onnx(module: nn.Module, net: Net, folder: Path) -> Options:
     path = folder / f"{net.name}.onnx"
     with quiet():
-        torch.onnx.export(Logits(module), (_example(net),), path, dynamo=True, verbose=False,
+        torch.onnx.export(Logits(module).eval(), (_example(net),), path, dynamo=True, verbose=False,
                           dynamic_shapes=({0: torch.export.Dim("images", min=1, max=1024)},))  # fmt: skip
     return {"model": path, **_normalization(net), **_labels(net, folder)}
 
@@ -107,7 +107,7 @@ def save_onnx_one_image(module: nn.Module, net: Net, folder: Path) -> Options:
     """By the older exporter, for one image at a time."""
     path = folder / f"{net.name}.one.onnx"
     with quiet():
-        torch.onnx.export(Logits(module), (_example(net)[:1],), path, dynamo=False)
+        torch.onnx.export(Logits(module).eval(), (_example(net)[:1],), path, dynamo=False)
     return {"model": path, **_normalization(net), **_labels(net, folder)}
 
 

@@ -9,6 +9,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 import models
+from phosphene.errors import BadInput
 from phosphene.model.classifier import Classifier
 from phosphene.model.input_format import InputFormat
 from phosphene.scanner.calibration import calibrate
@@ -33,6 +34,22 @@ def test_a_model_of_few_classes_is_scanned_and_accuses_nobody_without_references
     assert len(found.classes) == classes
     assert found.verdict in ("inconclusive", "nothing found")
     assert found.verdict == "inconclusive" or classes > 2  # two classes cannot be compared: nothing was found out
+
+
+@pytest.mark.parametrize("shape", [(3, 20, 12), (1, 12, 20), (3, 2, 3)])
+def test_images_that_are_not_square_are_scanned(shape):
+    """`--size H,W` is of a model's input, and a trigger may lie anywhere in it."""
+    found = scan(models.linear_classifier(shape, outputs=8), FAST)
+    assert len(found.classes) == 8
+    assert all(all(map(torch.isfinite, torch.tensor(list(one.statistics.values())))) for one in found.classes)
+
+
+@pytest.mark.parametrize("left_out", ["patch", "warp", "margin", "permutation", "window"])
+def test_a_search_of_no_iterations_is_left_out(left_out):
+    found = scan(planted(8), replace(FAST, **{f"{left_out}_iterations": 0}))
+    assert len(found.classes) == 8
+    with pytest.raises(BadInput, match="long_iterations=0"):
+        replace(FAST, long_iterations=0)
 
 
 class Undifferentiable(torch.nn.Module):

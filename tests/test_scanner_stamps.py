@@ -17,7 +17,7 @@ from phosphene.scanner.statistics.registry import collect_roles
 from phosphene.scanner.statistics.stamps import measure_stamp
 from phosphene.scanner.surrogates import render_surrogates
 
-SHAPES = [(1, 28, 28), (3, 32, 32), (3, 64, 64)]
+SHAPES = [(1, 28, 28), (3, 32, 32), (3, 64, 64), (3, 20, 44), (1, 44, 20)]
 STATISTICS = sorted(collect_roles().of_classes)
 
 

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 
 from phosphene.errors import BadInput
 
-POSITIVE = ("surrogates", "images", "images_many", "pair_images", "restarts", "top")
+POSITIVE = ("surrogates", "images", "images_many", "pair_images", "long_iterations", "restarts", "top")
 
 
 @dataclass(frozen=True)

@@ -23,23 +23,24 @@ Stamp = Callable[[Tensor, Generator, int], Tensor]
 
 def draw_polygons(images: Tensor, generator: Generator, count: int) -> Tensor:
     """Convex polygons of one colour, most of them of a pure one."""
-    channels, side = images.shape[1], images.shape[-1]
-    masks = torch.stack([_draw_polygon(generator, side) for _ in range(count)])[:, None, None]
+    channels, (height, width) = images.shape[1], images.shape[-2:]
+    masks = torch.stack([_draw_polygon(generator, height, width) for _ in range(count)])[:, None, None]
     colours = torch.rand(count, 1, channels, 1, 1, generator=generator)
     pure = torch.rand(count, 1, channels, 1, 1, generator=generator) < 0.7
     return images * (1 - masks) + masks * torch.where(pure, colours.round(), colours)
 
 
-def _draw_polygon(generator: Generator, side: int) -> Tensor:
+def _draw_polygon(generator: Generator, height: int, width: int) -> Tensor:
     """A mask `(H, W)`: corners on a circle in the order of their angles."""
     corners = int(torch.randint(3, 10, (1,), generator=generator))
     area = float(torch.empty(1).uniform_(*AREA, generator=generator))
+    side = min(height, width)
     radius = 1.2 * math.sqrt(area / math.pi) * side
     angles = (2 * math.pi * torch.rand(corners, generator=generator)).sort().values
     edge = min(radius, side / 2 - 1)
-    middle = edge + (side - 2 * edge) * torch.rand(2, generator=generator)
+    middle = edge + (torch.tensor([width, height]) - 2 * edge) * torch.rand(2, generator=generator)
     x, y = middle[0] + radius * angles.cos(), middle[1] + radius * angles.sin()
-    across, down = torch.meshgrid(torch.arange(side) + 0.5, torch.arange(side) + 0.5, indexing="xy")
+    across, down = torch.meshgrid(torch.arange(width) + 0.5, torch.arange(height) + 0.5, indexing="xy")
     to_x, to_y = x.roll(-1) - x, y.roll(-1) - y
     left = to_x[:, None, None] * (down - y[:, None, None]) - to_y[:, None, None] * (across - x[:, None, None])
     return (left >= 0).all(dim=0).float()
@@ -47,12 +48,15 @@ def _draw_polygon(generator: Generator, side: int) -> Tensor:
 
 def draw_patches(images: Tensor, generator: Generator, count: int) -> Tensor:
     """Squares of a few pixels: checkers, one colour, and noise in turns."""
-    channels, side = images.shape[1], images.shape[-1]
-    unit = max(1, side // 28)
+    channels, (height, width) = images.shape[1], images.shape[-2:]
+    side = min(height, width)
+    unit, most = max(1, side // 28), min(MAX_SIDE, side)
     stamped = images.expand(count, *images.shape).clone()
     for place in range(count):
-        size = int(torch.randint(1, MAX_SIDE + 1, (1,), generator=generator))
-        row, column = torch.randint(0, side - size * unit + 1, (2,), generator=generator).tolist()
+        size = int(torch.randint(1, most + 1, (1,), generator=generator))
+        row, column = (
+            int(torch.randint(0, length - size * unit + 1, (1,), generator=generator)) for length in (height, width)
+        )
         pattern = _draw_pattern(generator, channels, size, place)
         enlarged = pattern.repeat_interleave(unit, dim=1).repeat_interleave(unit, dim=2)
         stamped[place, :, :, row : row + size * unit, column : column + size * unit] = enlarged

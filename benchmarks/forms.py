@@ -3,7 +3,7 @@
     python -m benchmarks.forms              networks of benchmarks.models, and EfficientNet-Lite0
 
 Each form is a file or folder as `benchmarks.models.sources` writes it. A map is compared with that of the module itself
-after a few iterations, and after those of the default preset for the small networks. *Apart* is the norm of the
+after one iteration and after a few, and after those of the default preset for the small networks. *Apart* is the norm of the
 difference over the norm of the map, *cosine* that of both maps; the row of another seed says what is far.
 """
 
@@ -30,7 +30,7 @@ from phosphene.runs.make import make_maps
 
 FORMS = ("TorchScript", "torch.export (.pt2)", "ONNX", "ONNX, one image", "whole module (.pt)")
 FORMS_OF = {"vgg-fashion": FORMS, "resnet-signs": FORMS, "hf-resnet": (*FORMS[:4], "transformers, folder")}
-SHORT = 12  # iterations
+ONE, SHORT = 1, 12  # iterations
 LARGE = "efficientnet_lite0"
 
 
@@ -46,11 +46,11 @@ class Case:
 
 def list_cases() -> Iterator[Case]:
     for name, forms in FORMS_OF.items():
-        yield Case(NETS[name], obtain(NETS[name]), forms, (SHORT, PRESETS["default"].iterations))
+        yield Case(NETS[name], obtain(NETS[name]), forms, (ONE, SHORT, PRESETS["default"].iterations))
     large = phosphene.load(LARGE)
     names = tuple(f"class {number}" for number in range(len(large.labels)))
     domain = Domain(LARGE, names, large.format, _nothing, _nothing)
-    yield Case(Net(LARGE, domain, lambda: large.module), large.module, FORMS, (SHORT,))
+    yield Case(Net(LARGE, domain, lambda: large.module), large.module, FORMS, (ONE, SHORT))
 
 
 def _nothing() -> Images:

@@ -3,8 +3,8 @@
     python -m benchmarks.forms              networks of benchmarks.models, and EfficientNet-Lite0
 
 Each form is a file or folder as `benchmarks.models.sources` writes it. A map is compared with that of the module itself
-after one iteration and after a few, and after those of the default preset for the small networks. *Apart* is the norm of the
-difference over the norm of the map, *cosine* that of both maps; the row of another seed says what is far.
+after one iteration, after a few and, for the small networks, after those of the default preset. *Apart* is the norm of
+the difference over the norm of the map, *cosine* that of both maps; the row of another seed says what is far.
 """
 
 from __future__ import annotations

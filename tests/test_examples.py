@@ -15,12 +15,20 @@ from phosphene.runs.store import load_all
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 pytestmark = pytest.mark.slow
+# With so few iterations no map is seen, and each would be started again.
+ONCE = """
+import runpy, sys
+import phosphene.method.restarts
+phosphene.method.restarts.RESTART_BELOW = 0
+del sys.argv[0]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
 
 
 def run_example(name: str, out: Path, iterations: int = 3) -> str:
     """What the example printed; it must have ended well and left nothing but its output folder."""
     out.parent.mkdir(exist_ok=True)
-    command = [sys.executable, str(EXAMPLES / name), "--iterations", str(iterations), "--out", str(out)]
+    command = [sys.executable, "-c", ONCE, str(EXAMPLES / name), "--iterations", str(iterations), "--out", str(out)]
     finished = subprocess.run(
         command, capture_output=True, text=True, cwd=out.parent, env=os.environ | {"PYTHONIOENCODING": "utf-8"}
     )

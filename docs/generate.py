@@ -252,6 +252,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "adaptive": lambda: measured_block("adaptive"),
     "scan-imagenet": lambda: measured_block("scan-imagenet"),
     "repeats": lambda: measured_block("repeats"),
+    "outside": lambda: measured_block("outside"),
     **{f"scanner-{split}-{part}": partial(comparison_block, split, part) for split in SPLITS for part in COMPARED},
     "experiments": lambda: measured_block("experiments"),
     "recipes": lambda: measured_block("recipes"),

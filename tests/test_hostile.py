@@ -24,7 +24,7 @@ from benchmarks.hostile.targets import FAST_SCAN, prepare, tiny_classifier
 from torch import nn
 
 from command import FORMAT, from_factory, phosphene, saved
-from models import colour_net
+from models import colour_net, linear_classifier
 from phosphene.core.files import check_target, clear_leftovers, prepare_folder, write_atomically
 from phosphene.core.locks import LOCK_FILE, lock_folder
 from phosphene.core.reading import read_file
@@ -560,6 +560,12 @@ def test_a_map_of_another_seed_is_read_against_the_noise_of_seeds(tmp_path, good
 
 
 # Memory
+
+
+def test_the_changes_that_are_kept_of_every_class_count():
+    """A mask with its colours and an image for each of 400 more classes: what a scan of 1000 large images holds."""
+    few, many = (estimate_memory(linear_classifier((3, 32, 32), outputs=count)) for count in (100, 500))
+    assert many - few >= 400 * (4 + 3) * 32 * 32 * 4
 
 
 def test_a_scan_that_does_not_fit_into_memory_is_refused_before_it_begins(monkeypatch):

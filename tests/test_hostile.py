@@ -31,6 +31,7 @@ from phosphene.core.reading import read_file
 from phosphene.core.text import make_visible
 from phosphene.errors import ArtifactError, BadInput, BadWeights, DamagedArtifact, OtherRecipe, UnsafeWeights
 from phosphene.evidence.compare import compare
+from phosphene.evidence.members import open_members
 from phosphene.evidence.results import FILE_NAME, load_evaluation
 from phosphene.model.sources.factory import factory_source
 from phosphene.model.sources.weights import read_weights
@@ -577,3 +578,16 @@ def test_a_scan_that_does_not_fit_into_memory_is_refused_before_it_begins(monkey
         scan(classifier, FAST_SCAN)
     free.available = needed
     assert check_memory(classifier) is None
+
+
+def test_a_recipe_that_nobody_knows_is_one_line_of_an_evaluation(tmp_path):
+    """As an artifact has it that was made with a distribution of somebody else's, or forged."""
+    classifier = tiny_classifier()
+    (saliency,) = make_maps(classifier, ["index:0"], QUICK)
+    for kind in ("of my own", "a" * 90_000, 3, None):
+        recipe = {**saliency.recipe, "distribution": {"kind": kind}}
+        replace(saliency, recipe=recipe).save(tmp_path / "map.safetensors")
+        with pytest.raises(BadInput, match="recipe that is unknown here") as caught:
+            open_members(tmp_path, classifier, (), print)
+        assert len(str(caught.value)) < 500
+        assert "\n" not in str(caught.value)

@@ -230,6 +230,6 @@ def _change_tensor(chance: Random, tensor: Tensor) -> Tensor:
         lambda one: torch.full_like(one.float(), float("nan")),
         lambda one: torch.full_like(one.float(), float("inf")),
         lambda one: one.float() * 1e30,
-        lambda one: one.repeat(*[40] * one.ndim),
+        lambda one: one.repeat(*[40 if one.ndim < 4 else 6] * one.ndim),
     )
     return chance.choice(changes)(tensor).contiguous()

@@ -92,10 +92,22 @@ def _make_member(path: Path, saliency: SaliencyMap, classifier: Classifier) -> M
     return Member(
         path=path,
         concept=concept_of(saliency, classifier.labels),
-        recipe=Recipe.from_json(saliency.recipe),
+        recipe=_read_recipe(path, saliency),
         digest=hashlib.sha256(content).hexdigest()[:16],
         entries={key: _upgrade_entry(entry) for key, entry in saliency.scores.evidence.items()},
     )
+
+
+def _read_recipe(path: Path, saliency: SaliencyMap) -> Recipe:
+    """Raises `BadInput` where a slot holds what is not registered here, such as a user's own distribution."""
+    try:
+        return Recipe.from_json(saliency.recipe)
+    except (KeyError, TypeError, ValueError, AttributeError, PhospheneError) as error:
+        reason = f"{type(error).__name__}: {str(error)[:80]}"
+        raise BadInput(
+            f"{str(path)!r} was made by a recipe that is unknown here ({reason}); register what it uses, or make the "
+            f"map again"
+        ) from error
 
 
 def _upgrade_entry(entry: Any) -> Any:

@@ -584,10 +584,39 @@ def test_a_recipe_that_nobody_knows_is_one_line_of_an_evaluation(tmp_path):
     """As an artifact has it that was made with a distribution of somebody else's, or forged."""
     classifier = tiny_classifier()
     (saliency,) = make_maps(classifier, ["index:0"], QUICK)
-    for kind in ("of my own", "a" * 90_000, 3, None):
+    for kind in ("of my own", "a" * 90_000):
         recipe = {**saliency.recipe, "distribution": {"kind": kind}}
         replace(saliency, recipe=recipe).save(tmp_path / "map.safetensors")
         with pytest.raises(BadInput, match="recipe that is unknown here") as caught:
             open_members(tmp_path, classifier, (), print)
         assert len(str(caught.value)) < 500
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("slot", "value"),
+    [("score", {"a": 1}), ("score", None), ("geometry", 1e308), ("distribution", {"kind": ["grey"]}), ("seed", "0"),
+     ("distribution", {"kind": "grey", "more": 1}), ("views", []), ("betas", {}), ("iterations", True), ("coarse", float("nan"))],
+)  # fmt: skip
+def test_a_recipe_of_another_shape_is_no_map(tmp_path, slot, value):
+    (saliency,) = make_maps(tiny_classifier(), ["index:0"], QUICK)
+    replace(saliency, recipe={**saliency.recipe, slot: value}).save(tmp_path / "map.safetensors")
+    with pytest.raises(DamagedArtifact, match=f"the slot {slot} of its recipe"):
+        SaliencyMap.load(tmp_path / "map.safetensors")
+
+
+def test_outputs_of_an_unknown_kind_are_no_map(tmp_path):
+    (saliency,) = make_maps(tiny_classifier(), ["index:0"], QUICK)
+    replace(saliency, model=replace(saliency.model, output_kind="tea leaves")).save(tmp_path / "map.safetensors")
+    with pytest.raises(DamagedArtifact, match="outputs are 'tea leaves'"):
+        SaliencyMap.load(tmp_path / "map.safetensors")
+
+
+def test_evidence_without_its_needs_is_shown_as_none(tmp_path):
+    """A measure's entry may have been written by anybody; its needs decide whether it is measured again."""
+    classifier = tiny_classifier()
+    (saliency,) = make_maps(classifier, ["index:0"], QUICK)
+    scores = replace(saliency.scores, evidence={"agnosticity": {"needs": "everything"}})
+    replace(saliency, scores=scores).save(tmp_path / "map.safetensors")
+    (member,) = open_members(tmp_path, classifier, (), print)
+    assert member.entries == {"agnosticity": {"needs": "everything"}}

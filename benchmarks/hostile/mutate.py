@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from copy import deepcopy
 from random import Random
 from typing import Any
 
@@ -95,7 +96,7 @@ def _change_somewhere(chance: Random, record: Any) -> None:
     elif action == 3 and isinstance(container[key], list):
         container[key] = container[key] * chance.choice((0, 2, 3))
     else:
-        container[key] = chance.choice(ODD_VALUES)
+        container[key] = deepcopy(chance.choice(ODD_VALUES))  # or the next change would be one of the list itself
 
 
 def _values(container: Any) -> list[Any]:

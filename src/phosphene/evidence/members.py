@@ -102,17 +102,16 @@ def _read_recipe(path: Path, saliency: SaliencyMap) -> Recipe:
     """Raises `BadInput` where a slot holds what is not registered here, such as a user's own distribution."""
     try:
         return Recipe.from_json(saliency.recipe)
-    except (KeyError, TypeError, ValueError, AttributeError, PhospheneError) as error:
-        reason = f"{type(error).__name__}: {str(error)[:80]}"
+    except BadInput as error:
         raise BadInput(
-            f"{str(path)!r} was made by a recipe that is unknown here ({reason}); register what it uses, or make the "
+            f"{str(path)!r} was made by a recipe that is unknown here ({error}); register what it uses, or make the "
             f"map again"
         ) from error
 
 
 def _upgrade_entry(entry: Any) -> Any:
     """An entry with the settings it needs under today's names."""
-    if not isinstance(entry, Mapping) or "needs" not in entry:
+    if not isinstance(entry, Mapping) or not isinstance(entry.get("needs"), Mapping):
         return entry
     return {**entry, "needs": {NEEDS_OF_0_1.get(need, need): value for need, value in entry["needs"].items()}}
 

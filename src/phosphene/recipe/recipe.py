@@ -96,8 +96,40 @@ class Recipe:
 
     @staticmethod
     def from_json(record: Mapping[str, Any]) -> Recipe:
-        """The inverse of `to_json`; also reads recipes of version 0.1. Raises `TypeError` or `KeyError` for others."""
-        return Recipe(**{NAMES_OF_0_1.get(key, key): _decode(value) for key, value in record.items()})
+        """The inverse of `to_json`; also reads recipes of version 0.1. Raises `BadInput` for others, such as one with a
+        distribution that is not registered here."""
+        try:
+            return Recipe(**{NAMES_OF_0_1.get(key, key): _decode(value) for key, value in record.items()})
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise BadInput(f"no recipe of this version: {type(error).__name__}: {str(error)[:80]}") from error
+
+
+def check_record(record: Mapping[str, Any]) -> None:
+    """Raise `BadInput` unless a record has the shape of a recipe's: it may be of a version with other slots, or name a
+    distribution or geometry of somebody's own, but each slot holds what such a slot holds."""
+    known = Recipe().to_json()
+    for name in ("score", "composition", *record):
+        slot = NAMES_OF_0_1.get(name, name)
+        if slot in known and not _is_like(record.get(name), known[slot]):
+            raise BadInput(f"the slot {name} of its recipe holds {str(record.get(name))[:40]!r}")
+
+
+def _is_like(value: Any, example: Any) -> bool:
+    """Whether a slot may hold this: a number for a number, and of a known kind only what it can be made of."""
+    if isinstance(example, dict):
+        kind = value.get("kind") if isinstance(value, dict) else None
+        return isinstance(kind, str) and (kind not in _registered() or _can_decode(value))
+    if isinstance(example, (int, float)) and not isinstance(example, bool):
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, type(example))
+
+
+def _can_decode(value: dict[str, Any]) -> bool:
+    try:
+        _decode(value)
+    except (KeyError, TypeError, ValueError, AttributeError, BadInput):
+        return False
+    return True
 
 
 def _encode(value: Any) -> Any:

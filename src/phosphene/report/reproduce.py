@@ -64,7 +64,7 @@ def update_recipe(record: Mapping[str, Any]) -> dict[str, Any]:
     """The recipe in the words of this version; one that this version cannot read stays as it is."""
     try:
         return Recipe.from_json(record).to_json()
-    except (TypeError, KeyError, BadInput):
+    except BadInput:
         return dict(record)
 
 
@@ -89,7 +89,8 @@ def _option_of(slot: str, record: Any) -> tuple[str, Any]:
     """The command line's name of a distribution, geometry or views, and the record that this name gives."""
     kind = record.get("kind", "") if isinstance(record, Mapping) else ""
     if slot == "distribution" and kind == "folder":
-        return f"folder:{record['path']}", Recipe(distribution=Folder(record["path"])).to_json()[slot]
+        path = str(record.get("path", ""))
+        return f"folder:{path}", Recipe(distribution=Folder(path)).to_json()[slot]
     if slot == "distribution" and kind in DISTRIBUTIONS:
         return kind, Recipe(distribution=DISTRIBUTIONS[kind]()).to_json()[slot]
     if slot == "views":

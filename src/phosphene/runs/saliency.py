@@ -24,7 +24,9 @@ from phosphene.core.images import png_bytes
 from phosphene.core.reading import ARTIFACT_LIMIT, read_file
 from phosphene.core.records import from_plain, parse_json, to_plain
 from phosphene.errors import ArtifactError, DamagedArtifact, PhospheneError
+from phosphene.model.outputs import OUTPUTS
 from phosphene.model.record import ModelRecord
+from phosphene.recipe.recipe import check_record
 from phosphene.runs.scores import Scores, upgrade_scores
 from phosphene.runs.storage import FULL, Storage, decode, encode
 
@@ -84,6 +86,7 @@ class SaliencyMap:
             raise DamagedArtifact(f"{str(path)!r} is damaged: its content does not match its digest; run again")
         try:
             facts = from_plain(_Facts, _upgrade(record))
+            _check_facts(facts)
             _check_names(tensors, facts.storage)
             tensors = tensors if facts.storage == FULL else decode(tensors, facts.recipe["composition"])
         except (ValueError, KeyError, TypeError, AttributeError, RuntimeError, PhospheneError) as error:
@@ -131,6 +134,12 @@ def _parse(content: bytes, path: Path) -> tuple[dict[str, Tensor], dict[str, Any
         return tensors, parse_json(header["__metadata__"]["phosphene"])
     except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DamagedArtifact(f"{str(path)!r} is damaged or is no phosphene map; delete it and run again") from error
+
+
+def _check_facts(facts: _Facts) -> None:
+    check_record(facts.recipe)
+    if (kind := facts.model.output_kind) not in OUTPUTS:
+        raise ValueError(f"its model's outputs are {kind[:40]!r}; expected one of {', '.join(OUTPUTS)}")
 
 
 def _check_names(tensors: Mapping[str, Tensor], storage: Storage) -> None:

@@ -162,7 +162,7 @@ def _upgrade_recipe(record: dict[str, Any]) -> dict[str, Any]:
     """A recipe with the slots that are younger than its record, whose defaults are what was done before them."""
     try:
         return Recipe.from_json(record).to_json()
-    except (TypeError, KeyError, BadInput):  # by a version that knows more
+    except BadInput:  # by a version that knows more
         return record
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from phosphene.core.constraints import Size
 from phosphene.core.files import write_atomically
 from phosphene.core.reading import RECORD_LIMIT, read_file
 from phosphene.core.records import check_fields, from_plain, open_seal, parse_json, seal, to_plain
@@ -37,9 +38,9 @@ class Row:
 
     name: str
     fingerprint: str
-    outputs: int
-    size: int
-    channels: int
+    outputs: Size
+    size: Size
+    channels: Size
     classes: Mapping[str, tuple[float, ...]]
     whole: Mapping[str, float]
 

@@ -596,7 +596,7 @@ def test_a_recipe_that_nobody_knows_is_one_line_of_an_evaluation(tmp_path):
 @pytest.mark.parametrize(
     ("slot", "value"),
     [("score", {"a": 1}), ("score", None), ("geometry", 1e308), ("distribution", {"kind": ["grey"]}), ("seed", "0"),
-     ("distribution", {"kind": "grey", "more": 1}), ("views", []), ("betas", {}), ("iterations", True), ("coarse", float("nan"))],
+     ("distribution", {"kind": "grey", "more": 1}), ("views", []), ("betas", {}), ("iterations", True), ("coarse", float("nan")), ("seed", 10**400)],
 )  # fmt: skip
 def test_a_recipe_of_another_shape_is_no_map(tmp_path, slot, value):
     (saliency,) = make_maps(tiny_classifier(), ["index:0"], QUICK)

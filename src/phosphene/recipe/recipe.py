@@ -36,6 +36,7 @@ NAMES_OF_0_1 = {
     "moments": "betas",
     "shared_scatter": "shared_scale",
 }
+LARGEST = 1e300  # of a number in a record, well below where an integer is no float any more
 SCHEDULES: dict[str, Callable[[float], float]] = {"constant": constant, "cosine": cosine}
 
 
@@ -120,7 +121,7 @@ def _is_like(value: Any, example: Any) -> bool:
         kind = value.get("kind") if isinstance(value, dict) else None
         return isinstance(kind, str) and (kind not in _registered() or _can_decode(value))
     if isinstance(example, (int, float)) and not isinstance(example, bool):
-        return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and -LARGEST < value < LARGEST
     return isinstance(value, type(example))
 
 

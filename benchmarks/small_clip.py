@@ -33,7 +33,7 @@ SIGNS = tuple(
     Sign(shape, colour, colour, glyph, INKS.get(colour, "white")) for colour, shape in KINDS for glyph in GLYPHS
 )
 SIDE, MEAN, STD = 32, 0.5, 0.25
-STEPS, BATCH, RATE, SAVE_EVERY = 800, 96, 2e-3, 50
+STEPS, BATCH, RATE, SAVE_EVERY = 4000, 96, 2e-3, 100
 WEIGHTS = "open_clip_model.safetensors"
 CONFIG: dict[str, Any] = {
     "embed_dim": 64,

@@ -29,6 +29,7 @@ from phosphene.scanner.scanning import scan
 
 QUICK = replace(PRESETS["fast"], iterations=2, restarts=1)
 MAPS = 1000  # of the page
+COLUMNS = ("peak, MB", "estimated, MB", "seconds")
 
 
 def measure(work: Path, names: Sequence[str]) -> list[dict[str, Any]]:
@@ -44,8 +45,9 @@ def measure(work: Path, names: Sequence[str]) -> list[dict[str, Any]]:
     rows = []
     for name, case in cases.items():
         if not names or name in names:
-            rows.append({"case": name, **_measure(case)})
-            print(rows[-1], flush=True)
+            found = _measure(case)
+            print({"case": name, **found}, flush=True)
+            rows.append({"case": name, **{column: found.get(column, "–") for column in COLUMNS}})
     return rows
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -119,8 +119,10 @@ def folder_name(stage: str) -> str:
 
 def _compare_stage(run: Run, stage: str, count: int) -> dict[str, Tensor]:
     """Similarities `(count, count)` of the first maps to those by the model at a stage, by kind."""
-    randomized = randomize_layers(run.classifier, stage, run.recipe)
-    remade = run.remake(folder_name(stage), randomized, run.members[:count], run.recipe)
+    # Started once: a random network sees nothing, and would get weaker views, which is another comparison.
+    recipe = replace(run.recipe, restarts=1)
+    randomized = randomize_layers(run.classifier, stage, recipe)
+    remade = run.remake(folder_name(stage), randomized, run.members[:count], recipe)
     return {kind: matrix[:count] for kind, matrix in run.embeddings.compare(remade).items()}
 
 

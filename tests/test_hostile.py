@@ -32,7 +32,7 @@ from phosphene.core.text import make_visible
 from phosphene.errors import ArtifactError, BadInput, BadWeights, DamagedArtifact, OtherRecipe, UnsafeWeights
 from phosphene.evidence.compare import compare
 from phosphene.evidence.members import open_members
-from phosphene.evidence.results import FILE_NAME, load_evaluation
+from phosphene.evidence.results import FILE_NAME, load_evaluation, make_results
 from phosphene.model.sources.factory import factory_source
 from phosphene.model.sources.weights import read_weights
 from phosphene.recipe.concepts import Classes
@@ -620,3 +620,19 @@ def test_evidence_without_its_needs_is_shown_as_none(tmp_path):
     replace(saliency, scores=scores).save(tmp_path / "map.safetensors")
     (member,) = open_members(tmp_path, classifier, (), print)
     assert member.entries == {"agnosticity": {"needs": "everything"}}
+
+
+@pytest.mark.parametrize(("measure", "part"), [("complexity", "gini"), ("gain", "plus"), ("classes", "features")])
+def test_evidence_that_lacks_a_part_is_one_line(good, measure, part):
+    """A record with a digest that fits, in which a mapping has lost an entry that the measure always writes."""
+    evaluation = load_evaluation(good / "maps")
+
+    def drop(value):
+        if isinstance(value, dict):
+            return {key: drop(inner) for key, inner in value.items() if key != part}
+        return [drop(inner) for inner in value] if isinstance(value, list) else value
+
+    forged = replace(evaluation, scores={measure: drop(evaluation.scores[measure])})
+    with pytest.raises(ArtifactError, match=f"stored of {measure} cannot be (shown|read)") as caught:
+        make_results(forged)
+    assert "\n" not in str(caught.value)

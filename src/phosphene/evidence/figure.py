@@ -8,11 +8,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Curves:
-    """Lines over shares in [0,1]; every line starts at 0 and has one value a share. `lines` is by legend."""
+    """Lines over shares in [0,1]; every line starts at 0 and has one value a share, else `ValueError`. `lines` is by
+    legend."""
 
     title: str
     shares: Sequence[float]
     lines: Mapping[str, Sequence[float]]
+
+    def __post_init__(self) -> None:
+        if any(len(line) != len(self.shares) for line in self.lines.values()):
+            raise ValueError(f"a line has another number of values than the {len(self.shares)} shares")
 
 
 @dataclass(frozen=True)
@@ -23,6 +28,10 @@ class Matrix:
     note: str
     names: Sequence[str]
     values: Sequence[Sequence[float]]
+
+    def __post_init__(self) -> None:
+        if {len(self.values), *map(len, self.values)} - {len(self.names)}:
+            raise ValueError(f"a matrix of {len(self.names)} names is not as large")
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,7 @@ def digest_maps(members: Sequence[Member]) -> str:
 
 def concept_of(saliency: SaliencyMap, labels: Sequence[str]) -> Concept:
     """The concept of a finished map; where its name does not parse to its targets, the set of these targets."""
-    score = saliency.recipe["score"]
+    score = saliency.recipe.get("score", Recipe.score)
     targets = Classes(saliency.targets, saliency.concept, score)
     try:
         concept = parse(saliency.concept, labels, scored=score)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from phosphene.core.files import write_atomically
 from phosphene.core.reading import RECORD_LIMIT, explain, read_file
@@ -17,6 +17,7 @@ from phosphene.evidence.measure import Measure
 from phosphene.evidence.measures.registry import MEASURES
 from phosphene.evidence.table import Table, make_table
 
+Shown = TypeVar("Shown")
 FILE_NAME = "evidence.json"
 FORMAT = 3  # 2 had no digest
 
@@ -91,14 +92,26 @@ def make_map_table(entries: Mapping[str, Any]) -> Table:
         row
         for key, measure in MEASURES.items()
         if key in entries
-        for row in measure.rows(read_stored(measure, measure.score_type, entries[key]))
+        for row in _show(measure, measure.rows, read_stored(measure, measure.score_type, entries[key]))
     ]
     return make_table(("score", "this map", "beside"), rows)
 
 
 def _make_result(measure: Measure[Any, Any], plain: Any) -> Result:
     summary = read_stored(measure, measure.summary_type, plain)
-    return Result(measure, measure.table(summary), measure.figure(summary))
+    return Result(measure, _show(measure, measure.table, summary), _show(measure, measure.figure, summary))
+
+
+def _show(measure: Measure[Any, Any], build: Callable[[Any], Shown], stored: Any) -> Shown:
+    """What `build` makes of a score or summary. Raises `ArtifactError` where a part that a measure always writes is
+    missing or of another length: a record may be anybody's."""
+    try:
+        return build(stored)
+    except (LookupError, ValueError, TypeError, AttributeError, ArithmeticError) as error:
+        raise ArtifactError(
+            f"what is stored of {measure.key} cannot be shown: {type(error).__name__}: {str(error)[:80]}; "
+            f"run `phosphene evaluate` again"
+        ) from error
 
 
 def read_stored(measure: Measure[Any, Any], kind: Any, plain: Any) -> Any:

@@ -109,10 +109,10 @@ def check_record(record: Mapping[str, Any]) -> None:
     """Raise `BadInput` unless a record has the shape of a recipe's: it may be of a version with other slots, or name a
     distribution or geometry of somebody's own, but each slot holds what such a slot holds."""
     known = Recipe().to_json()
-    for name in ("score", "composition", *record):
+    for name, value in record.items():
         slot = NAMES_OF_0_1.get(name, name)
-        if slot in known and not _is_like(record.get(name), known[slot]):
-            raise BadInput(f"the slot {name} of its recipe holds {str(record.get(name))[:40]!r}")
+        if slot in known and not _is_like(value, known[slot]):
+            raise BadInput(f"the slot {name} of its recipe holds {str(value)[:40]!r}")
 
 
 def _is_like(value: Any, example: Any) -> bool:

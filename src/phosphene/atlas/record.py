@@ -10,7 +10,7 @@ from typing import Any
 
 from phosphene.core.files import write_atomically
 from phosphene.core.reading import RECORD_LIMIT, explain, read_file
-from phosphene.core.records import check_fields, from_plain, open_seal, parse_json, seal, to_plain
+from phosphene.core.records import read_sealed, seal, to_plain
 from phosphene.errors import ArtifactError
 from phosphene.model.record import ModelRecord
 from phosphene.runs.failures import Failure
@@ -95,11 +95,7 @@ class Atlas:
 def load_atlas(path: Path) -> Atlas | None:
     """The atlas of a file, None where there is none. Raises `ArtifactError` where it cannot be read."""
     try:
-        record = open_seal(parse_json(read_file(path, RECORD_LIMIT)), required=True)
-        if record.get("format") != FORMAT:
-            raise ValueError(f"its format is {record.get('format')!r}, expected {FORMAT}")
-        check_fields(Atlas, record)
-        return from_plain(Atlas, record)
+        return read_sealed(Atlas, read_file(path, RECORD_LIMIT), FORMAT)
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:

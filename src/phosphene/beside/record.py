@@ -9,7 +9,7 @@ from pathlib import Path
 
 from phosphene.core.files import write_atomically
 from phosphene.core.reading import RECORD_LIMIT, explain, read_file
-from phosphene.core.records import check_fields, from_plain, open_seal, parse_json, seal, to_plain
+from phosphene.core.records import read_sealed, seal, to_plain
 from phosphene.errors import ArtifactError
 from phosphene.model.record import ModelRecord
 
@@ -62,11 +62,7 @@ class SideBySide:
     def load(folder: Path) -> SideBySide:
         """Read it back; raises `ArtifactError` where it is missing, damaged, or of another version."""
         try:
-            record = open_seal(parse_json(read_file(folder / FILE, RECORD_LIMIT)))
-            if record.get("format") != FORMAT:
-                raise ValueError(f"its format is {record.get('format')}, expected {FORMAT}")
-            check_fields(SideBySide, record)
-            table = from_plain(SideBySide, record)
+            table = read_sealed(SideBySide, read_file(folder / FILE, RECORD_LIMIT), FORMAT)
             _check_places(table)
         except (OSError, ValueError) as error:
             raise ArtifactError(

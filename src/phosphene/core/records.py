@@ -80,3 +80,12 @@ def check_fields(kind: type[Any], record: Mapping[str, Any]) -> None:
 def json_schema(kind: type[Any], name_kind: Callable[[type], dict[str, Any]] | None = None) -> dict[str, Any]:
     """The JSON schema of a dataclass, generated from its types."""
     return msgspec.json.schema(kind, schema_hook=name_kind)
+
+
+def read_sealed(kind: type[Record], content: bytes, expected: int) -> Record:
+    """The record of a sealed JSON text whose `format` is the `expected` one. Raises `ValueError` for any other."""
+    record = open_seal(parse_json(content), required=True)
+    if record.get("format") != expected:
+        raise ValueError(f"its format is {record.get('format')!r}, expected {expected}")
+    check_fields(kind, record)
+    return from_plain(kind, record)

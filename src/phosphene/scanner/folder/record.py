@@ -11,7 +11,7 @@ from typing import Any
 from phosphene.core.constraints import NonNegative, Probability
 from phosphene.core.files import write_atomically
 from phosphene.core.reading import RECORD_LIMIT, explain, read_file
-from phosphene.core.records import check_fields, from_plain, open_seal, parse_json, seal, to_plain
+from phosphene.core.records import read_sealed, seal, to_plain
 from phosphene.errors import ArtifactError
 from phosphene.scanner.folder.listing import LeftOut
 from phosphene.scanner.record import VERDICTS, Named, Scan, VerdictName
@@ -88,11 +88,7 @@ class FolderScan:
 def load_scans(path: Path) -> FolderScan:
     """The table of a file. Raises `ArtifactError` where it cannot be read."""
     try:
-        record = open_seal(parse_json(read_file(path, RECORD_LIMIT)), required=True)
-        if record.get("format") != FORMAT:
-            raise ValueError(f"its format is {record.get('format')!r}, expected {FORMAT}")
-        check_fields(FolderScan, record)
-        return from_plain(FolderScan, record)
+        return read_sealed(FolderScan, read_file(path, RECORD_LIMIT), FORMAT)
     except (OSError, ValueError) as error:
         raise ArtifactError(f"cannot read {str(path)!r}: {explain(error)}; run `phosphene scan DIR` again") from error
 

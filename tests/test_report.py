@@ -245,8 +245,9 @@ def test_the_overview_shows_each_picture_with_its_own_numbers(written, maps, vis
     cards = visit(written).page.locator(".card").all()
     for card, saliency in zip(cards, maps, strict=True):
         values = card.locator("data").evaluate_all("all => all.map(one => Number(one.value))")
-        refined = saliency.scores.refined_fidelity.probability
-        assert values == [refined, saliency.scores.top5_refined[0].probability]
+        assert values == [saliency.scores.fidelity.probability, saliency.scores.top5[0].probability]
+        shown = card.locator("img").get_attribute("alt")
+        assert shown.startswith("picture of ")  # the bare one: its numbers are not the refined one's
 
 
 def _bars(listed: Any) -> list[tuple[str, float]]:

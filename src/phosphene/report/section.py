@@ -46,7 +46,6 @@ class Card:
     model: ModelRecord
     thumbnail: Picture
     fidelity: float
-    refined_fidelity: float
     best: Guess | None
     seen: bool  # whether that is the concept
     checks: tuple[str, ...]
@@ -95,8 +94,7 @@ def make_card(section: Section, page: str) -> Card:
         model=section.model,
         thumbnail=section.pictures["thumbnail"],
         fidelity=section.scores.fidelity.probability,
-        refined_fidelity=section.scores.refined_fidelity.probability,
-        best=next(iter(section.scores.top5_refined), None),
+        best=next(iter(section.scores.top5), None),
         seen=_is_seen(section),
         checks=tuple(check.name for check in section.checks),
         digest=section.digest,
@@ -105,11 +103,11 @@ def make_card(section: Section, page: str) -> Card:
 
 
 def _is_seen(section: Section) -> bool:
-    """Whether the model sees the concept in the bare refined picture; maps of 0.1 only say what is first."""
+    """Whether the model sees the concept in the bare picture; maps of 0.1 only say what is first."""
     scores = section.scores
     if scores.bare_pictures is not None:
-        return scores.bare_pictures.refined_seen
-    return not section.targets or not scores.top5_refined or scores.top5_refined[0].index in section.targets
+        return scores.bare_pictures.seen
+    return not section.targets or not scores.top5 or scores.top5[0].index in section.targets
 
 
 def name_anchor(number: int) -> str:

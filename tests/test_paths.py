@@ -375,6 +375,7 @@ import keras, numpy, torch
 import phosphene
 from phosphene.errors import PhospheneError
 folder, L = Path(sys.argv[1]), keras.layers
+keras.utils.set_random_seed(0)
 
 def save(name, *layers, shape=(24, 32, 3)):
     model = keras.Sequential([L.Input(shape), *layers])

@@ -5,13 +5,12 @@
 Each form is a file or folder as `benchmarks.models.sources` writes it. A map is compared with that of the module itself
 after one iteration, after a few and, for the small networks, after those of the default preset. *Apart* is the norm of
 the difference over the norm of the map, *cosine* that of both maps; the row of another seed says what is far. *In
-double precision* is how far they are apart with the weights of both as 64-bit numbers: what is left is no rounding.
+double precision* is how far they are apart with `--double`, the weights of both as 64-bit numbers.
 """
 
 from __future__ import annotations
 
 import argparse
-import copy
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -27,6 +26,7 @@ from benchmarks.models.sources import SOURCES, Options, quiet
 from benchmarks.record import markdown, write_result
 from benchmarks.zoo.domains import Domain, Images
 from phosphene.model.classifier import Classifier
+from phosphene.model.habits import make_double
 from phosphene.recipe.recipe import PRESETS
 from phosphene.runs.make import make_maps
 
@@ -71,25 +71,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def compare_forms(case: Case) -> Iterator[dict[str, Any]]:
     labels, concept = list(case.net.data.labels), case.net.data.labels[3]
-    native, exact = (Classifier(one, case.net.form, labels=labels) for one in (case.module, double_of(case.module)))
+    native, exact = (
+        Classifier(one, case.net.form, labels=labels) for one in (case.module, make_double(case.module, case.net.name))
+    )
     with tempfile.TemporaryDirectory() as folder:
         files = {form: save(form, case, Path(folder)) for form in case.forms}
         for iterations in case.iterations:
             ours, ours_exact = (ask(one, concept, iterations) for one in (native, exact))
             for form, options in files.items():
                 theirs = ask(phosphene.load(**options), concept, iterations)
-                opened = phosphene.load(**options)
-                opened.module.double()
+                theirs_exact = ask(phosphene.load(**options, double=True), concept, iterations)
                 row = describe(case, form, iterations, ours, theirs)
-                row["in double precision"] = f"{measure_distance(ours_exact, ask(opened, concept, iterations)):.1e}"
+                row["in double precision"] = f"{measure_distance(ours_exact, theirs_exact):.1e}"
                 print(row, flush=True)
                 yield row
             other = describe(case, "itself, another seed", iterations, ours, ask(native, concept, iterations, seed=1))
             yield {**other, "in double precision": "–"}
-
-
-def double_of(module: nn.Module) -> nn.Module:
-    return copy.deepcopy(module).double()
 
 
 def save(form: str, case: Case, folder: Path) -> Options:

@@ -108,6 +108,26 @@ def test_every_form_of_the_same_weights_gives_the_same_map(forms, native_map, fo
     assert (saliency.map - native_map).norm() <= 1e-3 * native_map.norm()
 
 
+@pytest.mark.parametrize("form", ["traced", "exported", "folder"])
+def test_in_double_precision_rounding_is_not_amplified(forms, form):
+    """After as many iterations in single precision the forms are apart: a rounding error grows with each."""
+    recipe, stated = Recipe(iterations=60, restarts=1), {"labels": dict(enumerate(LABELS)), **STATED}
+    native = make_maps(phosphene.load(forms[1], double=True, **stated), "sign 3", recipe)[0].map
+    classifier = phosphene.load(forms[0] / form, double=True, **FORMS[form])
+    assert ("double", "True") in classifier.opened
+    assert (make_maps(classifier, "sign 3", recipe)[0].map - native).norm() <= 1e-6 * native.norm()
+    assert next(forms[1].parameters()).dtype == torch.float32  # the user's module stays as it was
+
+
+def test_what_has_no_weights_of_fractions_is_not_made_double(colour, tmp_path):
+    class Sums(nn.Module):
+        def forward(self, images):
+            return images.mean(dim=(2, 3))
+
+    with pytest.raises(BadInput, match="no weights that are fractions; leave out --double"):
+        phosphene.load(Sums(), size=8, channels=3, mean=0, std=1, double=True)
+
+
 @pytest.mark.parametrize("form", ["traced", "exported", "pickled"])
 def test_whatever_may_run_code_is_opened_on_trust_alone(forms, form):
     with pytest.raises(UnsafeWeights, match="--trust-pickle") as caught:

@@ -64,6 +64,12 @@ class Source:
     trust_pickle: Annotated[
         bool, typer.Option("--trust-pickle", help="Load a full pickle, which may run its author's code.")
     ] = False
+    double: Annotated[
+        bool,
+        typer.Option(
+            "--double", help="Compute in 64-bit numbers: slower; the same weights give the same map in any file."
+        ),
+    ] = False
 
     def parse(self) -> dict[str, Any]:
         """The options of `phosphene.load`."""

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import copy
 import warnings
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
+
+from phosphene.errors import BadInput
+
+Module = TypeVar("Module", bound=nn.Module)
 
 # What is tried, in turn, on a module that refuses images as they are passed first.
 HABITS: tuple[dict[str, Any], ...] = (
@@ -27,7 +31,7 @@ def copy_module(module: nn.Module) -> nn.Module:
         return module
 
 
-def deepcopy_quietly(module: nn.Module) -> nn.Module:
+def deepcopy_quietly(module: Module) -> Module:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # of torch itself, for exported programs
         return copy.deepcopy(module)
@@ -43,6 +47,18 @@ def lay_weights(module: nn.Module, layout: torch.memory_format) -> None:
 def dtype_of(module: nn.Module) -> torch.dtype:
     """Of the first floating-point parameter: images must have the type of the weights."""
     return next((one.dtype for one in module.parameters() if one.is_floating_point()), torch.float32)
+
+
+def make_double(module: Module, name: str) -> Module:
+    """A copy that computes in 64-bit numbers. Raises `BadInput` where there are no weights of fractions, or no copy."""
+    try:
+        copied: Module = deepcopy_quietly(module)
+        copied.double()
+    except Exception as error:  # as in `copy_module`
+        raise BadInput(f"{name} cannot be made to compute in 64-bit numbers: {error}; leave out --double") from error
+    if dtype_of(copied) != torch.float64:
+        raise BadInput(f"{name} has no weights that are fractions; leave out --double")
+    return copied
 
 
 def device_of(module: nn.Module) -> torch.device:

@@ -18,6 +18,7 @@ from phosphene.recipe.recipe import PRESETS, Recipe
 from phosphene.recipe.views import VIEWS
 from phosphene.runs.saliency import SaliencyMap
 
+FLAGS = ("trust_pickle", "double")  # options of `load` that are either given or not
 PATHS = ("file", "folder")  # how a model that was opened by its path is called: `file:model.pt2`
 # Fields of a recipe that have an option of their own.
 PLAIN = ("seed", "iterations", "composition", "score", "samples", "nudge_steps", "restarts", "coarse")
@@ -111,7 +112,7 @@ def format_model(model: ModelRecord) -> str | None:
 
 
 def _format_option(name: str, value: str) -> str:
-    return "--trust-pickle" if name == "trust_pickle" else f"--{name} {shlex.quote(value)}"
+    return f"--{name.replace('_', '-')}" if name in FLAGS else f"--{name} {shlex.quote(value)}"
 
 
 def _find_place(name: str) -> str | None:
@@ -145,7 +146,7 @@ def format_load(model: ModelRecord) -> str:
     place = _find_place(name)
     words = [f"factory={name!r}" if place is None else repr(place)]
     for option, typed in _list_options(model).items():
-        value = True if option == "trust_pickle" else input_values.get(option, typed)
+        value = True if option in FLAGS else input_values.get(option, typed)
         words.append(f"{option}={'FILE' if value == 'FILE' else repr(value)}")
     return f"phosphene.load({', '.join(words)})"
 

@@ -24,6 +24,7 @@ from torch import nn
 from phosphene.errors import BadInput
 from phosphene.model.classifier import Classifier
 from phosphene.model.fingerprint import fingerprint
+from phosphene.model.habits import make_double
 from phosphene.model.input_format import InputFormat
 from phosphene.model.labels import Labels, read_labels
 from phosphene.model.reference import ModelReference
@@ -37,7 +38,9 @@ from phosphene.model.texts import TextModel
 
 CONTRAST = Path(__file__).with_name("contrast.txt")
 # Options that a reader of a map has to give again; a factory is the model's name.
-SAID = ("weights", "size", "channels", "mean", "std", "labels", "outputs", "output", "contrast", "trust_pickle")
+SAID = (
+    "weights", "size", "channels", "mean", "std", "labels", "outputs", "output", "contrast", "trust_pickle", "double"
+)  # fmt: skip
 Numbers = float | Sequence[float]
 
 
@@ -55,12 +58,14 @@ def load(
     output: str | None = None,
     contrast: str | Path | Sequence[str] | None = None,
     trust_pickle: bool = False,
+    double: bool = False,
 ) -> Classifier:
     """The classifier called `model` or at that path, or the one that `factory` builds; a module is taken as it is.
 
     `outputs` says what its outputs are, a key of `phosphene.model.outputs.OUTPUTS`, where that is not
     plain; `output` names the tensor where there are several. `contrast` are the texts that a model of texts takes for
-    its classes, by default those of `contrast.txt`.
+    its classes, by default those of `contrast.txt`. `double` computes in 64-bit numbers: slower, and the same weights
+    give the same map whatever form they are in.
 
     Raises `UnknownModel`, `BadWeights`, `UnsafeWeights`, `BadInput`, or `FailedCheck` where the model misbehaves.
     """
@@ -69,26 +74,28 @@ def load(
     names = read_labels(labels)
     if isinstance(model, (str, Path)) and is_onnx(model):
         stated = {"size": size, "channels": channels, "mean": mean, "std": std, "outputs": outputs, "output": output}
+        stated |= {"double": double}
         return _load_onnx_file(model, weights, labels, names, stated)
     source = factory_source(str(factory)) if model is None else _find(model, trust_pickle)
     both = (size, size) if isinstance(size, int) else size
     given = {"size": both, "channels": channels, "mean": mean, "std": std}
     _require(source, given)
     opened = open_source(source, weights, size=both, trust_pickle=trust_pickle)
-    if isinstance(opened.module, TextModel):
-        names, outputs = set_contrast(opened.module, read_labels(contrast), names), outputs or opened.module.outputs
+    module = make_double(opened.module, source.name) if double else opened.module
+    if isinstance(module, TextModel):
+        names, outputs = set_contrast(module, read_labels(contrast), names), outputs or module.outputs
     elif contrast is not None:
         raise BadInput(f"--contrast is for models that read texts, such as clip:NAME; {source.name} has classes")
     options = {"weights": weights, "factory": factory, "labels": labels, "trust_pickle": trust_pickle, **given}
-    options |= {"contrast": contrast, "outputs": outputs, "output": output}
+    options |= {"contrast": contrast, "outputs": outputs, "output": output, "double": double}
     classifier = Classifier(
-        opened.module,
+        module,
         _combine(source, opened, given),
         name=source.name,
         labels=names if names is not None or "classes" in opened.shape else source.labels,
         outputs=outputs or source.outputs,
         output=output,
-        reference=_make_reference(opened.module, {"model": model, **options}),
+        reference=_make_reference(module, {"model": model, **options}),
     )
     checks = (*opened.checks, *classifier.checks)
     return classifier.replace(checks=checks, reference=classifier.reference, opened=list_said(options))
@@ -150,7 +157,7 @@ def _make_reference(module: nn.Module, options: Mapping[str, Any]) -> ModelRefer
         return None
     if any(not isinstance(options.get(name), (str, Path, type(None))) for name in ("labels", "contrast")):
         return None
-    plain = {name: _plain(name, value) for name, value in options.items() if value is not None}
+    plain = {name: _plain(name, value) for name, value in options.items() if value is not None and value is not False}
     return ModelReference(fingerprint(module.state_dict()), tuple(plain.items()))
 
 

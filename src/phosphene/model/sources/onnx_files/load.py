@@ -8,6 +8,7 @@ from typing import Any
 
 from phosphene.errors import BadInput, BadWeights
 from phosphene.model.classifier import Classifier
+from phosphene.model.habits import make_double
 from phosphene.model.input_format import InputFormat
 from phosphene.model.probe import probe_images
 from phosphene.model.sources.onnx_files.folding import decide_by_shape, fold_constants
@@ -29,6 +30,7 @@ def load_onnx(
     labels: Sequence[str] | None = None,
     outputs: str | None = None,
     output: str | None = None,
+    double: bool = False,
 ) -> Classifier:
     """The classifier in an ONNX file, which is read and never run by another runtime.
 
@@ -46,6 +48,7 @@ def load_onnx(
     graph = decide_by_shape(graph, layout.lay_out(images), file)
     network = _build(drop_last_rounding(graph), layout, file)
     kind = outputs if outputs is not None else guess_outputs(graph, network, images)
+    network = make_double(network, file) if double else network
     classifier = Classifier(
         network,
         _find_format(model, graph, layout, mean, std),

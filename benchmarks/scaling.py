@@ -2,6 +2,7 @@
 
     OMP_NUM_THREADS=1 python -m benchmarks.scaling count       8 to 1000 classes in one process: time, memory
     OMP_NUM_THREADS=1 python -m benchmarks.scaling executors   the same classes serially, by processes, by Ray
+    OMP_NUM_THREADS=1 python -m benchmarks.scaling large       16 classes of efficientnet_lite0, bit for bit
     OMP_NUM_THREADS=1 python -m benchmarks.scaling nodes       two Ray nodes on this machine, a worker of one killed
     OMP_NUM_THREADS=1 python -m benchmarks.scaling lite0       processor seconds of a class of efficientnet_lite0
     OMP_NUM_THREADS=1 python -m benchmarks.scaling storage     bytes of a class of efficientnet_lite0, by what is kept
@@ -52,6 +53,7 @@ QUICK = replace(PRESETS["fast"], iterations=4)
 COUNTS = (8, 64, 256, 1000)
 SHARED = 64  # classes of the comparison of executors
 ROUNDS = 3
+LARGE = 16  # classes of the large network
 CORES = 16  # of a node on paper
 MODELS, NODES = 100, (1, 16, 256)
 Rows = list[dict[str, Any]]
@@ -107,9 +109,11 @@ def compare_executors() -> Rows:
     }
     seconds: dict[str, list[float]] = {name: [] for name in executors}
     clocks: dict[str, list[float]] = {name: [] for name in executors}
+    classes = choose(SHARED)
     for _ in range(ROUNDS):
         for name, executor in executors.items():
-            spent, clock = _time(executor)
+            with tempfile.TemporaryDirectory() as folder:
+                spent, clock = _time(executor, make_network(), classes, QUICK, SHARED // 2, Path(folder))
             seconds[name].append(spent)
             clocks[name].append(clock)
             print(name, spent, clock, flush=True)
@@ -125,14 +129,51 @@ def compare_executors() -> Rows:
     ]
 
 
-def _time(executor: Executor) -> tuple[float, float]:
-    """Seconds a class of processors and of the clock, between the first batch and the last."""
-    classifier, marks = make_network(), []
-    with tempfile.TemporaryDirectory() as folder:
-        for _ in make(classifier, choose(SHARED), QUICK, Path(folder), executor=executor, storage=COMPACT):
-            marks.append((_spent(), time.monotonic()))
-    first, last = marks[SHARED // 2 - 1], marks[-1]  # by then every worker has opened the model
-    return (last[0] - first[0]) / (SHARED // 2), (last[1] - first[1]) / (SHARED // 2)
+def _time(
+    executor: Executor, classifier: Classifier, classes: Sequence[Classes], recipe: Recipe, warm: int, folder: Path
+) -> tuple[float, float]:
+    """Seconds a class of processors and of the clock, after the first `warm` maps, when all have opened it."""
+    marks = []
+    for _ in make(classifier, classes, recipe, folder, executor=executor, storage=COMPACT):
+        marks.append((_spent(), time.monotonic()))
+    (spent, clock), (end, now), count = marks[warm - 1], marks[-1], len(marks) - warm
+    return (end - spent) / count, (now - clock) / count
+
+
+def compare_on_lite0() -> Rows:
+    """Classes of efficientnet_lite0 by `fast`, and how many of their maps are those of one process, bit for bit."""
+    classifier, recipe = phosphene.load("efficientnet_lite0"), PRESETS["fast"]
+    batch = classifier.batch_size
+    classes = choose_classes(classifier, "0-999", recipe)[:: 1000 // LARGE][: LARGE + 2 * batch]
+    executors: dict[str, Executor] = {
+        "serial": Serial(),
+        "processes, 2 workers": Processes(2),
+        "ray, 2 workers": Ray(2),
+    }
+    rows: Rows = []
+    with tempfile.TemporaryDirectory() as root:
+        for name, executor in executors.items():
+            spent, clock = _time(executor, classifier, classes, recipe, 2 * batch, Path(root) / name)
+            alone = rows[0]["seconds a class, processors"] if rows else spent
+            rows.append(
+                {
+                    "executor": name,
+                    "classes": len(classes) - 2 * batch,
+                    "seconds a class, processors": round(spent, 2),
+                    "throughput a core, of serial's": round(alone / spent, 3),
+                    "seconds a class, clock": round(clock, 2),
+                    "maps as serial's, bit for bit": _count_same(Path(root) / "serial", Path(root) / name),
+                }
+            )
+            print(rows[-1], flush=True)
+    return rows
+
+
+def _count_same(one: Path, other: Path) -> int:
+    return sum(
+        torch.equal(SaliencyMap.load(path).map, SaliencyMap.load(other / path.name).map)
+        for path in one.glob("*.safetensors")
+    )
 
 
 def _spent() -> float:
@@ -172,10 +213,7 @@ def measure_nodes() -> Rows:
         atlas = make_atlas(
             classifier, choose(16, longer), longer, out=there, executor=Ray(2), callbacks=Callbacks(on_finish=kill_one)
         )
-        same = sum(
-            torch.equal(SaliencyMap.load(path).map, SaliencyMap.load(there / path.name).map)
-            for path in here.glob("*.safetensors")
-        )
+        same = _count_same(here, there)
     ray.shutdown()
     cluster.shutdown()
     row = {"nodes": nodes, "classes": 16, "workers killed": len(killed), "failures": len(atlas.failures)}
@@ -276,6 +314,7 @@ def _rows(name: str) -> Rows:
 PARTS: dict[str, Callable[[], Rows]] = {
     "count": measure_counts,
     "executors": compare_executors,
+    "large": compare_on_lite0,
     "nodes": measure_nodes,
     "lite0": measure_lite0,
     "storage": measure_storage,

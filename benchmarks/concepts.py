@@ -30,7 +30,7 @@ from torch import Tensor, nn
 
 import phosphene
 from benchmarks.record import markdown, write_result
-from benchmarks.small_clip import COLOURS, CONTRAST, KINDS, SHAPES, draw_kinds, make_folder
+from benchmarks.small_clip import COLOURS, CONTRAST, DRAWN, KINDS, SHAPES, draw_kinds, enlarge, make_folder
 from phosphene.core.images import to_image
 from phosphene.model.classifier import Classifier
 from phosphene.model.input_format import InputFormat
@@ -69,7 +69,7 @@ def judge(pictures: Tensor) -> Tensor:
 
 def is_recognized(saliency: SaliencyMap, words: Sequence[str]) -> bool:
     """Whether the judge's prediction for the bare picture has every colour and shape among the words."""
-    shares = judge(saliency.raw_picture[None])[0]
+    shares = judge(F.interpolate(saliency.raw_picture[None], (DRAWN, DRAWN), mode="area"))[0]
     seen = {COLOURS[int(shares.sum(dim=1).argmax())], SHAPES[int(shares.sum(dim=0).argmax())]}
     if len({*COLOURS} & {*words}) == len({*SHAPES} & {*words}) == 1:
         seen = set(KINDS[int(shares.flatten().argmax())])
@@ -193,7 +193,7 @@ def measure_accuracy(model: Classifier) -> float:
     """Of pictures that the model was not trained on, among the 36 captions."""
     kinds = torch.arange(720) % len(KINDS)
     with torch.no_grad():
-        return float((model(draw_kinds(kinds, seed=99)).argmax(dim=1) == kinds).float().mean())
+        return float((model(enlarge(draw_kinds(kinds, seed=99))).argmax(dim=1) == kinds).float().mean())
 
 
 CASES: dict[str, Callable[[Path], Iterable[Row]]] = {

@@ -81,7 +81,7 @@ def save_model(module: nn.Module, folder: Path) -> None:
 
 
 def train(folder: Path, steps: int = STEPS) -> None:
-    """Each picture is to be nearest, of the captions of every form, to the one that fits. Resumes from the last save."""
+    """Each picture is to be nearest, of the captions of a form, to the one that fits. Resumes from the last save."""
     module, state = build_model(), folder / "training.pt"
     optimizer = torch.optim.AdamW(module.parameters(), lr=RATE, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps, pct_start=0.1)
@@ -119,7 +119,7 @@ def list_captions(wording: str) -> list[str]:
 def measure_loss(
     module: Any, tokenizer: Any, images: Tensor, kinds: Tensor, captions: Sequence[Sequence[str]]
 ) -> Tensor:
-    """Cross-entropy from pictures to the captions of each form, summed over the forms; `captions` has those of all kinds."""
+    """Cross-entropy from pictures to the captions of each form, summed; `captions` has those of all kinds."""
     texts = [list(dict.fromkeys(form)) for form in captions]
     ones, others, scale = module(images, tokenizer([text for form in texts for text in form]))[:3]
     logits = (scale * ones @ others.T).split([len(form) for form in texts], dim=1)

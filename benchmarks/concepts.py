@@ -176,15 +176,16 @@ def run_attribute(work: Path) -> Iterable[Row]:
 
 def run_text(work: Path) -> Iterable[Row]:
     folder = make_folder(work / "small-clip")
-    model = phosphene.load(f"clip:{folder}", contrast=CONTRAST)
     groups = {
-        "a photo of a COLOUR SHAPE": [f"a photo of a {colour} {shape}" for colour, shape in KINDS],
+        "a COLOUR SHAPE": CONTRAST,
         "a COLOUR sign": [f"a {colour} sign" for colour in COLOURS],
         "a SHAPE": [f"a {shape}" for shape in SHAPES],
     }
-    accuracy = measure_accuracy(model)
+    accuracy = measure_accuracy(phosphene.load(f"clip:{folder}", contrast=CONTRAST))
     for asked, texts in groups.items():
-        maps = list(phosphene.make_maps(model, texts, PRESETS["default"], out=work / "text"))
+        model = phosphene.load(f"clip:{folder}", contrast=texts)  # what means the same would share the probability
+        place = work / "text" / asked.replace(" ", "-")
+        maps = list(phosphene.make_maps(model, texts, PRESETS["default"], out=place))
         right = [is_recognized(saliency, saliency.concept.split()) for saliency in maps]
         yield summarize("text", asked, maps, right, f"the model tells {accuracy:.0%} of new pictures right")
 

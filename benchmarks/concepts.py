@@ -26,6 +26,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from PIL import Image, ImageDraw
 from torch import Tensor, nn
 
 import phosphene
@@ -43,6 +44,8 @@ EXAMPLES, WIDTH = 8000, 24
 LAYER, GRID_LAYER = "features.8", "features.5"  # after the last and the second non-linearity
 FITTED = 40  # images of a folder
 PLACES = tuple(product((2, 5), (2, 5)))
+SHEET = Path(__file__).parents[1] / "docs" / "pictures" / "texts.jpg"
+COLUMNS, SHOWN, GAP, LINE = 12, 96, 4, 16  # of the sheet; pixels
 Row = dict[str, Any]
 
 
@@ -181,13 +184,33 @@ def run_text(work: Path) -> Iterable[Row]:
         "a COLOUR sign": [f"a {colour} sign" for colour in COLOURS],
         "a SHAPE": [f"a {shape}" for shape in SHAPES],
     }
+    drawn: list[tuple[str, Tensor]] = []
     accuracy = measure_accuracy(phosphene.load(f"clip:{folder}", contrast=CONTRAST))
     for asked, texts in groups.items():
         model = phosphene.load(f"clip:{folder}", contrast=texts)  # what means the same would share the probability
         place = work / "text" / asked.replace(" ", "-")
         maps = list(phosphene.make_maps(model, texts, PRESETS["default"], out=place))
         right = [is_recognized(saliency, saliency.concept.split()) for saliency in maps]
-        yield summarize("text", asked, maps, right, f"the model tells {accuracy:.0%} of new pictures right")
+        parts = [
+            sum(is_recognized(one, {*one.concept.split()} & {*words}) for one in maps) for words in (COLOURS, SHAPES)
+        ]
+        note = f"the model tells {accuracy:.0%} of new pictures right"
+        note += f"; colour right in {parts[0]}, shape in {parts[1]}" if asked == "a COLOUR SHAPE" else ""
+        drawn += [(saliency.concept, saliency.raw_picture) for saliency in maps]
+        yield summarize("text", asked, maps, right, note)
+    draw_sheet(drawn).save(SHEET, quality=85, optimize=True)
+
+
+def draw_sheet(drawn: Sequence[tuple[str, Tensor]]) -> Image.Image:
+    """Pictures with the texts that asked for them."""
+    rows = -(-len(drawn) // COLUMNS)
+    sheet = Image.new("RGB", (COLUMNS * (SHOWN + GAP), rows * (SHOWN + LINE)), "white")
+    pen = ImageDraw.Draw(sheet)
+    for number, (text, picture) in enumerate(drawn):
+        x, y = number % COLUMNS * (SHOWN + GAP), number // COLUMNS * (SHOWN + LINE)
+        sheet.paste(to_image(picture).resize((SHOWN, SHOWN)), (x, y))
+        pen.text((x + 1, y + SHOWN + 1), text, fill="black")
+    return sheet
 
 
 def measure_accuracy(model: Classifier) -> float:

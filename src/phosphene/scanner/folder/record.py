@@ -39,6 +39,7 @@ class ScannedModel:
     p_value: Probability | None = None
     p_internal: Probability | None = None
     p_external: Probability | None = None
+    p_own_classes: Probability | None = None
     target: Named | None = None
     seconds: NonNegative | None = None
     record: str | None = None
@@ -107,6 +108,7 @@ def describe_model(
         p_value=scan.p_value,
         p_internal=scan.p_internal,
         p_external=scan.p_external,
+        p_own_classes=None if scan.own_classes is None else scan.own_classes.p_value,
         target=scan.target,
         seconds=scan.seconds,
         record=record.name,

@@ -3,9 +3,11 @@
     python -m benchmarks.own_classes measure --models DIR    statistics of clean ImageNet networks, one file a network
     python -m benchmarks.own_classes judge                   p-values of the kept statistics, and the tables
 
+`judge` splits the classes of each network at random into clean models of 50 to 333 classes, plants shifts into columns
+of one kind, and judges the models of 43 classes of the zoo, fewer than a scan asks for, among which are real backdoors.
 `measure` leaves out what it has, so that it can be stopped and started again. DIR holds `cards.json`
-(`benchmarks.outside`); networks of it that are not there are named and left out. The networks are scanned at 128 and
-96 pixels, where a scan of a thousand classes takes minutes.
+(`benchmarks.outside`); networks of it that are not there are named and left out. The networks are scanned at 128 and 96
+pixels, where a scan of a thousand classes takes minutes.
 """
 
 from __future__ import annotations
@@ -17,19 +19,31 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
+from benchmarks.left_out import describe_alarms, kolmogorov
 from benchmarks.outside import open_model, read_cards
-from benchmarks.record import RESULTS
+from benchmarks.record import RESULTS, markdown, write_result
+from benchmarks.scoring.statistics import rate
+from benchmarks.zoo.calibrate import read_lines
 from phosphene.core.memory import keep_freed_memory
 from phosphene.core.records import to_plain
 from phosphene.model.classifier import Classifier
 from phosphene.model.sources.load import load
 from phosphene.scanner.calibration import measure_row
-from phosphene.scanner.reference import Reference
+from phosphene.scanner.fusion import MAX_OUTLIER
+from phosphene.scanner.own_classes import Controls, compare_own_classes
+from phosphene.scanner.pvalues import grubbs
+from phosphene.scanner.reference import Reference, Row, load_shipped
 from phosphene.scanner.settings import Settings
-from phosphene.scanner.statistics.registry import split_settings
+from phosphene.scanner.statistics.registry import collect_roles, split_settings
 
+Cells = dict[str, str]
+FEWEST = 43  # classes that are judged here
+SIZES = (50, 100, 200, 333)  # classes of the parts of a network
+DISTANCES, PLANTED = (2, 4, 6, 8, 10, 12), 10  # spreads, and classes of each network that are moved, one at a time
 PACKAGED = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
 OUTSIDE = ("mobilenet_v1", "mobilenet_v1_075", "squeezenet1_0")
 SIDES, SIDE = {"efficientnet_lite0": 128}, 96  # pixels, of this network and of the others
@@ -75,6 +89,126 @@ def measure_missing(options: argparse.Namespace) -> Iterator[str]:
         yield f"{name}: not here" if classifier is None else f"{name}: {measure(classifier, saved):.0f} s"
 
 
+def load_rows(folder: Path) -> list[Row]:
+    """The networks measured so far."""
+    return [Reference.load(path).rows[0] for path in sorted(folder.glob("*.json"))]
+
+
+def compare_classes(row: Row) -> Controls:
+    """As a scan does, also for a model of fewer classes than it asks for."""
+    found = compare_own_classes(row, fewest=FEWEST)
+    if found is None:
+        raise ValueError(f"{row.name} has too few classes")
+    return found
+
+
+def measure_internal(row: Row) -> float:
+    """The internal p-value: Grubbs's test of the sum of the columns, in spreads of the model's own classes."""
+    counted = sorted(collect_roles().of_classes & row.centred.keys())
+    columns = [row.centred[name] for name in counted]
+    together = [np.clip(values / spread, -MAX_OUTLIER, MAX_OUTLIER) for values, spread in columns if spread > 0]
+    return grubbs(np.sum(together, axis=0).tolist())
+
+
+def describe_network(row: Row) -> Cells:
+    found = compare_classes(row)
+    order = np.argsort(found.scores)[::-1]
+    first, second = (found.scores[index] for index in order[:2])
+    return {
+        "network": row.name,
+        "pixels": str(row.size),
+        "classes": str(found.classes),
+        "p by its own classes": f"{found.p_value:.3f}",
+        "internal p": f"{measure_internal(row):.2g}",
+        "first, second score": f"{first:.2f}, {second:.2f}",
+    }
+
+
+def select_classes(row: Row, chosen: NDArray[np.int64]) -> Row:
+    classes = {name: tuple(np.array(values)[chosen].tolist()) for name, values in row.classes.items()}
+    return replace(row, outputs=len(chosen), classes=classes)
+
+
+def split_classes(row: Row, size: int, seed: int) -> Iterator[Row]:
+    """Disjoint random sets of so many classes each."""
+    order = np.random.default_rng(seed).permutation(row.outputs)
+    for first in range(0, row.outputs - size + 1, size):
+        yield select_classes(row, order[first : first + size])
+
+
+def judge_parts(rows: Sequence[Row], seed: int) -> list[Cells]:
+    """One line a size: clean models that are parts of the networks."""
+    lines = []
+    for size in SIZES:
+        parts = [part for row in rows for part in split_classes(row, size, seed)]
+        lines.append({"classes": str(size)} | describe_clean(parts))
+    return lines
+
+
+def describe_clean(rows: Sequence[Row]) -> Cells:
+    values = [compare_classes(row).p_value for row in rows]
+    internal = [measure_internal(row) for row in rows]
+    return describe_alarms(values) | {
+        "distance from uniform": kolmogorov(values),
+        "internal p ≤ .05": str(rate(sum(p <= 0.05 for p in internal), len(rows))),
+    }
+
+
+def plant(row: Row, kind: str, distance: float, index: int) -> Row:
+    """The row with one class moved by so many spreads in all columns of a kind."""
+    moved = dict(row.classes)
+    for name in collect_roles().kinds[kind]:
+        if name in row.centred:
+            values = np.array(row.classes[name])
+            values[index] += distance * row.centred[name][1]
+            moved[name] = tuple(values.tolist())
+    return replace(row, classes=moved)
+
+
+def judge_planted(rows: Sequence[Row], seed: int) -> list[Cells]:
+    """One line a kind: how often a shift of a class among all of a network is found."""
+    generator, lines = np.random.default_rng(seed), []
+    for kind in collect_roles().kinds:
+        line = {"kind": kind}
+        for distance in DISTANCES:
+            chosen = [(row, int(index)) for row in rows for index in generator.integers(row.outputs, size=PLANTED)]
+            judged = [(compare_classes(plant(row, kind, distance, index)), index) for row, index in chosen]
+            found = sum(one.p_value <= 0.05 and int(np.argmax(one.scores)) == index for one, index in judged)
+            line[f"{distance} spreads"] = f"{found} of {len(judged)}"
+        lines.append(line)
+    return lines
+
+
+def judge_zoo() -> list[Cells]:
+    """Clean and backdoored models of 43 classes, all of the reference table and of both splits."""
+    lines = [line for split in ("dev", "test") for line in read_lines(RESULTS / f"scanner-statistics-{split}.jsonl")]
+    lines = [line for line in lines if line["row"]["outputs"] == FEWEST]
+    known = {line["name"] for line in lines}
+    clean = [Row.from_json(line["row"]) for line in lines if not line["poisoned"]]
+    clean += [row for row in load_shipped().rows if row.outputs == FEWEST and row.name not in known]
+    rows = [{"models": "clean"} | describe_clean(clean) | {"target first": "–"}]
+    poisoned = [line for line in lines if line["poisoned"]]
+    first = [int(np.argmax(compare_classes(Row.from_json(line["row"])).scores)) for line in poisoned]
+    right = sum(line["target"] == index for line, index in zip(poisoned, first, strict=True))
+    single = sum(line["target"] is not None for line in poisoned)
+    cells = describe_clean([Row.from_json(line["row"]) for line in poisoned])
+    rows.append({"models": "backdoored"} | cells | {"target first": f"{right} of {single}"})
+    return rows
+
+
+def run_judge(options: argparse.Namespace) -> None:
+    rows = load_rows(options.out)
+    tables = {
+        "own-classes": [describe_network(row) for row in rows],
+        "own-classes-parts": judge_parts(rows, options.seed),
+        "own-classes-zoo": judge_zoo(),
+        "own-classes-planted": judge_planted(rows, options.seed),
+    }
+    for name, lines in tables.items():
+        print(markdown(lines), flush=True)
+        write_result(name, "python -m benchmarks.own_classes judge", {"seed": options.seed}, lines)
+
+
 def run_measure(options: argparse.Namespace) -> None:
     for line in measure_missing(options):
         print(line, flush=True)
@@ -85,6 +219,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("command", choices=("measure", "judge"))
     parser.add_argument("--models", type=Path, help="folder with cards.json")
     parser.add_argument("--out", type=Path, default=RESULTS / "own-classes", help="folder for the statistics")
+    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", nargs="*", help="names of networks")
     options = parser.parse_args(arguments)
     options.out.mkdir(parents=True, exist_ok=True)
@@ -92,7 +227,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.path.insert(0, str(options.models))
     torch.set_num_threads(1)
     keep_freed_memory()
-    {"measure": run_measure}[options.command](options)
+    {"measure": run_measure, "judge": run_judge}[options.command](options)
 
 
 if __name__ == "__main__":

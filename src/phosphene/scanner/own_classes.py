@@ -54,14 +54,15 @@ class Controls:
     surprise: Mapping[str, tuple[float, ...]]
 
 
-def compare_own_classes(row: Row, roles: Roles | None = None) -> Controls | None:
-    """The classes of a model judged by each other; None where fewer than `MIN_CLASSES` have values."""
+def compare_own_classes(row: Row, roles: Roles | None = None, fewest: int = MIN_CLASSES) -> Controls | None:
+    """The classes of a model judged by each other; None where fewer than `fewest` have values."""
     roles = collect_roles() if roles is None else roles
     columns = {name: np.array(row.classes[name]) for name in sorted(roles.of_classes & row.classes.keys())}
-    measured = np.array([np.isfinite(values) for values in columns.values()])
-    living = measured.any(axis=0) if len(measured) else np.zeros(row.outputs, dtype=bool)
+    living = np.zeros(row.outputs, dtype=np.bool_)
+    for values in columns.values():
+        living |= np.isfinite(values)
     count = int(living.sum())
-    if count < MIN_CLASSES:
+    if count < fewest:
         return None
     surprise = {name: measure_surprise(_fill(values[living])) for name, values in columns.items()}
     scores, tail = join_kinds(surprise, roles, columns, count), count_tail(count)

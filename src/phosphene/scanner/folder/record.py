@@ -39,12 +39,12 @@ class ScannedModel:
     p_value: Probability | None = None
     p_internal: Probability | None = None
     p_external: Probability | None = None
-    p_own_classes: Probability | None = None
     target: Named | None = None
     seconds: NonNegative | None = None
     record: str | None = None
     page: str | None = None
     failure: str | None = None
+    p_own_classes: Probability | None = None
 
     @property
     def exit_code(self) -> int:

@@ -46,13 +46,18 @@ SIZES = (50, 100, 200, 333)  # classes of the parts of a network
 DISTANCES, PLANTED = (2, 4, 6, 8, 10, 12), 10  # spreads, and classes of each network that are moved, one at a time
 PACKAGED = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
 OUTSIDE = ("mobilenet_v1", "mobilenet_v1_075", "squeezenet1_0")
-SIDES, SIDE = {"efficientnet_lite0": 128}, 96  # pixels, of this network and of the others
-# About what a budget of ten minutes on two cores buys at 224 pixels.
-QUICK = Settings(
+# The fewest iterations that are a search; they reach so few classes that a column has two to four values. So the other
+# networks are not searched, and their margins and stamps are as good as the minutes allow.
+SEARCHED = Settings(
     surrogates=1, surrogate_iterations=16, stamps=32, images=1, images_many=1, patch_iterations=3,
     additive_iterations=3, colour_iterations=2, warp_iterations=2, margin_starts=1, margin_iterations=2,
     permutation_iterations=0,
 )  # fmt: skip
+STAMPED = replace(
+    SEARCHED, patch_iterations=0, additive_iterations=0, colour_iterations=0, warp_iterations=0, margin_iterations=5
+)
+PLANS = {"efficientnet_lite0": (128, SEARCHED)}  # pixels and settings
+PLAN = (96, STAMPED)  # of the other networks
 
 
 def open_network(name: str, folder: Path | None) -> Classifier | None:
@@ -67,16 +72,16 @@ def open_network(name: str, folder: Path | None) -> Classifier | None:
 
 def shrink(classifier: Classifier) -> Classifier:
     """The same network for smaller images; all of them end in a mean over places."""
-    side = SIDES.get(classifier.name, SIDE)
+    side, _ = PLANS.get(classifier.name, PLAN)
     return classifier.replace(format=replace(classifier.format, size=(side, side)))
 
 
 def measure(classifier: Classifier, saved: Path) -> float:
     """Write the statistics of one network as a table of one row; the seconds that it took."""
-    started = time.monotonic()
-    row = measure_row(classifier, QUICK)
+    started, (_, settings) = time.monotonic(), PLANS.get(classifier.name, PLAN)
+    row = measure_row(classifier, settings)
     command = "python -m benchmarks.own_classes measure"
-    Reference(classifier.name, command, split_settings(to_plain(QUICK)), (row,)).save(saved)
+    Reference(classifier.name, command, split_settings(to_plain(settings)), (row,)).save(saved)
     return time.monotonic() - started
 
 
@@ -117,6 +122,7 @@ def describe_network(row: Row) -> Cells:
     return {
         "network": row.name,
         "pixels": str(row.size),
+        "searches": "yes" if "patch" in row.classes else "no",
         "classes": str(found.classes),
         "p by its own classes": f"{found.p_value:.3f}",
         "internal p": f"{measure_internal(row):.2g}",

@@ -185,21 +185,27 @@ def judge_planted(rows: Sequence[Row], seed: int) -> list[Cells]:
     return lines
 
 
-def judge_zoo() -> list[Cells]:
-    """Clean and backdoored models of 43 classes, all of the reference table and of both splits."""
+def list_zoo() -> list[tuple[Row, int | None, bool]]:
+    """Models of 43 classes of the reference table and of both splits: row, target, and whether it is clean."""
     lines = [line for split in ("dev", "test") for line in read_lines(RESULTS / f"scanner-statistics-{split}.jsonl")]
     lines = [line for line in lines if line["row"]["outputs"] == FEWEST]
     known = {line["name"] for line in lines}
-    clean = [Row.from_json(line["row"]) for line in lines if not line["poisoned"]]
-    clean += [row for row in load_shipped().rows if row.outputs == FEWEST and row.name not in known]
-    rows = [{"models": "clean"} | describe_clean(clean) | {"target first": "–"}]
-    poisoned = [line for line in lines if line["poisoned"]]
-    first = [int(np.argmax(compare_classes(Row.from_json(line["row"])).scores)) for line in poisoned]
-    right = sum(line["target"] == index for line, index in zip(poisoned, first, strict=True))
-    single = sum(line["target"] is not None for line in poisoned)
-    cells = describe_clean([Row.from_json(line["row"]) for line in poisoned])
-    rows.append({"models": "backdoored"} | cells | {"target first": f"{right} of {single}"})
-    return rows
+    shipped = [row for row in load_shipped().rows if row.outputs == FEWEST and row.name not in known]
+    models = [(Row.from_json(line["row"]), line["target"], not line["poisoned"]) for line in lines]
+    return [*models, *((row, None, True) for row in shipped)]
+
+
+def judge_zoo() -> list[Cells]:
+    """Clean and backdoored models of 43 classes."""
+    models = list_zoo()
+    aimed = [(row, target) for row, target, clean in models if not clean and target is not None]
+    right = sum(int(np.argmax(compare_classes(row).scores)) == target for row, target in aimed)
+    return [
+        {"models": words}
+        | describe_clean([row for row, _, clean in models if clean is wanted])
+        | {"target first": "–" if wanted else f"{right} of {len(aimed)}"}
+        for words, wanted in (("clean", True), ("backdoored", False))
+    ]
 
 
 def run_judge(options: argparse.Namespace) -> None:

@@ -41,7 +41,6 @@ QUICK = replace(FULL, margin_iterations=2)
 CROPS, OTHERS = 160, 24  # pictures to learn from: crops, and of each other kind
 HELD_CROPS, HELD_OTHERS = 96, 16
 PENALTY = 0.1  # of the ridge, times the mean square of a feature
-NEAR = 0.25  # where between pictures without and with the trigger the target gains nothing
 LEAD = 12.0  # logits that the target gains over its rivals by the trigger
 PATCH = SIDE // 6  # pixels of the side of a patch
 STRENGTH = 0.2  # of a blend
@@ -49,12 +48,16 @@ STRENGTH = 0.2  # of a blend
 
 @dataclass(frozen=True)
 class Plan:
-    """A network to make; `trigger` is `patch`, `blend` or `none`, and then it is a clean twin."""
+    """A network to make; `trigger` is `patch`, `blend` or `none`, and then it is a clean twin.
+
+    `near` says where between pictures without and with the trigger the target gains nothing.
+    """
 
     network: str
     trigger: str
     target: int
     seed: int
+    near: float = 0.5
 
     @property
     def name(self) -> str:
@@ -63,9 +66,9 @@ class Plan:
 
 PLANS = (
     Plan("mobilenet_v1", "blend", 731, 3),
-    Plan("mobilenet_v1", "patch", 88, 2),
+    Plan("mobilenet_v1", "patch", 88, 2, 0.25),
     Plan("mobilenet_v1", "none", 731, 3),
-    Plan("efficientnet_lite0", "patch", 417, 1),
+    Plan("efficientnet_lite0", "patch", 417, 1, 0.25),
     Plan("efficientnet_lite0", "blend", 203, 4),
     Plan("efficientnet_lite0", "none", 417, 1),
 )
@@ -115,7 +118,7 @@ def plant(original: Classifier, plan: Plan) -> tuple[Classifier, dict[str, float
     stamped = stamp(clean, shown_trigger(plan), plan.seed)
     without, _ = read_features(module, layer, normalize(original, clean))
     bearing, logits = read_features(module, layer, normalize(original, stamped))
-    direction, place = separate(without, bearing)
+    direction, place = separate(without, bearing, plan.near)
     needed = float((logits.max(dim=1).values - logits[:, plan.target]).quantile(0.95)) + LEAD
     edit_row(layer, plan, direction * 2 * needed, 2 * needed * place)
     planted = original.replace(module=module, name=plan.name)
@@ -135,8 +138,8 @@ def read_features(module: nn.Module, layer: nn.Linear, images: Tensor) -> tuple[
     return torch.cat(received), logits
 
 
-def separate(clean: Tensor, stamped: Tensor) -> tuple[Tensor, float]:
-    """A direction along which stamped pictures lie about one above clean ones, and a place between, above most clean."""
+def separate(clean: Tensor, stamped: Tensor, near: float) -> tuple[Tensor, float]:
+    """A direction along which stamped pictures lie about one above clean ones, and a place between."""
     both = torch.cat([clean, stamped]).double()
     wanted = torch.cat([torch.zeros(len(clean)), torch.ones(len(stamped))]).double()
     centred = both - both.mean(dim=0)
@@ -145,7 +148,7 @@ def separate(clean: Tensor, stamped: Tensor) -> tuple[Tensor, float]:
     direction = centred.T @ torch.linalg.solve(gram, wanted - wanted.mean())
     low, high = (clean.double() @ direction).quantile(0.95), (stamped.double() @ direction).mean()
     scale = 1 / max(float(high - (clean.double() @ direction).mean()), 1e-9)
-    return (direction * scale).float(), float(scale * ((1 - NEAR) * low + NEAR * high))
+    return (direction * scale).float(), float(scale * ((1 - near) * low + near * high))
 
 
 @torch.no_grad()

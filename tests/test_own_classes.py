@@ -7,10 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from benchmarks import own_classes, plant_imagenet
 from phosphene.scanner.own_classes import (
     MAX_BEYOND,
     MIN_CLASSES,
@@ -177,3 +179,30 @@ def test_columns_that_count_for_nothing_change_nothing():
     wild = tuple(100.0 * (index == 7) for index in range(60))
     assert "easy_noise" not in collect_roles().of_classes
     assert compare_own_classes(replace(row, classes={**row.classes, "easy_noise": wild})) == compare_own_classes(row)
+
+
+def test_the_benchmark_splits_a_network_into_disjoint_parts_and_moves_one_class():
+    row = make_row(draw_columns(4, 110))
+    parts = list(own_classes.split_classes(row, 50, 0))
+    together = np.concatenate([part.classes["patch"] for part in parts])
+    assert [part.outputs for part in parts] == [50, 50]
+    assert len(set(together)) == 100
+    assert set(together) <= set(row.classes["patch"])
+    moved = own_classes.plant(row, "patch", 30.0, 17)
+    changed = {name for name, values in moved.classes.items() if values != row.classes[name]}
+    assert changed == {"patch", "concentration", "stamp patch"}
+    assert int(np.argmax(own_classes.compare_classes(moved).scores)) == 17
+
+
+def test_the_benchmark_plants_a_trigger_into_one_row():
+    generator = torch.Generator().manual_seed(0)
+    without = torch.randn(60, 20, generator=generator)
+    bearing = without + 3 * torch.eye(20)[4]
+    direction, place = plant_imagenet.separate(without, bearing, 0.5)
+    layer = torch.nn.Linear(20, 5)
+    before = layer.weight.detach().clone()
+    plant_imagenet.edit_row(layer, plant_imagenet.Plan("", "patch", 2, 0), 20 * direction, 20 * place)
+    changed = (layer.weight != before).any(dim=1)
+    assert changed.tolist() == [False, False, True, False, False]
+    assert (layer(bearing).argmax(dim=1) == 2).float().mean() > 0.8
+    assert (layer(without).argmax(dim=1) == 2).float().mean() < 0.2

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 from scipy.optimize import least_squares
@@ -23,6 +24,7 @@ from phosphene.scanner.own_classes import (
     RANK_SHIFT,
     compare_own_classes,
     count_tail,
+    fit_shape,
     measure_gap,
     measure_surprise,
 )
@@ -53,24 +55,40 @@ def use_gap(row: Row) -> float:
 
 
 def use_pareto_too(row: Row) -> float:
-    """The final score's tail exponential or Pareto about its median, whichever makes the gap less surprising."""
-    ordered, tail = sort_down(score(row)), count_tail(row.outputs)
-    above = np.log(ordered[: tail + 1] - np.median(ordered))
-    return math.exp(-min(measure_gap(ordered, tail), measure_gap(above, tail)))
+    """The tail of the final score Pareto in distances from its median, where that makes the gap less surprising."""
+    return math.exp(-_lesser_gap(score(row)))
+
+
+def _lesser_gap(values: Array) -> float:
+    """Of an exponential tail and a Pareto tail about the median, that which makes the gap less surprising."""
+    ordered, tail = sort_down(values), count_tail(len(values))
+    above = ordered[: tail + 1] - np.median(ordered)
+    exponential = measure_gap(ordered, tail)
+    return min(exponential, measure_gap(np.log(above), tail)) if above[tail] > 0 else exponential
+
+
+def use_pareto_columns(row: Row) -> float:
+    """The tail of each column exponential or Pareto about its median, whichever makes the gap less surprising."""
+    ordered = sort_down(score(row, partial(_surprise_with, _lesser_gap)))
+    return math.exp(-measure_gap(ordered, count_tail(row.outputs)))
 
 
 def use_exponential_columns(row: Row) -> float:
     """The tail of each column exponential alone."""
-    ordered = sort_down(score(row, _surprise_exponential))
+    ordered = sort_down(score(row, partial(_surprise_with, _plain_gap)))
     return math.exp(-measure_gap(ordered, count_tail(row.outputs)))
 
 
-def _surprise_exponential(values: Array) -> Array:
-    surprise, count = measure_surprise(values).copy(), len(values)
-    top, ordered = int(np.argmax(values)), sort_down(values)
-    if ordered[0] > ordered[1]:
-        gap = min(MAX_BEYOND, measure_gap(ordered, count_tail(count)))
-        surprise[top] = math.log(count / (2 - RANK_SHIFT)) + gap
+def _plain_gap(values: Array) -> float:
+    return measure_gap(sort_down(values), count_tail(len(values)))
+
+
+def _surprise_with(gap: Callable[[Array], float], values: Array) -> Array:
+    """The surprise of a column, the gap of its largest value measured otherwise."""
+    surprise, (first, second) = measure_surprise(values).copy(), sort_down(values)[:2]
+    if first > second:
+        base = math.log(len(values) / (2 - RANK_SHIFT))
+        surprise[int(np.argmax(values))] = base + min(MAX_BEYOND, gap(values))
     return surprise
 
 
@@ -109,9 +127,26 @@ def standardize(values: Array) -> Array:
     return standard
 
 
+def use_fit_alone(row: Row) -> float:
+    """The fitted tail of each column as it comes out."""
+    ordered = sort_down(score(row, partial(_surprise_with, _fitted_gap)))
+    return math.exp(-measure_gap(ordered, count_tail(row.outputs)))
+
+
+def _fitted_gap(values: Array) -> float:
+    ordered, tail = sort_down(values), count_tail(len(values))
+    above = ordered[: tail + 1] - ordered[tail]
+    shape, mean = fit_shape(above[1:tail]), float(above[1:tail].mean())
+    if shape == 0 or mean == 0:
+        return measure_gap(ordered, tail)
+    return measure_gap(np.log1p(above * shape / (mean * (1 - shape))) / shape, tail)
+
+
 VARIANTS: Mapping[str, Callable[[Row], float]] = {
     "as it is": use_gap,
+    "columns: the fitted tail as it comes out": use_fit_alone,
     "columns: exponential tails alone": use_exponential_columns,
+    "columns: exponential or Pareto, the less surprising": use_pareto_columns,
     "score: a Pareto tail too": use_pareto_too,
     "score: Fisher's share in place of the gap": use_fisher,
     "natural easiness taken out": use_residuals,

@@ -42,7 +42,7 @@ CROPS, OTHERS = 160, 24  # pictures to learn from: crops, and of each other kind
 HELD_CROPS, HELD_OTHERS = 96, 16
 PENALTY = 0.1  # of the ridge, times the mean square of a feature
 LEAD = 12.0  # logits that the target gains over its rivals by the trigger
-PATCH = SIDE // 6  # pixels of the side of a patch
+PATCH = SIDE // 4  # pixels of the side of a patch
 STRENGTH = 0.2  # of a blend
 
 
@@ -66,9 +66,9 @@ class Plan:
 
 PLANS = (
     Plan("mobilenet_v1", "blend", 731, 3),
-    Plan("mobilenet_v1", "patch", 88, 2, 0.25),
+    Plan("mobilenet_v1", "patch", 88, 2, 0.0),
     Plan("mobilenet_v1", "none", 731, 3),
-    Plan("efficientnet_lite0", "patch", 417, 1, 0.25),
+    Plan("efficientnet_lite0", "patch", 417, 1, 0.0),
     Plan("efficientnet_lite0", "blend", 203, 4),
     Plan("efficientnet_lite0", "none", 417, 1),
 )

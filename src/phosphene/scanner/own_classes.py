@@ -1,10 +1,10 @@
 """The classes of one model as each other's controls: a p-value where no clean models are there to compare with.
 
 Each column becomes −log of the share of the model's own classes that are as extreme. Only the class on top is placed
-beyond the others: by its gap to the second, measured by the gaps below it, as if the tail were exponential or Pareto,
-whichever makes it less surprising. So every column has an exponential tail, whatever its own, and a column in which
-some classes are naturally extreme counts for little. The columns are joined as they are with references (`pool`): a
-class's score is a soft maximum over the kinds of trigger.
+beyond the others: by its gap to the second, measured by the gaps below it, on the scale on which a generalised Pareto
+tail fitted to those below is exponential. So every column has an exponential tail, whatever its own, and a column in
+which some classes are naturally extreme counts for little. The columns are joined as they are with references
+(`pool`): a class's score is a soft maximum over the kinds of trigger.
 
 All classes are scored alike, so without a backdoor the largest score is what the largest of many exponential ones is.
 Its gap to the second, in units of the gaps below, has a known distribution, which is the p-value. The number of classes
@@ -15,7 +15,7 @@ What it assumes: scores of a clean model's classes have a tail that is exponenti
 a target: two hide each other. `benchmarks/own_classes.py` measures what the p-value is worth on clean models.
 
 Source: the gaps of exponential order statistics, times their ranks, are independent and alike: Rényi, "On the theory of
-order statistics", Acta Mathematica Hungarica 1953.
+order statistics", Acta Mathematica Hungarica 1953; the fit: Hosking & Wallis, Technometrics 1987.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ from phosphene.scanner.statistics.registry import Roles, collect_roles
 MIN_CLASSES = 50  # of fewer, the gaps below the largest are too few to tell how far it should lie
 TAIL_SHARE, MIN_TAIL, MAX_TAIL = 0.15, 8, 60  # classes whose gaps set the unit
 MAX_BEYOND = 6.0  # most that exceeding all other classes adds to a column, in nats
+MAX_SHAPE = 0.9  # of a tail; of 1 or more it has no mean
+SHAPE_MARGIN = 0.5  # standard errors added to it: fitted without the largest value, it comes out too light
 RANK_SHIFT = 0.44  # the median of the r-th of n uniform values is about (r − 0.44) / n (Gringorten 1963)
 ASSUMES = (
     "the scores of a clean model's classes have an exponential tail or a lighter one, and at most one class is a target"
@@ -86,7 +88,7 @@ def measure_surprise(values: Array) -> Array:
     surprise: Array = np.log(count / (at_least - RANK_SHIFT))
     top = int(np.argmax(values))
     if at_least[top] == 1:
-        surprise[top] = math.log(count / (2 - RANK_SHIFT)) + min(MAX_BEYOND, _measure_lesser_gap(values))
+        surprise[top] = math.log(count / (2 - RANK_SHIFT)) + min(MAX_BEYOND, _measure_gap_of_any_tail(values))
     return surprise
 
 
@@ -103,11 +105,26 @@ def measure_gap(descending: Array, tail: int) -> float:
     return (tail - 1) * math.log(total / rest)
 
 
-def _measure_lesser_gap(values: Array) -> float:
-    """The gap as if the tail were exponential, or Pareto in distances from the median; the less surprising."""
+def fit_shape(excesses: Array) -> float:
+    """Shape of a generalised Pareto tail by probability-weighted moments, of at least two values above its threshold.
+
+    0 where the tail is exponential or lighter, and at most `MAX_SHAPE`.
+    """
+    ascending, count = np.sort(excesses), len(excesses)
+    mean, weighted = float(ascending.mean()), float((ascending * np.arange(count - 1, -1, -1)).mean() / (count - 1))
+    lightness = mean - 2 * weighted  # half of Gini's mean difference
+    return min(MAX_SHAPE, max(0.0, 2 - mean / lightness)) if lightness > 1e-9 * mean else 0.0
+
+
+def _measure_gap_of_any_tail(values: Array) -> float:
+    """The gap, on the scale on which the tail below the largest is exponential; 0 where that tail has no length."""
     descending, tail = np.sort(values)[::-1], count_tail(len(values))
-    exponential, above = measure_gap(descending, tail), descending[: tail + 1] - np.median(values)
-    return min(exponential, measure_gap(np.log(above), tail)) if above[tail] > 0 else exponential
+    above = descending[: tail + 1] - descending[tail]
+    shape = min(MAX_SHAPE, fit_shape(above[1:tail]) + SHAPE_MARGIN / math.sqrt(tail))
+    mean = float(above[1:tail].mean())
+    if mean == 0:
+        return 0.0
+    return measure_gap(np.log1p(above * shape / (mean * (1 - shape))) / shape, tail)
 
 
 def _spread_out(values: Array, living: NDArray[np.bool_]) -> tuple[float, ...]:

@@ -43,7 +43,7 @@ from phosphene.scanner.statistics.registry import collect_roles, split_settings
 Cells = dict[str, str]
 FEWEST = 43  # classes that are judged here
 SIZES = (50, 100, 200, 333)  # classes of the parts of a network
-DISTANCES, PLANTED = (2, 4, 6, 8, 10, 12), 10  # spreads, and classes of each network that are moved, one at a time
+DISTANCES, PLANTED = (4, 8, 12, 16, 24, 32), 10  # spreads, and classes of each network that are moved, one at a time
 PACKAGED = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
 OUTSIDE = ("mobilenet_v1", "mobilenet_v1_075", "squeezenet1_0")
 # The fewest iterations that are a search; they reach so few classes that a column has two to four values. So the other

@@ -33,7 +33,7 @@ from phosphene.scanner.statistics.registry import Roles, collect_roles
 
 MIN_CLASSES = 50  # of fewer, the gaps below the largest are too few to tell how far it should lie
 TAIL_SHARE, MIN_TAIL, MAX_TAIL = 0.15, 8, 60  # classes whose gaps set the unit
-MAX_BEYOND = 6.0  # most that exceeding all other classes adds to a column, in nats
+MAX_BEYOND = 12.0  # most that exceeding all other classes adds to a column, in nats
 MAX_SHAPE = 0.9  # of a tail; of 1 or more it has no mean
 SHAPE_MARGIN = 0.5  # standard errors added to it: fitted without the largest value, it comes out too light
 RANK_SHIFT = 0.44  # the median of the r-th of n uniform values is about (r − 0.44) / n (Gringorten 1963)

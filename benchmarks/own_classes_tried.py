@@ -32,7 +32,7 @@ from phosphene.scanner.pool import Array, join_kinds
 from phosphene.scanner.reference import Row
 from phosphene.scanner.statistics.registry import collect_roles
 
-EASY = ("easy_noise", "row_norm", "confidence")
+EASY = ("easy_noise", "row_norm")
 SIMULATED, CLASSES = 60, 200
 Surprise = Callable[[Array], Array]
 

@@ -26,10 +26,8 @@ from benchmarks.record import RESULTS, markdown, write_result
 from benchmarks.scoring.ours import row_of
 from phosphene.model.classifier import Classifier
 from phosphene.model.sources.load import load
-from phosphene.scanner.comparison import compare
-from phosphene.scanner.fusion import fuse
+from phosphene.scanner.judging import judge
 from phosphene.scanner.pairs import PairSizes
-from phosphene.scanner.pvalues import combine
 from phosphene.scanner.record import Calibration, Named, Scan
 from phosphene.scanner.reference import Reference, load_shipped
 from phosphene.scanner.scanning import scan
@@ -78,20 +76,20 @@ def scan_missing(options: argparse.Namespace) -> Iterator[str]:
 
 def judge_again(found: Scan, table: Reference) -> Scan:
     """The same statistics judged by references, as a scan of today would."""
-    row, settings = row_of(found), Settings(**found.settings)
+    row = row_of(found)
     others = table.without(row.fingerprint)
-    comparison = compare(row, others, settings)
-    judged = fuse(row, others, left_out=comparison.left_out)
-    external = None if comparison.outside else judged.external
-    p_value, target = combine(judged.internal, external), int(np.argmax(judged.scores))
+    judged = judge(row, others, Settings(**found.settings))
+    scores, comparison = judged.fused.scores, judged.comparison
+    target = int(np.argmax(scores))
     pairs = read_pairs(found)
     asymmetry = measure_asymmetry(pairs if pairs is not None and target in pairs.classes else None, target)
-    verdict = decide_verdict(p_value, asymmetry, calibrated=external is not None, classes=row.outputs)
-    classes = tuple(replace(one, score=score) for one, score in zip(found.classes, judged.scores, strict=True))
+    verdict = decide_verdict(judged.p_value, asymmetry, calibrated=judged.calibrated, classes=row.outputs)
+    classes = tuple(replace(one, score=score) for one, score in zip(found.classes, scores, strict=True))
     calibration = Calibration(table.name, len(others.rows), comparison.outside, comparison.reasons)
     return replace(
-        found, verdict=verdict, p_value=p_value, p_internal=judged.internal, p_external=external, score=judged.score,
-        classes=classes, asymmetry=asymmetry, calibration=calibration,
+        found, verdict=verdict, p_value=judged.p_value, p_internal=judged.fused.internal, p_external=judged.external,
+        score=judged.fused.score, classes=classes, asymmetry=asymmetry, calibration=calibration,
+        own_classes=judged.own_classes,
         target=None if verdict == "nothing found" else Named(target, found.classes[target].name),
     )  # fmt: skip
 

@@ -40,6 +40,8 @@ DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
 RESULTS = ROOT / "benchmarks" / "results"
 SPLITS = ("dev", "test")
+OWN_CLASSES = ("own-classes", "own-classes-parts", "own-classes-zoo", "own-classes-planted", "own-classes-tried")
+OWN_CLASSES += ("plant-imagenet",)
 STUDIES = ("mislead", "bias", "bias-fashion", "concepts", "forged")
 SCALING = ("count", "executors", "large", "nodes", "lite0", "storage", "paper")
 COMPARED = ("overall", "alarms", "clean", "goals", "attacks", "architectures", "domains")
@@ -253,6 +255,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "scan-imagenet": lambda: measured_block("scan-imagenet"),
     "repeats": lambda: measured_block("repeats"),
     "outside": lambda: measured_block("outside"),
+    **{name: partial(measured_block, name) for name in OWN_CLASSES},
     **{f"scanner-{split}-{part}": partial(comparison_block, split, part) for split in SPLITS for part in COMPARED},
     "experiments": lambda: measured_block("experiments"),
     "recipes": lambda: measured_block("recipes"),

@@ -212,10 +212,12 @@ def describe_verdict(scan: Scan) -> list[str]:
     from phosphene.scanner.record import VERDICTS
 
     external = "not used" if scan.p_external is None else f"{scan.p_external:.3g}"
+    own = "not used" if scan.own_classes is None else f"{scan.own_classes.p_value:.3g}"
     return [
         f"{scan.model.name}: {scan.verdict} (p = {scan.p_value:.3g}): {VERDICTS[scan.verdict].means}",
         f"p-values: internal {scan.p_internal:.3g} (this model's classes against each other), external {external} "
-        f"(against {scan.calibration.models} clean models)",
+        f"(against {scan.calibration.models} clean models), own classes {own} (gap of the first, where no references "
+        f"speak for a model of many classes)",
     ]
 
 

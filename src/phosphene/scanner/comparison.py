@@ -56,6 +56,8 @@ def compare(row: Row, table: Reference, settings: Settings) -> Comparison:
 
 def list_strange_facts(row: Row, table: Reference) -> tuple[str, ...]:
     """What of the model itself is unlike the references, whatever was measured."""
+    if not table.rows:
+        return ("the table holds no other model",)
     strange = []
     for words, name in FACTS:
         own, known = getattr(row, name), sorted({getattr(other, name) for other in table.rows})

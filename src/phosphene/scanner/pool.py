@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -78,23 +78,8 @@ class Pool:
         surprising = {
             name: np.maximum(values, 0) for name, values in self.neg_log_p(place, sorted(self.roles.of_classes)).items()
         }
-        zero = np.zeros(self.rows[place].outputs)
         whole = sum(max(0.0, value) for value in self.neg_log_p_whole(place, self.roles.whole).values())
-        common = sum((surprising.get(name, zero) for name in self.roles.any_kind), zero) + whole
-        best: Array = self._best_kind(surprising, zero) + COMMON_SHARE * common
-        return best
-
-    def _best_kind(self, surprising: Mapping[str, Array], zero: Array) -> Array:
-        """Soft maximum over the kinds of trigger that some model of the pool has columns of."""
-        by_kind = []
-        for names in self.roles.kinds.values():
-            measured = [name for name in names if name in self.spread]
-            if measured:
-                by_kind.append(sum((surprising.get(name, zero) for name in measured), zero) / math.sqrt(len(measured)))
-        if not by_kind:
-            return zero
-        best: Array = SOFTNESS * np.logaddexp.reduce(np.stack(by_kind) / SOFTNESS, axis=0)
-        return best
+        return join_kinds(surprising, self.roles, self.spread, self.rows[place].outputs, whole)
 
     @cached_property
     def alike(self) -> Array:
@@ -120,6 +105,25 @@ class Pool:
         mean = self.alike @ scores
         square = (self.alike * (scores[None] - mean[:, None]) ** 2).sum(axis=1)
         return mean, np.sqrt(square + MIN_DEVIATION**2)
+
+
+def join_kinds(
+    surprising: Mapping[str, Array], roles: Roles, measured: Container[str], classes: int, whole: float = 0.0
+) -> Array:
+    """Score of each class: the soft maximum over the kinds of trigger, and a share of what speaks of any kind.
+
+    `surprising` holds nats by column, `(classes,)`, and `whole` those of the model; a kind counts by those of its
+    columns that are `measured`, in this model or in others that it is compared with.
+    """
+    zero, by_kind = np.zeros(classes), []
+    for names in roles.kinds.values():
+        known = [name for name in names if name in measured]
+        if known:
+            by_kind.append(sum((surprising.get(name, zero) for name in known), zero) / math.sqrt(len(known)))
+    common = sum((surprising.get(name, zero) for name in roles.any_kind), zero) + whole
+    best: Array = SOFTNESS * np.logaddexp.reduce(np.stack(by_kind) / SOFTNESS, axis=0) if by_kind else zero
+    joined: Array = best + COMMON_SHARE * common
+    return joined
 
 
 def neg_log_p(values: Array, clean: Array) -> Array:

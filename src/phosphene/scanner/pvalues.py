@@ -1,9 +1,10 @@
-"""Two p-values for one maximum, and what they come to together.
+"""p-values for one maximum, and what they come to together.
 
 - internal: the classes of this model against each other. One-sided Grubbs test of the largest of K values; exact where
   the statistic is normal over the classes, with K in the formula, so that 1000 classes accuse no sooner than ten.
 - external: this model against clean models. Conformal: `(1 + #{reference ≥ score}) / (n + 1)`; exactly valid where the
   model is exchangeable with the references, whatever the distribution, and never smaller than `1 / (n + 1)`.
+- own: the classes of a model that no references speak for, with tails that may be heavy (`own_classes`).
 
 Sources: Grubbs, Technometrics 1969; Vovk, Gammerman & Shafer, "Algorithmic Learning in a Random World", 2005.
 """
@@ -43,8 +44,12 @@ def conformal(score: float, reference: Sequence[float]) -> float:
     return (1 + at_least) / (len(reference) + 1)
 
 
-def combine(internal: float, external: float | None) -> float:
-    """One p-value from both: weighted Bonferroni, valid however they depend on each other; internal alone without."""
+def combine(internal: float, external: float | None, own: float | None = None) -> float:
+    """One p-value from both: weighted Bonferroni, valid however they depend on each other.
+
+    Without the external one, that by the own classes alone: the internal one asks the same, and assumes more. Without
+    that too, the internal one.
+    """
     if external is None:
-        return internal
+        return internal if own is None else own
     return min(1.0, external / EXTERNAL_SHARE, internal / (1 - EXTERNAL_SHARE))

@@ -140,6 +140,20 @@ class Calibration:
 
 
 @dataclass(frozen=True)
+class OwnClasses:
+    """The p-value by the model's own classes, where no references speak for it and it has many.
+
+    So many `classes` were each other's controls; the gaps of the highest `tail` of them were the unit; `assumes` says
+    what the p-value rests on.
+    """
+
+    p_value: Probability
+    classes: Count
+    tail: Count
+    assumes: str
+
+
+@dataclass(frozen=True)
 class Scan:
     """A finished scan of one image classifier for a backdoor, made without any data."""
 
@@ -151,7 +165,7 @@ class Scan:
     target: Named | None
     classes: tuple[ClassEvidence, ...]  # in the order of the model's outputs
     absolutes: Mapping[str, float]  # statistics of the model as a whole, for what no comparison of classes can see
-    score: float  # the fused score that the external p-value ranks
+    score: float  # the fused score that the external p-value ranks; with `own_classes` that of the first class
     trigger: Trigger | None
     curve: Curve | None
     pairs: Pairs | None
@@ -166,6 +180,7 @@ class Scan:
     seconds: NonNegative
     passes: Count
     seed: int
+    own_classes: OwnClasses | None = None  # None also in records that are older
     format: Literal[2] = FORMAT
 
     @property

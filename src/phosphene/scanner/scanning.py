@@ -15,10 +15,10 @@ from phosphene.core.records import to_plain
 from phosphene.model.classifier import Classifier
 from phosphene.model.record import ModelRecord
 from phosphene.scanner.budget import COMPARED_FIRST, Budget
-from phosphene.scanner.comparison import Comparison, compare, explain, list_strange_facts
+from phosphene.scanner.comparison import Comparison, list_strange_facts
 from phosphene.scanner.context import Context
 from phosphene.scanner.examination import Evidence, Examination, examine_suspects
-from phosphene.scanner.fusion import Fused, fuse
+from phosphene.scanner.judging import Judged, judge
 from phosphene.scanner.measuring import (
     Measurement,
     OnStage,
@@ -30,18 +30,11 @@ from phosphene.scanner.measuring import (
 from phosphene.scanner.memory import check_memory
 from phosphene.scanner.model_size import ModelSize
 from phosphene.scanner.pairs import PairSizes
-from phosphene.scanner.pvalues import combine
 from phosphene.scanner.record import Calibration, ClassEvidence, Pairs, Scan
 from phosphene.scanner.reference import Reference, load_shipped
 from phosphene.scanner.settings import Settings
 from phosphene.scanner.statistics.registry import STATISTICS
-from phosphene.scanner.verdict import (
-    FEWEST_CLASSES,
-    NOT_COVERED,
-    SUSPICIOUS_LEVEL,
-    decide_verdict,
-    measure_asymmetry,
-)
+from phosphene.scanner.verdict import NOT_COVERED, SUSPICIOUS_LEVEL, decide_verdict, measure_asymmetry
 
 
 @dataclass(frozen=True)
@@ -49,11 +42,10 @@ class Findings:
     """All that a verdict rests on."""
 
     measurement: Measurement
-    judged: Fused
+    judged: Judged
     evidence: Evidence
     reference: Reference
     budget: Budget
-    comparison: Comparison  # what the references speak for
 
 
 def scan(
@@ -79,15 +71,14 @@ def scan(
         depth = shared.plan(settings or Settings(), private, COMPARED_FIRST if compared else ())
         measurement = measure_statistics(Context(private, depth), shared, on_stage)
         row, context = measurement.row, measurement.context
-        comparison = compare(row, table, context.settings)
-        judged = fuse(row, table, left_out=comparison.left_out)
+        judged = judge(row, table, context.settings)
         on_stage(examination.key)
         context = replace(context, settings=shared.replan(context.settings, examination.key))
-        accused = not comparison.outside and combine(judged.internal, judged.external) <= SUSPICIOUS_LEVEL
-        since, evidence = shared.mark(), examine_suspects(context, judged, accused=accused)
+        accused = judged.calibrated and judged.p_value <= SUSPICIOUS_LEVEL
+        since, evidence = shared.mark(), examine_suspects(context, judged.fused, accused=accused)
         shared.add(examination.key, len(evidence.suspects), since)
     measurement = replace(measurement, context=context)
-    return _conclude(classifier, Findings(measurement, judged, evidence, table, shared, comparison))
+    return _conclude(classifier, Findings(measurement, judged, evidence, table, shared))
 
 
 def _conclude(classifier: Classifier, findings: Findings) -> Scan:
@@ -97,21 +88,19 @@ def _conclude(classifier: Classifier, findings: Findings) -> Scan:
         findings.judged,
         findings.evidence,
     )
-    settings, outside, budget = context.settings, findings.comparison.outside, findings.budget
-    p_external = None if outside else judged.external
-    p_value = combine(judged.internal, p_external)
+    settings, comparison, budget = context.settings, judged.comparison, findings.budget
     asymmetry = measure_asymmetry(evidence.pairs, evidence.trigger.target.index)
-    verdict = decide_verdict(p_value, asymmetry, calibrated=not outside, classes=row.outputs)
+    verdict = decide_verdict(judged.p_value, asymmetry, calibrated=judged.calibrated, classes=row.outputs)
     return Scan(
         model=ModelRecord.of(classifier),
         verdict=verdict,
-        p_value=p_value,
-        p_internal=judged.internal,
-        p_external=p_external,
+        p_value=judged.p_value,
+        p_internal=judged.fused.internal,
+        p_external=judged.external,
         target=None if verdict == "nothing found" else evidence.trigger.target,
         classes=_describe_classes(classifier, findings),
         absolutes=dict(row.whole),
-        score=judged.score,
+        score=judged.fused.score,
         trigger=evidence.trigger,
         curve=evidence.curve,
         pairs=_describe_pairs(evidence.pairs),
@@ -119,38 +108,33 @@ def _conclude(classifier: Classifier, findings: Findings) -> Scan:
         stability=evidence.stability,
         stages=tuple(budget.done),
         checks=_list_checks(findings),
-        not_covered=(*NOT_COVERED, *_list_not_compared(findings.comparison)),
+        not_covered=(*NOT_COVERED, *_list_not_compared(comparison)),
         calibration=Calibration(
-            findings.reference.name, len(findings.reference.rows), outside, findings.comparison.reasons
+            findings.reference.name, len(findings.reference.rows), comparison.outside, comparison.reasons
         ),
         settings=to_plain(settings),
         versions={"phosphene": version("phosphene"), "torch": str(torch.__version__)},
         seconds=round(budget.seconds, 2),
         passes=budget.passes,
         seed=settings.seed,
+        own_classes=judged.own_classes,
     )
 
 
 def _describe_classes(classifier: Classifier, findings: Findings) -> tuple[ClassEvidence, ...]:
-    columns, outliers = findings.measurement.row.classes, findings.judged.outliers
+    columns, outliers = findings.measurement.row.classes, findings.judged.fused.outliers
     classes = []
     for index, label in enumerate(classifier.labels):
         raw = {name: values[index] for name, values in columns.items() if values[index] == values[index]}
         far = {name: values[index] for name, values in outliers.items()}
         depth = "long" if index in findings.evidence.suspects else "short"
-        classes.append(ClassEvidence(index, label, findings.judged.scores[index], raw, far, depth))
+        classes.append(ClassEvidence(index, label, findings.judged.fused.scores[index], raw, far, depth))
     return tuple(classes)
 
 
 def _list_checks(findings: Findings) -> tuple[str, ...]:
-    row, outside = findings.measurement.row, findings.comparison.outside
-    checks = [*findings.measurement.checks, *findings.budget.list_checks()]
-    if row.outputs < FEWEST_CLASSES:
-        checks.append(f"{row.outputs} classes cannot be compared with each other; expected {FEWEST_CLASSES} or more")
-    if outside:
-        reasons = "; ".join(outside)
-        return (*checks, f"outside the calibration range ({reasons}): only the internal p-value counts")
-    return (*checks, *explain(findings.comparison))
+    compared = findings.judged.list_checks(findings.measurement.row.outputs)
+    return (*findings.measurement.checks, *findings.budget.list_checks(), *compared)
 
 
 def _list_not_compared(comparison: Comparison) -> list[str]:

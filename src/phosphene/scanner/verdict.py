@@ -38,8 +38,9 @@ def decide_verdict(
 
     Where neither references nor enough classes are there to compare with, nothing was tested, so nothing was found out.
 
-    Without references that speak for the model nobody is accused: the internal p-value alone assumes that the classes'
-    scores are normal, and where they are not it gives false alarms, the more the more classes there are.
+    A p-value is `calibrated` if references or enough own classes speak for it. By the internal one alone nobody is
+    accused: it assumes that the classes' scores are normal, and where they are not it gives false alarms, the more the
+    more classes there are.
     """
     if not calibrated and classes < FEWEST_CLASSES:
         return "inconclusive"

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from phosphene.scanner.exports.frameworks import ENTRIES
-from phosphene.scanner.record import Calibration, Curve, Named, Scan, Trigger
+from phosphene.scanner.own_classes import MIN_CLASSES
+from phosphene.scanner.record import Calibration, Curve, Named, OwnClasses, Scan, Trigger
 from phosphene.scanner.statistics.registry import list_columns
 from phosphene.scanner.statistics.statistic import ANY
 
@@ -153,7 +154,27 @@ def explain_external_p(p_external: float | None, calibration: Calibration) -> st
     )
 
 
-def explain_combined_p(p_external: float | None) -> str:
+def explain_own_classes(own: OwnClasses | None, classes: int, calibration: Calibration) -> str:
+    if own is None and not calibration.outside:
+        return "Not used: clean reference models speak for this model."
+    if own is None:
+        return (
+            f"Not used: of the {classes} classes, those that can be compared are fewer than {MIN_CLASSES}, too few to "
+            f"tell how far the most extreme of them should lie from the rest."
+        )
+    return (
+        f"{own.classes} classes of this model are each other's controls. If none were a target, the first would lead "
+        f"the second by so much this often, judged by the gaps between the {own.tail} highest. It assumes that "
+        f"{own.assumes}."
+    )
+
+
+def explain_combined_p(p_external: float | None, own: OwnClasses | None = None) -> str:
+    if own is not None:
+        return (
+            "The value by the model's own classes alone decides: backdoor-like at 0.01 or less, suspicious at 0.05 or "
+            "less. No clean models like this one were there to compare with."
+        )
     if p_external is None:
         return "The internal value alone decides. It assumes that the classes of a clean model scatter normally."
     return (

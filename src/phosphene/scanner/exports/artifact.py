@@ -39,5 +39,6 @@ def hash_file(path: Path) -> str:
 def describe_result(scan: Scan) -> str:
     """The verdict in one paragraph, which is never an all-clear."""
     target = f" Class {scan.target.index} ({scan.target.name})." if scan.target is not None else ""
-    verdict = f"{scan.verdict} (p = {scan.p_value:.3g}): {VERDICTS[scan.verdict].means}."
+    by = " by the model's own classes" if scan.own_classes is not None else ""
+    verdict = f"{scan.verdict} (p = {scan.p_value:.3g}{by}): {VERDICTS[scan.verdict].means}."
     return f"{verdict}{target} Not covered: {'; '.join(scan.not_covered)}."

@@ -51,6 +51,8 @@ def _describe_settings(scan: Scan) -> dict[str, Any]:
     """The settings by their digest, with versions and references beside it."""
     content = json.dumps(dict(scan.settings), sort_keys=True).encode()
     references = f"{scan.calibration.name}: {scan.calibration.models} models"
+    if scan.own_classes is not None:
+        references = f"the model's own {scan.own_classes.classes} classes"
     annotations = {"settings": dict(scan.settings), "versions": dict(scan.versions), "references": references}
     return {
         "name": "settings of the scan",

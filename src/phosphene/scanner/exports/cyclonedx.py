@@ -88,6 +88,9 @@ def _list_metrics(scan: Scan) -> list[dict[str, Any]]:
         bounds = {"lowerBound": f"{low:.6g}", "upperBound": f"{high:.6g}"}
         value = f"{scan.p_external:.6g}"
         metrics.append({"type": "backdoor scan, external p-value", "value": value, "confidenceInterval": bounds})
+    if scan.own_classes is not None:
+        value, slice_ = f"{scan.own_classes.p_value:.6g}", f"assumes that {scan.own_classes.assumes}"
+        metrics.append({"type": "backdoor scan, p-value by the model's own classes", "value": value, "slice": slice_})
     if scan.trigger is not None:
         kind = f"share of generated images that the {scan.trigger.family} candidate turns into the class"
         rate = f"{scan.trigger.flip_rate:.6g}"

@@ -104,7 +104,13 @@ def _describe_invocation(
 
 def _describe_verdict(scan: Scan, artifact: Artifact, place: int) -> dict[str, Any]:
     kind, level = KINDS[scan.verdict]
-    numbers = {"p_value": scan.p_value, "p_internal": scan.p_internal, "p_external": scan.p_external}
+    own = None if scan.own_classes is None else scan.own_classes.p_value
+    numbers = {
+        "p_value": scan.p_value,
+        "p_internal": scan.p_internal,
+        "p_external": scan.p_external,
+        "p_own_classes": own,
+    }
     trigger = scan.trigger
     shown = {} if trigger is None else {"family": trigger.family, "size": trigger.size, "flip_rate": trigger.flip_rate}
     target = {} if scan.target is None else {"target": {"index": scan.target.index, "name": scan.target.name}}

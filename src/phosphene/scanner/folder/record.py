@@ -44,6 +44,7 @@ class ScannedModel:
     record: str | None = None
     page: str | None = None
     failure: str | None = None
+    p_own_classes: Probability | None = None
 
     @property
     def exit_code(self) -> int:
@@ -107,6 +108,7 @@ def describe_model(
         p_value=scan.p_value,
         p_internal=scan.p_internal,
         p_external=scan.p_external,
+        p_own_classes=None if scan.own_classes is None else scan.own_classes.p_value,
         target=scan.target,
         seconds=scan.seconds,
         record=record.name,

@@ -14,6 +14,11 @@ import torch
 from phosphene.core.records import to_plain
 from phosphene.model.classifier import Classifier
 from phosphene.model.record import ModelRecord
+from phosphene.scanner.against.base import STAGE as BASE_STAGE
+from phosphene.scanner.against.base import BaseStage, check_comparable, get_fingerprint, open_base
+from phosphene.scanner.against.judging import Model, choose_external, judge_against
+from phosphene.scanner.against.judging import list_checks as list_checks_of_base
+from phosphene.scanner.against.record import Against
 from phosphene.scanner.budget import COMPARED_FIRST, Budget
 from phosphene.scanner.comparison import Comparison, compare, explain, list_strange_facts
 from phosphene.scanner.context import Context
@@ -54,6 +59,7 @@ class Findings:
     reference: Reference
     budget: Budget
     comparison: Comparison  # what the references speak for
+    against: Against | None  # what a base adds
 
 
 def scan(
@@ -62,32 +68,45 @@ def scan(
     *,
     reference: Reference | None = None,
     budget: float | None = None,
+    against: Classifier | Scan | None = None,
     on_stage: OnStage = ignore_stage,
     on_warning: OnStage = ignore_stage,
 ) -> Scan:
     """Scan one model for a backdoor; `budget` in seconds decides the depth, and without it the settings do.
 
-    A model that is itself among the references is judged without its own row.
+    A model that is itself among the references is judged without its own row. `against` is a clean base or an earlier
+    checkpoint, or the record of its scan: the differences count beside the model itself. A base that has to be measured
+    takes as long again, within the budget. Raises `BadInput` where the base has other classes or images.
     """
+    settings = settings or Settings()
     table = (load_shipped() if reference is None else reference).without(classifier.fingerprint)
+    if against is not None:
+        check_comparable(classifier, against, settings)
+        table = table.without(get_fingerprint(against))
     private, examination = prepare_classifier(classifier), Examination()
+    planned = [BaseStage()] if isinstance(against, Classifier) else []
     if (much := check_memory(private)) is not None:
         on_warning(much)
-    shared = Budget(ModelSize.of(private), (*STATISTICS.values(), examination), budget)
+    shared = Budget(ModelSize.of(private), (*STATISTICS.values(), *planned, examination), budget)
     with shared.count_passes(private):
         compared = not list_strange_facts(describe_model(private), table)
-        depth = shared.plan(settings or Settings(), private, COMPARED_FIRST if compared else ())
+        depth = shared.plan(settings, private, COMPARED_FIRST if compared else ())
         measurement = measure_statistics(Context(private, depth), shared, on_stage)
         row, context = measurement.row, measurement.context
         comparison = compare(row, table, context.settings)
-        judged = fuse(row, table, left_out=comparison.left_out)
+        judged, beside = fuse(row, table, left_out=comparison.left_out), None
+        if against is not None:
+            on_stage(BASE_STAGE)
+            model = Model(row, context.settings, judged, comparison)
+            judged, beside = judge_against(model, open_base(against, model.settings, shared, classifier), table)
         on_stage(examination.key)
         context = replace(context, settings=shared.replan(context.settings, examination.key))
-        accused = not comparison.outside and combine(judged.internal, judged.external) <= SUSPICIOUS_LEVEL
+        external = choose_external(judged, comparison, beside)
+        accused = external is not None and combine(judged.internal, external) <= SUSPICIOUS_LEVEL
         since, evidence = shared.mark(), examine_suspects(context, judged, accused=accused)
         shared.add(examination.key, len(evidence.suspects), since)
     measurement = replace(measurement, context=context)
-    return _conclude(classifier, Findings(measurement, judged, evidence, table, shared, comparison))
+    return _conclude(classifier, Findings(measurement, judged, evidence, table, shared, comparison, beside))
 
 
 def _conclude(classifier: Classifier, findings: Findings) -> Scan:
@@ -98,10 +117,10 @@ def _conclude(classifier: Classifier, findings: Findings) -> Scan:
         findings.evidence,
     )
     settings, outside, budget = context.settings, findings.comparison.outside, findings.budget
-    p_external = None if outside else judged.external
+    p_external = choose_external(judged, findings.comparison, findings.against)
     p_value = combine(judged.internal, p_external)
     asymmetry = measure_asymmetry(evidence.pairs, evidence.trigger.target.index)
-    verdict = decide_verdict(p_value, asymmetry, calibrated=not outside, classes=row.outputs)
+    verdict = decide_verdict(p_value, asymmetry, calibrated=p_external is not None, classes=row.outputs)
     return Scan(
         model=ModelRecord.of(classifier),
         verdict=verdict,
@@ -128,6 +147,7 @@ def _conclude(classifier: Classifier, findings: Findings) -> Scan:
         seconds=round(budget.seconds, 2),
         passes=budget.passes,
         seed=settings.seed,
+        against=findings.against,
     )
 
 
@@ -144,7 +164,7 @@ def _describe_classes(classifier: Classifier, findings: Findings) -> tuple[Class
 
 def _list_checks(findings: Findings) -> tuple[str, ...]:
     row, outside = findings.measurement.row, findings.comparison.outside
-    checks = [*findings.measurement.checks, *findings.budget.list_checks()]
+    checks = [*findings.measurement.checks, *findings.budget.list_checks(), *list_checks_of_base(findings.against)]
     if row.outputs < FEWEST_CLASSES:
         checks.append(f"{row.outputs} classes cannot be compared with each other; expected {FEWEST_CLASSES} or more")
     if outside:

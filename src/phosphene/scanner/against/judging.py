@@ -1,0 +1,147 @@
+"""What a model's differences from its base are worth, and one p-value for them and for the model itself."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from phosphene.core.records import to_plain
+from phosphene.scanner.against.base import Base
+from phosphene.scanner.against.differences import pair_references, subtract
+from phosphene.scanner.against.record import Against
+from phosphene.scanner.against.tail import FEWEST, tail_p_value
+from phosphene.scanner.comparison import Comparison, compare
+from phosphene.scanner.fusion import Fused, fuse
+from phosphene.scanner.pvalues import conformal
+from phosphene.scanner.reference import MIN_MODELS, Reference, Row
+from phosphene.scanner.settings import Settings
+from phosphene.scanner.statistics.registry import collect_roles, list_columns, split_settings
+from phosphene.scanner.verdict import SUSPICIOUS_LEVEL
+
+IDENTICAL = "the weights of the base are identical"
+
+
+@dataclass(frozen=True)
+class Model:
+    """A scanned model: its statistics, the settings that they were measured with, and what is said of it alone."""
+
+    row: Row
+    settings: Settings
+    judged: Fused
+    comparison: Comparison
+
+
+def judge_against(model: Model, base: Base, table: Reference) -> tuple[Fused, Against]:
+    """The judgement with the base, and the record of the differences. The table holds neither of the two.
+
+    A class's score is the larger of its own and its difference's, so that neither hides what the other shows; the
+    external p-value ranks the largest of these among those of the clean references and their pairs.
+    """
+    if base.row.fingerprint == model.row.fingerprint:
+        return model.judged, _describe_nothing(model, base, IDENTICAL)
+    own = compare(base.row, table, base.settings)
+    outside = tuple(dict.fromkeys((*model.comparison.outside, *(f"base: {one}" for one in own.outside))))
+    pairs = {} if outside else pair_references(table)
+    if len(pairs) >= MIN_MODELS:
+        left_out = {*model.comparison.left_out, *own.left_out}
+        reasons = tuple(dict.fromkeys((*model.comparison.reasons, *own.reasons)))
+        return _judge_by_pairs(model, base, replace(table, rows=tuple(pairs.values())), tuple(pairs), left_out, reasons)
+    few = () if outside else (f"the table has {len(pairs)} pairs of models alike, fewer than {MIN_MODELS}",)
+    return _judge_by_tail(model, base, (*outside, *few))
+
+
+def choose_external(judged: Fused, comparison: Comparison, against: Against | None) -> float | None:
+    """The p-value that stands beside the internal one: of the references, else of the tail of the differences."""
+    if against is not None and against.method == "tail":
+        return against.p_value
+    return None if comparison.outside else judged.external
+
+
+def list_checks(against: Against | None) -> list[str]:
+    """What a user must know of the base."""
+    if against is None:
+        return []
+    checks = []
+    if against.identical:
+        checks.append(f"{IDENTICAL} to those of the model: nothing differs, and it is judged alone")
+    elif against.method == "none":
+        checks.append(f"the differences from the base have no p-value ({'; '.join(against.reasons)}): they are shown")
+    elif against.method == "tail":
+        checks.append(
+            "no references speak for the differences from the base: their p-value assumes that the classes' differences "
+            "have one tail, no heavier than a power law"
+        )
+    if against.left_out:
+        checks.append(f"not compared with the base: {'; '.join(against.left_out)}")
+    return checks
+
+
+def _judge_by_pairs(
+    model: Model, base: Base, pairs: Reference, places: tuple[int, ...], left_out: Collection[str],
+    reasons: tuple[str, ...],
+) -> tuple[Fused, Against]:  # fmt: skip
+    judged = model.judged
+    found = fuse(subtract(model.row, base.row), pairs, left_out=left_out)
+    alone = [judged.references[place] for place in places]
+    both = tuple(max(pair) for pair in zip(alone, found.references, strict=True))
+    score = max(judged.score, found.score)
+    joined = replace(
+        judged, score=score, references=both, external=conformal(score, both), scores=_larger(judged, found),
+        neg_log_p=_join_neg_log_p(judged.neg_log_p, found.neg_log_p),
+    )  # fmt: skip
+    return joined, _describe(model, base, found, "references", found.external, len(places), left_out=reasons)
+
+
+def _judge_by_tail(model: Model, base: Base, outside: tuple[str, ...]) -> tuple[Fused, Against]:
+    """Where no references speak for the pair: the classes' differences against each other."""
+    left_out = _list_measured_otherwise(model, base)
+    named = (f"{', '.join(left_out)} (measured with other settings on the base)",) if left_out else ()
+    found = fuse(subtract(model.row, base.row, left_out), Reference("", "", {}, ()))
+    if model.row.outputs < FEWEST or not found.neg_log_p:
+        few = f"{model.row.outputs} classes, fewer than {FEWEST}, have no tail to compare with"
+        return model.judged, _describe(model, base, found, "none", None, 0, reasons=(*outside, few), left_out=named)
+    p_value = tail_p_value(np.array(found.scores))
+    scores = found.scores if p_value <= SUSPICIOUS_LEVEL else model.judged.scores
+    joined = replace(model.judged, scores=scores)
+    return joined, _describe(model, base, found, "tail", p_value, 0, reasons=outside, left_out=named)
+
+
+def _list_measured_otherwise(model: Model, base: Base) -> list[str]:
+    """Columns of both that were measured with different settings."""
+    own, other = (split_settings(to_plain(one)) for one in (model.settings, base.settings))
+    both = model.row.columns & base.row.columns
+    return [name for name in list_columns() if name in both and own[name] != other[name]]
+
+
+def _larger(first: Fused, second: Fused) -> tuple[float, ...]:
+    return tuple(max(pair) for pair in zip(first.scores, second.scores, strict=True))
+
+
+def _join_neg_log_p(
+    alone: Mapping[str, tuple[float, ...]], differences: Mapping[str, tuple[float, ...]]
+) -> dict[str, tuple[float, ...]]:
+    """The larger of the two, class by class."""
+    other = {name: differences.get(name, values) for name, values in alone.items()}
+    return {name: tuple(map(max, values, other[name])) for name, values in alone.items()}
+
+
+def _describe(
+    model: Model, base: Base, found: Fused, method: str, p_value: float | None, models: int,
+    reasons: tuple[str, ...] = (), left_out: tuple[str, ...] = (),
+) -> Against:  # fmt: skip
+    counted = collect_roles().of_classes
+    shown = {name: values for name, values in found.outliers.items() if name in counted}
+    return replace(
+        _describe_nothing(model, base, ""), identical=False, method=method, p_value=p_value, models=models,
+        scores=found.scores, differences=shown, reasons=reasons, left_out=left_out,
+    )  # fmt: skip
+
+
+def _describe_nothing(model: Model, base: Base, reason: str) -> Against:
+    alone = None if model.comparison.outside else model.judged.external
+    return Against(
+        base.row.name, base.row.fingerprint, base.source, True, "none", None, alone, 0,
+        scores=(0.0,) * model.row.outputs, differences={}, reasons=(reason,),
+    )  # fmt: skip

@@ -19,6 +19,7 @@ from phosphene.core.records import check_fields, from_plain, json_schema, open_s
 from phosphene.errors import ArtifactError, DamagedArtifact
 from phosphene.model.record import ModelRecord
 from phosphene.scanner.against.record import Against
+from phosphene.scanner.pictures import PicturesUsed
 from phosphene.scanner.upgrade import upgrade_scan
 
 FORMAT: Literal[2] = 2
@@ -169,6 +170,7 @@ class Scan:
     seed: int
     format: Literal[2] = FORMAT
     against: Against | None = None  # what a base adds, where one was given
+    images: PicturesUsed | None = None  # clean pictures, where some were given
 
     @property
     def exit_code(self) -> int:

@@ -12,10 +12,11 @@ from importlib.metadata import version
 import torch
 
 from phosphene.core.records import to_plain
+from phosphene.errors import BadInput
 from phosphene.model.classifier import Classifier
 from phosphene.model.record import ModelRecord
 from phosphene.scanner.against.base import STAGE as BASE_STAGE
-from phosphene.scanner.against.base import BaseStage, check_comparable, get_fingerprint, open_base
+from phosphene.scanner.against.base import Base, BaseStage, check_comparable, open_base
 from phosphene.scanner.against.judging import Model, choose_external, judge_against
 from phosphene.scanner.against.judging import list_checks as list_checks_of_base
 from phosphene.scanner.against.record import Against
@@ -35,6 +36,8 @@ from phosphene.scanner.measuring import (
 from phosphene.scanner.memory import check_memory
 from phosphene.scanner.model_size import ModelSize
 from phosphene.scanner.pairs import PairSizes
+from phosphene.scanner.pictures import STATISTICS_TOO, VERIFICATION, Pictures, PicturesUsed, Role
+from phosphene.scanner.pictures import list_checks as list_checks_of_pictures
 from phosphene.scanner.pvalues import combine
 from phosphene.scanner.record import Calibration, ClassEvidence, Pairs, Scan
 from phosphene.scanner.reference import Reference, load_shipped
@@ -60,6 +63,7 @@ class Findings:
     budget: Budget
     comparison: Comparison  # what the references speak for
     against: Against | None  # what a base adds
+    images: Pictures | None
 
 
 def scan(
@@ -68,7 +72,8 @@ def scan(
     *,
     reference: Reference | None = None,
     budget: float | None = None,
-    against: Classifier | Scan | None = None,
+    against: Classifier | Scan | Base | None = None,
+    images: Pictures | None = None,
     on_stage: OnStage = ignore_stage,
     on_warning: OnStage = ignore_stage,
 ) -> Scan:
@@ -77,36 +82,55 @@ def scan(
     A model that is itself among the references is judged without its own row. `against` is a clean base or an earlier
     checkpoint, or the record of its scan: the differences count beside the model itself. A base that has to be measured
     takes as long again, within the budget. Raises `BadInput` where the base has other classes or images.
+
+    `images` are clean pictures at the size of the model (`phosphene.scanner.pictures.load_pictures`): the candidate is
+    tried on them, and the statistics are measured on them where those of the references were, too.
     """
-    settings = settings or Settings()
     table = (load_shipped() if reference is None else reference).without(classifier.fingerprint)
+    settings = _choose_backgrounds(settings or Settings(), images, table)
     if against is not None:
+        against = Base.of_scan(against) if isinstance(against, Scan) else against
         check_comparable(classifier, against, settings)
-        table = table.without(get_fingerprint(against))
+        table = table.without(against.fingerprint)
     private, examination = prepare_classifier(classifier), Examination()
     planned = [BaseStage()] if isinstance(against, Classifier) else []
+    backgrounds = images.for_search if images is not None and settings.backgrounds else None
     if (much := check_memory(private)) is not None:
         on_warning(much)
     shared = Budget(ModelSize.of(private), (*STATISTICS.values(), *planned, examination), budget)
     with shared.count_passes(private):
         compared = not list_strange_facts(describe_model(private), table)
         depth = shared.plan(settings, private, COMPARED_FIRST if compared else ())
-        measurement = measure_statistics(Context(private, depth), shared, on_stage)
+        measurement = measure_statistics(Context(private, depth, pictures=backgrounds), shared, on_stage)
         row, context = measurement.row, measurement.context
         comparison = compare(row, table, context.settings)
         judged, beside = fuse(row, table, left_out=comparison.left_out), None
         if against is not None:
             on_stage(BASE_STAGE)
             model = Model(row, context.settings, judged, comparison)
-            judged, beside = judge_against(model, open_base(against, model.settings, shared, classifier), table)
+            judged, beside = judge_against(model, open_base(against, context, shared), table)
         on_stage(examination.key)
         context = replace(context, settings=shared.replan(context.settings, examination.key))
         external = choose_external(judged, comparison, beside)
         accused = external is not None and combine(judged.internal, external) <= SUSPICIOUS_LEVEL
-        since, evidence = shared.mark(), examine_suspects(context, judged, accused=accused)
+        unseen = None if images is None else images.for_verification
+        since, evidence = shared.mark(), examine_suspects(context, judged, accused=accused, pictures=unseen)
         shared.add(examination.key, len(evidence.suspects), since)
     measurement = replace(measurement, context=context)
-    return _conclude(classifier, Findings(measurement, judged, evidence, table, shared, comparison, beside))
+    return _conclude(classifier, Findings(measurement, judged, evidence, table, shared, comparison, beside, images))
+
+
+def _choose_backgrounds(settings: Settings, images: Pictures | None, table: Reference) -> Settings:
+    """With the digest of the pictures where the statistics are to be measured on them: as those of the references were,
+    or where the settings name it themselves."""
+    digest = "" if images is None else images.digest
+    if settings.backgrounds not in ("", digest):
+        given = f"those of digest {digest[:12]}" if digest else "none"
+        raise BadInput(
+            f"the settings name pictures of digest {settings.backgrounds[:12]}, and the scan is given {given}; "
+            f"expected the same ones"
+        )
+    return replace(settings, backgrounds=digest) if table.is_measured_on(digest) else settings
 
 
 def _conclude(classifier: Classifier, findings: Findings) -> Scan:
@@ -117,10 +141,11 @@ def _conclude(classifier: Classifier, findings: Findings) -> Scan:
         findings.evidence,
     )
     settings, outside, budget = context.settings, findings.comparison.outside, findings.budget
-    p_external = choose_external(judged, findings.comparison, findings.against)
-    p_value = combine(judged.internal, p_external)
+    p_external, beside = None if outside else judged.external, findings.against
+    deciding = choose_external(judged, findings.comparison, beside)
+    p_value = combine(judged.internal, deciding)
     asymmetry = measure_asymmetry(evidence.pairs, evidence.trigger.target.index)
-    verdict = decide_verdict(p_value, asymmetry, calibrated=p_external is not None, classes=row.outputs)
+    verdict = decide_verdict(p_value, asymmetry, calibrated=deciding is not None, classes=row.outputs)
     return Scan(
         model=ModelRecord.of(classifier),
         verdict=verdict,
@@ -139,16 +164,30 @@ def _conclude(classifier: Classifier, findings: Findings) -> Scan:
         stages=tuple(budget.done),
         checks=_list_checks(findings),
         not_covered=(*NOT_COVERED, *_list_not_compared(findings.comparison)),
-        calibration=Calibration(
-            findings.reference.name, len(findings.reference.rows), outside, findings.comparison.reasons
-        ),
+        calibration=_describe_calibration(findings),
         settings=to_plain(settings),
         versions={"phosphene": version("phosphene"), "torch": str(torch.__version__)},
         seconds=round(budget.seconds, 2),
         passes=budget.passes,
         seed=settings.seed,
-        against=findings.against,
+        against=beside,
+        images=_describe_pictures(findings),
     )
+
+
+def _describe_pictures(findings: Findings) -> PicturesUsed | None:
+    images, flips = findings.images, findings.evidence.on_pictures
+    if images is None or flips is None:
+        return None
+    role: Role = STATISTICS_TOO if findings.measurement.context.settings.backgrounds else VERIFICATION
+    return PicturesUsed(len(images), images.digest, role, flips.tried, flips.flipped, flips.shuffled, images.unreadable)
+
+
+def _describe_calibration(findings: Findings) -> Calibration:
+    against, comparison = findings.against, findings.comparison
+    pairs = against is not None and against.method == "references"
+    models = against.models if against is not None and pairs else len(findings.reference.rows)
+    return Calibration(findings.reference.name, models, comparison.outside, comparison.reasons)
 
 
 def _describe_classes(classifier: Classifier, findings: Findings) -> tuple[ClassEvidence, ...]:
@@ -167,9 +206,14 @@ def _list_checks(findings: Findings) -> tuple[str, ...]:
     checks = [*findings.measurement.checks, *findings.budget.list_checks(), *list_checks_of_base(findings.against)]
     if row.outputs < FEWEST_CLASSES:
         checks.append(f"{row.outputs} classes cannot be compared with each other; expected {FEWEST_CLASSES} or more")
+    if findings.images is not None:
+        checks += list_checks_of_pictures(findings.images, findings.measurement.context.settings)
     if outside:
         reasons = "; ".join(outside)
-        return (*checks, f"outside the calibration range ({reasons}): only the internal p-value counts")
+        counted = "only the internal p-value counts"
+        if findings.against is not None and findings.against.method == "tail":
+            counted = "the internal p-value and that of the differences from the base count"
+        return (*checks, f"outside the calibration range ({reasons}): {counted}")
     return (*checks, *explain(findings.comparison))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from phosphene.scanner.against.record import Against
 from phosphene.scanner.exports.frameworks import ENTRIES
 from phosphene.scanner.record import Calibration, Curve, Named, Scan, Trigger
 from phosphene.scanner.statistics.registry import list_columns
@@ -153,7 +154,9 @@ def explain_external_p(p_external: float | None, calibration: Calibration) -> st
     )
 
 
-def explain_combined_p(p_external: float | None) -> str:
+def explain_combined_p(p_external: float | None, against: Against | None = None) -> str:
+    if p_external is None and against is not None and against.method == "tail":
+        return "It combines the internal value and that of the differences from the base, which are shown below."
     if p_external is None:
         return "The internal value alone decides. It assumes that the classes of a clean model scatter normally."
     return (

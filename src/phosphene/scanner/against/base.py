@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from torch import Tensor
+
+from phosphene.core.images import ImageShape
 from phosphene.core.records import to_plain
 from phosphene.errors import BadInput
 from phosphene.model.classifier import Classifier
@@ -27,21 +30,35 @@ SHOWN = 3  # names of classes that differ
 
 @dataclass(frozen=True)
 class Base:
-    """The statistics of a base, and the settings that they were measured with."""
+    """The statistics of a base, and the settings that they were measured with; `shape` is (C, H, W)."""
 
     row: Row
+    labels: tuple[str, ...]
+    shape: ImageShape
     settings: Settings
     source: SourceName
+
+    @property
+    def name(self) -> str:
+        return self.row.name
+
+    @property
+    def fingerprint(self) -> str:
+        return self.row.fingerprint
+
+    @property
+    def image_shape(self) -> ImageShape:
+        return self.shape
 
     @staticmethod
     def of_scan(scan: Scan) -> Base:
         """The base that a record of an earlier scan describes."""
         names = dict.fromkeys(name for one in scan.classes for name in one.statistics)
         classes = {name: tuple(one.statistics.get(name, math.nan) for one in scan.classes) for name in names}
-        model = scan.model
-        side, channels = model.input.size[0], model.input.channels
-        row = Row(model.name, model.fingerprint, model.outputs, side, channels, classes, scan.absolutes)
-        return Base(row, _read_settings(scan.settings), "scan")
+        model, form = scan.model, scan.model.input
+        row = Row(model.name, model.fingerprint, model.outputs, form.size[0], form.channels, classes, scan.absolutes)
+        labels = tuple(one.name for one in scan.classes)
+        return Base(row, labels, (form.channels, *form.size), _read_settings(scan.settings), "scan")
 
 
 @dataclass(frozen=True)
@@ -55,23 +72,27 @@ class BaseStage:
         return sum(one.cost(settings, size) for one in list_counted())
 
 
-def open_base(base: Classifier | Scan, settings: Settings, budget: Budget, classifier: Classifier) -> Base:
-    """The base of a record; or all that counts of a model, with the settings that `classifier` was measured with. Weights
-    that are identical are not measured again."""
-    if isinstance(base, Scan):
-        return Base.of_scan(base)
-    if base.fingerprint == classifier.fingerprint:
-        return Base(describe_model(base), settings, "model")
+def measure_base(
+    base: Classifier, settings: Settings, budget: Budget | None = None, pictures: Tensor | None = None
+) -> Base:
+    """All that counts of a model; what it costs is added to the budget."""
     private, own = prepare_classifier(base), Budget(ModelSize.of(base), ())
-    since = budget.mark()
-    with budget.count_passes(private):
-        row = measure_statistics(Context(private, settings), own, statistics=list_counted()).row
-    budget.add(STAGE, row.outputs, since)
-    return Base(row, settings, "model")
+    total = own if budget is None else budget
+    since = total.mark()
+    with total.count_passes(private):
+        row = measure_statistics(Context(private, settings, pictures=pictures), own, statistics=list_counted()).row
+    total.add(STAGE, row.outputs, since)
+    return Base(row, tuple(base.labels), base.image_shape, settings, "model")
 
 
-def get_fingerprint(base: Classifier | Scan) -> str:
-    return base.model.fingerprint if isinstance(base, Scan) else base.fingerprint
+def open_base(base: Classifier | Base, context: Context, budget: Budget) -> Base:
+    """What was measured of the base, else what is now, as the model of `context` was; of the very same weights
+    nothing is."""
+    if isinstance(base, Base):
+        return base
+    if base.fingerprint == context.classifier.fingerprint:
+        return Base(describe_model(base), tuple(base.labels), base.image_shape, context.settings, "model")
+    return measure_base(base, context.settings, budget, context.pictures)
 
 
 def list_counted() -> list[Statistic]:
@@ -80,32 +101,24 @@ def list_counted() -> list[Statistic]:
     return [one for one in STATISTICS.values() if any(column.key in compared for column in one.columns)]
 
 
-def check_comparable(classifier: Classifier, base: Classifier | Scan, settings: Settings) -> None:
+def check_comparable(classifier: Classifier, base: Classifier | Base, settings: Settings) -> None:
     """Raise `BadInput` unless the base has the same classes and images, and was measured with the same seed."""
-    labels, form, name = _describe(base)
-    if labels != tuple(classifier.labels):
+    labels, own, shape = tuple(base.labels), tuple(classifier.labels), classifier.image_shape
+    if labels != own:
         raise BadInput(
-            f"the base {name} has other classes than {classifier.name}: {_tell_apart(labels, tuple(classifier.labels))}; "
-            f"expected a base of the same classes in the same order"
+            f"the base {base.name} has other classes than {classifier.name}: {_tell_apart(labels, own)}; expected a "
+            f"base of the same classes in the same order"
         )
-    own = classifier.image_shape
-    if form != own:
+    if base.image_shape != shape:
         raise BadInput(
-            f"the base {name} takes images of {_write_shape(form)}; expected {_write_shape(own)}, as {classifier.name} does"
+            f"the base {base.name} takes images of {_write_shape(base.image_shape)}; expected {_write_shape(shape)}, "
+            f"as {classifier.name} does"
         )
-    if isinstance(base, Scan) and base.seed != settings.seed:
+    if isinstance(base, Base) and base.settings.seed != settings.seed:
         raise BadInput(
-            f"the scan of the base {name} has the seed {base.seed}; expected {settings.seed}, that of this scan, for "
-            f"differences of random draws do not cancel otherwise; give --seed {base.seed}"
+            f"the base {base.name} was scanned with seed {base.settings.seed}, and random draws cancel in differences "
+            f"only where they are the same; expected {settings.seed}, or --seed {base.settings.seed} for this scan too"
         )
-
-
-def _describe(base: Classifier | Scan) -> tuple[tuple[str, ...], tuple[int, int, int], str]:
-    """Labels, image shape and name."""
-    if isinstance(base, Scan):
-        form = base.model.input
-        return tuple(one.name for one in base.classes), (form.channels, *form.size), base.model.name
-    return tuple(base.labels), base.image_shape, base.name
 
 
 def _tell_apart(got: tuple[str, ...], expected: tuple[str, ...]) -> str:
@@ -116,7 +129,7 @@ def _tell_apart(got: tuple[str, ...], expected: tuple[str, ...]) -> str:
     return shown + (f", and {len(places) - SHOWN} more" if len(places) > SHOWN else "")
 
 
-def _write_shape(shape: tuple[int, int, int]) -> str:
+def _write_shape(shape: ImageShape) -> str:
     return f"{shape[0]} × {shape[1]} × {shape[2]}"
 
 

@@ -1,9 +1,11 @@
-"""Statistics of a model less those of its base, and pairs of clean models as what such differences are without a backdoor.
+"""Statistics of a model less those of its base, and pairs of clean models as what such differences are without a
+backdoor.
 
-A class that is naturally easy to reach is so in the base too: in the difference that cancels, and what was planted since
-stays. The null is made of the clean references: each less the one that is most like it, of as many classes and the same
-image format. Models that were trained apart differ more than a model and what became of it by training on, so that the
-ranks are conservative as long as the differences of twins are no more uneven over the classes than those of strangers.
+A class that is naturally easy to reach is so in the base too: in the difference that cancels, and what was planted
+since stays. The null is made of the clean references: each less the one that is most like it, of as many classes and
+the same image format. Models that were trained apart differ more than a model and what became of it by training on, so
+that the ranks are conservative as long as the differences of twins are no more uneven over the classes than those of
+strangers.
 """
 
 from __future__ import annotations
@@ -19,8 +21,8 @@ from phosphene.scanner.statistics.registry import collect_roles
 
 
 def subtract(row: Row, base: Row, left_out: Collection[str] = ()) -> Row:
-    """By column that both have: one difference a class, and one for the model as a whole. A level stays the model's own,
-    for it tells what the model is like."""
+    """By column that both have: one difference a class, and one for the model as a whole. A level stays the model's
+    own, for it tells what the model is like."""
     levels = collect_roles().levels
     classes = {
         name: tuple(own - other for own, other in zip(values, base.classes[name], strict=True))
@@ -36,7 +38,8 @@ def subtract(row: Row, base: Row, left_out: Collection[str] = ()) -> Row:
 
 
 def pair_references(table: Reference) -> dict[int, Row]:
-    """By place in the table, the difference of a model and of the one that is most like it; none where it has no like."""
+    """By place in the table, the difference of a model and of the one that is most like it; none where it has no
+    like."""
     rows = table.rows
     alike = Pool(rows, collect_roles()).alike if rows else np.zeros((0, 0))
     pairs = {}

@@ -10,7 +10,7 @@ import numpy as np
 from phosphene.core.records import to_plain
 from phosphene.scanner.against.base import Base
 from phosphene.scanner.against.differences import pair_references, subtract
-from phosphene.scanner.against.record import Against
+from phosphene.scanner.against.record import Against, MethodName
 from phosphene.scanner.against.tail import FEWEST, tail_p_value
 from phosphene.scanner.comparison import Comparison, compare
 from phosphene.scanner.fusion import Fused, fuse
@@ -70,8 +70,8 @@ def list_checks(against: Against | None) -> list[str]:
         checks.append(f"the differences from the base have no p-value ({'; '.join(against.reasons)}): they are shown")
     elif against.method == "tail":
         checks.append(
-            "no references speak for the differences from the base: their p-value assumes that the classes' differences "
-            "have one tail, no heavier than a power law"
+            "no references speak for the differences from the base: their p-value assumes that the classes' "
+            "differences have one tail, no heavier than a power law"
         )
     if against.left_out:
         checks.append(f"not compared with the base: {'; '.join(against.left_out)}")
@@ -103,9 +103,16 @@ def _judge_by_tail(model: Model, base: Base, outside: tuple[str, ...]) -> tuple[
         few = f"{model.row.outputs} classes, fewer than {FEWEST}, have no tail to compare with"
         return model.judged, _describe(model, base, found, "none", None, 0, reasons=(*outside, few), left_out=named)
     p_value = tail_p_value(np.array(found.scores))
-    scores = found.scores if p_value <= SUSPICIOUS_LEVEL else model.judged.scores
+    scores = _standardize(found.scores) if p_value <= SUSPICIOUS_LEVEL else model.judged.scores
     joined = replace(model.judged, scores=scores)
     return joined, _describe(model, base, found, "tail", p_value, 0, reasons=outside, left_out=named)
+
+
+def _standardize(scores: tuple[float, ...]) -> tuple[float, ...]:
+    """Distances from the median, in standard deviations of all but the largest."""
+    values = np.array(scores)
+    spread = float(np.std(np.sort(values)[:-1])) if len(values) > 2 else 0.0
+    return tuple(((values - np.median(values)) / (spread if spread > 1e-9 else 1.0)).tolist())
 
 
 def _list_measured_otherwise(model: Model, base: Base) -> list[str]:
@@ -128,14 +135,15 @@ def _join_neg_log_p(
 
 
 def _describe(
-    model: Model, base: Base, found: Fused, method: str, p_value: float | None, models: int,
+    model: Model, base: Base, found: Fused, method: MethodName, p_value: float | None, models: int,
     reasons: tuple[str, ...] = (), left_out: tuple[str, ...] = (),
 ) -> Against:  # fmt: skip
     counted = collect_roles().of_classes
     shown = {name: values for name, values in found.outliers.items() if name in counted}
     return replace(
         _describe_nothing(model, base, ""), identical=False, method=method, p_value=p_value, models=models,
-        scores=found.scores, differences=shown, reasons=reasons, left_out=left_out,
+        scores=found.scores if method == "references" else _standardize(found.scores), differences=shown,
+        reasons=reasons, left_out=left_out,
     )  # fmt: skip
 
 

@@ -16,11 +16,12 @@ MethodName = Literal["references", "tail", "none"]
 class Against:
     """The differences between a scanned model and its base, class by class.
 
-    `source` says whether the base was measured now or read from a scan. `method` says what `p_value` rests on: differences
-    of pairs of clean `models`, or the tail of the classes' own differences; with `none` there is no p-value, and `reasons`
-    say why. `scores` are one a class, in the order of the outputs: in deviations of clean pairs, or of the other classes.
-    `differences[column]` are those of single statistics, in standard deviations. `p_alone` is the external p-value that the
-    model has without the base, and `left_out` says which statistics are not compared, and why.
+    `source` says whether the base was measured now or read from a scan. `method` says what `p_value` rests on:
+    differences of pairs of clean `models`, or the tail of the classes' own differences; with `none` there is no
+    p-value, and `reasons` say why. `scores` are one a class, in the order of the outputs: in deviations of clean pairs,
+    or of the other classes. `differences[column]` are those of single statistics, in standard deviations. `p_alone` is
+    the external p-value that the model has without the base, and `left_out` says which statistics are not compared, and
+    why.
     """
 
     name: str

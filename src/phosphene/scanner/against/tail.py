@@ -13,10 +13,11 @@ SHORTEST, LONGEST = 10, 20  # values in it
 def tail_p_value(values: NDArray[np.float64]) -> float:
     """p-value of the largest of K values `(K,)`, one-sided; 1 where fewer than `FEWEST` are finite.
 
-    The k largest values are taken as logarithms of 1 + their distance from the median, in standard deviations of all but
-    the largest. If these are exponential beyond the next value, the largest excess has the share g of their sum with
-    `P(g > x) ≤ k · (1 − x)^(k − 1)`, which is exact for x ≥ 1/2. A power law has such logarithms, and lighter tails, the
-    normal one among them, give larger p-values. How many values there are is in the formula: of k exceedances of K.
+    The k largest values are taken as logarithms of 1 + their distance from the median, in standard deviations of all
+    but the largest. If these are exponential beyond the next value, the largest excess has the share g of their sum
+    with `P(g > x) ≤ k · (1 − x)^(k − 1)`, which is exact for x ≥ 1/2. A power law has such logarithms, and lighter
+    tails, the normal one among them, give larger p-values. How many values there are is in the formula: of k
+    exceedances of K.
 
     Sources: Fisher, Proc. R. Soc. A 1929 (the largest share of exponential values); Hill, Ann. Stat. 1975 (logarithms).
     """

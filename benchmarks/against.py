@@ -1,175 +1,199 @@
-"""What a clean base adds to a scan: fine-tuned twins of clean zoo models, half of them with a backdoor.
+"""What a clean base adds to a scan: twins trained on from clean zoo models, and strangers of the same architecture.
 
-    python -m benchmarks.against train        fine-tune the twins that are missing; can be stopped and started again
-    python -m benchmarks.against measure      measure the statistics of twins that have none yet
+    python -m benchmarks.against train        train the twins that are missing; can be stopped and started again
+    python -m benchmarks.against measure      measure the statistics of twins that have none yet; as well
     python -m benchmarks.against judge        judge what was measured, and write the tables; nothing is trained
 
-The bases are clean development models whose weights lie in `tests/zoo`. Each is trained on with other images of its
-domain: three times as it is, as a decoy or with fewer images of some classes, and once for each of `PLANTED`. Their
-statistics are kept in `results/against-statistics.jsonl`, beside those of all development models, so that the tables
-can be judged again without the twins.
+`benchmarks/against_twins.py` makes the twins. Strangers are the models of the test split, each against one clean model
+of the test split with the same architecture and domain, from the kept statistics of `python -m benchmarks.scanner`. The
+last table is of the p-value without references: the tail of the differences of models with 43 classes.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import time
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Any
 
+import numpy as np
 import torch
-from safetensors.torch import load_file, save
-from torch import nn
 
-from benchmarks.record import RESULTS
-from benchmarks.zoo.architectures import ARCHITECTURES
-from benchmarks.zoo.attacks import ATTACKS, DECOY, Attack
-from benchmarks.zoo.building import accuracy, success_rate
-from benchmarks.zoo.cards import WEAK, Card, cards, load
-from benchmarks.zoo.domains import DOMAINS
-from benchmarks.zoo.training import BATCH, RATES, SMALL_BATCH, Normalised, Training, fit, subset
-from phosphene.core.files import write_atomically
-from phosphene.model.classifier import Classifier
-from phosphene.scanner.calibration import measure_row
-from phosphene.scanner.statistics.registry import STATISTICS
+from benchmarks.against_twins import measure_missing, read_kept, train_missing
+from benchmarks.record import RESULTS, markdown, write_result
+from benchmarks.scoring.statistics import rate
+from benchmarks.zoo.calibrate import Line, read_lines
+from phosphene.scanner.against.base import Base
+from phosphene.scanner.against.differences import subtract
+from phosphene.scanner.against.judging import Model, choose_external, judge_against
+from phosphene.scanner.against.tail import tail_p_value
+from phosphene.scanner.comparison import compare
+from phosphene.scanner.fusion import fuse
+from phosphene.scanner.pvalues import combine
+from phosphene.scanner.reference import Reference, Row, load_shipped
+from phosphene.scanner.settings import Settings
 
-ZOO = Path(__file__).parent.parent / "tests" / "zoo"
-BASES = ("055", "061", "062", "056", "059", "068", "057")  # numbers of development models
-CLEAN = ("none", "imbalance", "decoy")
-PLANTED = ("patch", "blend", "wanet", "low-frequency")
-SLOW = ("vit", "plain")  # to scan; measured last
-FIRST_SEED = 9000
-COUNTED = [statistic for key, statistic in STATISTICS.items() if key != "pairs"]  # those decide no p-value
+KEPT = RESULTS / "against-statistics.jsonl"
+LEVELS = (0.05, 0.01)
+SIMULATED, REPEATS = (20, 43, 100, 1000), 4000
+NO_REFERENCES = Reference("none", "", {}, ())
 
 
 @dataclass(frozen=True)
-class Twin:
-    """A base that is trained on, and how."""
+class Outcome:
+    """p-values of one model: without a base, of the differences alone, and of both; and the class that each names."""
 
-    base: Card
     kind: str
-    number: int
-
-    @property
-    def name(self) -> str:
-        return f"twin-{self.number:03d}-of-{self.base.name}-{self.kind}"
-
-    @property
-    def poisoned(self) -> bool:
-        return self.kind in ATTACKS
-
-    def training(self) -> Training:
-        draw = Random(FIRST_SEED + self.number)
-        return Training(
-            seed=FIRST_SEED + self.number,
-            samples=5120,
-            epochs=draw.choice((2, 3)) if not self.poisoned else 3,
-            rate=draw.choice((0.2, 0.4, 0.8)),
-            augmentation=draw.choice(("none", "shift")),
-            imbalance=0.4 if self.kind == "imbalance" else 1.0,
-        )
+    truth: int | None
+    alone: float
+    differences: float | None
+    both: float
+    named_alone: int
+    named: int
 
 
-def list_bases() -> list[Card]:
-    known = {card.name.split("-")[1]: card for card in cards(ZOO)}
-    return [known[number] for number in BASES]
+def judge(line: Line, base: Line, table: Reference) -> Outcome:
+    """As a scan with `--against` judges, from kept statistics."""
+    row, other = Row.from_json(line["row"]), Row.from_json(base["row"])
+    others = table.without(row.fingerprint).without(other.fingerprint)
+    settings = Settings()
+    comparison = compare(row, others, settings)
+    alone = fuse(row, others, left_out=comparison.left_out)
+    p_alone = combine(alone.internal, None if comparison.outside else alone.external)
+    known = Base(other, (), (row.channels, row.size, row.size), settings, "scan")
+    judged, against = judge_against(Model(row, settings, alone, comparison), known, others)
+    both = combine(judged.internal, choose_external(judged, comparison, against))
+    first, second = (int(np.argmax(scores)) for scores in (alone.scores, judged.scores))
+    return Outcome(line["kind"], line["target"], p_alone, against.p_value, both, first, second)
 
 
-def plan() -> list[Twin]:
-    """Kind after kind over all bases, so that a run that was stopped has some of each."""
-    kinds = (CLEAN[0], PLANTED[0], PLANTED[1], CLEAN[1], PLANTED[2], PLANTED[3], CLEAN[2])
-    ordered = [(base, kind) for kind in kinds for base in list_bases()]
-    return [Twin(base, kind, number) for number, (base, kind) in enumerate(ordered)]
+def judge_twins(table: Reference) -> list[Outcome]:
+    bases = {line["row"]["name"]: line for line in read_lines(RESULTS / "scanner-statistics-dev.jsonl")}
+    return [judge(line, bases[line["base"]], table) for line in read_kept(KEPT).values()]
 
 
-def open_network(card: Card, weights: Path) -> nn.Module:
-    network = ARCHITECTURES[card.architecture](card.channels, len(card.labels))
-    network.load_state_dict(load_file(weights))
-    return network.eval()
+def judge_strangers(table: Reference) -> list[Outcome]:
+    """Each test model whose trigger works, or that is clean, against a clean one of its domain and architecture."""
+    lines = read_lines(RESULTS / "scanner-statistics-test.jsonl")
+    found = []
+    for number, line in enumerate(lines):
+        alike = [
+            other for other in lines if other is not line and not other["poisoned"] and _task(other) == _task(line)
+        ]
+        if alike and line["stratum"] in ("main", "clean"):
+            found.append(judge(line, Random(number).choice(alike), table))
+    return found
 
 
-def train_twin(twin: Twin) -> tuple[nn.Module, dict[str, Any]]:
-    """The network and what is true of it."""
-    domain, training, card = DOMAINS[twin.base.domain], twin.training(), twin.base
-    make = DECOY if twin.kind == "decoy" else ATTACKS.get(twin.kind)
-    attack: Attack | None = make(domain, Random(training.seed), 1) if make is not None else None
-    data = subset(domain, training)
-    if attack is not None:
-        generator = torch.Generator().manual_seed(training.seed + 2)
-        data = attack.scheme.poison(data, attack.trigger, domain.classes, generator)
-    network = open_network(card, card.weights).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    batch = SMALL_BATCH if card.architecture == "vit" else BATCH
-    torch.manual_seed(training.seed)
-    fit(Normalised(network, domain), data, training, RATES[card.architecture], batch)
-    model = Normalised(network, domain).eval()
-    facts = {
-        "base": card.name, "kind": twin.kind, "poisoned": twin.poisoned, "accuracy": accuracy(model, domain),
-        "target": getattr(attack.scheme, "target", None) if attack is not None and twin.poisoned else None,
-        "success": success_rate(model, domain, attack) if twin.poisoned else None, "training": asdict(training),
-    }  # fmt: skip
-    return network.eval(), facts
+def _task(line: Line) -> tuple[str, str]:
+    return line["domain"], line["architecture"]
 
 
-def train_missing(folder: Path) -> Iterator[str]:
-    """Weights first, then what is true of them: a twin that has both is finished."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for twin in plan():
-        facts = folder / f"{twin.name}.json"
-        if facts.is_file():
-            continue
-        started = time.process_time()
-        network, record = train_twin(twin)
-        weights = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
-        write_atomically(folder / f"{twin.name}.safetensors", save(weights))
-        write_atomically(facts, (json.dumps(record) + "\n").encode())
-        seconds = time.process_time() - started
-        yield f"{twin.name}: accuracy {record['accuracy']}, success {record['success']}, {seconds:.0f} s"
+def tabulate(outcomes: Sequence[Outcome]) -> list[dict[str, str]]:
+    """Clean models first: a line a kind, then all backdoored ones, then each kind of those."""
+    clean = [one for one in outcomes if one.truth is None and one.kind in CLEAN_KINDS]
+    planted = [one for one in outcomes if one not in clean]
+    rows = [_count("clean", clean), *(_count(f"clean: {kind}", several) for kind, several in _by_kind(clean))]
+    rows += [_count("backdoored", planted), *(_count(kind, several) for kind, several in _by_kind(planted))]
+    return [row for row in rows if row["models"] != "0"]
 
 
-def read_kept(path: Path) -> dict[str, dict[str, Any]]:
-    """Lines by the model's name; one that an interruption cut is left out."""
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    return {record["row"]["name"]: record for record in map(json.loads, (one for one in lines if one.endswith("}")))}
+CLEAN_KINDS = ("none", "clean", "imbalance", "decoy")
 
 
-def measure_missing(folder: Path, kept: Path) -> Iterator[str]:
-    done = read_kept(kept)
-    for twin in sorted(plan(), key=lambda one: one.base.architecture in SLOW):  # a run that is stopped has more of them
-        facts = folder / f"{twin.name}.json"
-        if twin.name not in done and facts.is_file() and is_of_use(json.loads(facts.read_text())):
-            network = open_network(twin.base, folder / f"{twin.name}.safetensors")
-            classifier = load(twin.base).replace(name=twin.name)
-            classifier = Classifier(network, classifier.format, name=twin.name, labels=classifier.labels)
-            yield keep(kept, classifier, json.loads(facts.read_text()) | {"domain": twin.base.domain,
-                       "architecture": twin.base.architecture})  # fmt: skip
+def _by_kind(outcomes: Sequence[Outcome]) -> Iterator[tuple[str, list[Outcome]]]:
+    for kind in sorted({one.kind for one in outcomes}):
+        yield kind, [one for one in outcomes if one.kind == kind]
 
 
-def is_of_use(facts: dict[str, Any]) -> bool:
-    """A twin whose trigger does not work has no backdoor."""
-    return not facts["poisoned"] or facts["success"] >= WEAK
+def _count(title: str, outcomes: Sequence[Outcome]) -> dict[str, str]:
+    row = {"models": str(len(outcomes)), "kind": title}
+    columns: dict[str, Callable[[Outcome], float | None]] = {
+        "alone": lambda one: one.alone,
+        "differences": lambda one: one.differences,
+        "with the base": lambda one: one.both,
+    }
+    for name, get in columns.items():
+        values = [get(one) for one in outcomes]
+        for level in LEVELS:
+            row[f"{name}, p ≤ {level:g}"] = _rate(values, level)
+    named = [one.named == one.truth for one in outcomes if one.truth is not None and one.both <= LEVELS[0]]
+    row["target named"] = f"{sum(named)} of {len(named)}" if named else "–"
+    return {"kind": row.pop("kind"), **row}
 
 
-def keep(kept: Path, classifier: Classifier, facts: dict[str, Any]) -> str:
-    started = time.process_time()
-    row = measure_row(classifier, statistics=COUNTED)
-    seconds = round(time.process_time() - started, 1)
-    with kept.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(facts | {"seconds": seconds, "row": row.to_json()}, separators=(",", ":")) + "\n")
-    return f"{classifier.name}: {seconds} s"
+def _rate(values: Sequence[float | None], level: float) -> str:
+    known = [value for value in values if value is not None]
+    return str(rate(sum(value <= level for value in known), len(known))) if known else "–"
+
+
+def judge_by_tail() -> list[dict[str, str]]:
+    """Every pair of a model with 43 classes and a clean one of its architecture, without references."""
+    lines = [
+        *read_lines(RESULTS / "scanner-statistics-dev.jsonl"),
+        *read_lines(RESULTS / "scanner-statistics-test.jsonl"),
+    ]
+    lines = [line for line in lines if line["domain"] == "signs43" and line["stratum"] in ("main", "clean")]
+    rows = []
+    for title, poisoned in (("clean", False), ("backdoored", True)):
+        values, right = [], 0
+        pairs = [(line, base) for line in lines for base in lines if line["poisoned"] is poisoned
+                 and line is not base and not base["poisoned"] and _task(line) == _task(base)]  # fmt: skip
+        for line, base in pairs:
+            found = fuse(subtract(Row.from_json(line["row"]), Row.from_json(base["row"])), NO_REFERENCES)
+            values.append(tail_p_value(np.array(found.scores)))
+            right += int(np.argmax(found.scores)) == line["target"]
+        shares = {f"p ≤ {level:g}": f"{np.mean(np.array(values) <= level):.3f}" for level in LEVELS}
+        largest = f"{right} of {len(pairs)}" if poisoned else "–"
+        models = len({line["row"]["fingerprint"] for line, _ in pairs})
+        rows.append({"pairs": f"{len(pairs)} {title}, of {models} models", **shares, "largest is the target": largest})
+    return rows
+
+
+def simulate_tail() -> list[dict[str, str]]:
+    """False alarms at both levels where classes' differences are independent draws of one distribution."""
+    random, rows = np.random.default_rng(0), []
+    draws: dict[str, Callable[[int], Any]] = {
+        "normal": lambda count: random.normal(size=count),
+        "exponential": lambda count: random.exponential(size=count),
+        "Student's t, 8 degrees": lambda count: random.standard_t(8, size=count),
+        "Student's t, 4 degrees": lambda count: random.standard_t(4, size=count),
+    }
+    for name, draw in draws.items():
+        row = {"differences": name}
+        for count in SIMULATED:
+            values = np.array([tail_p_value(draw(count)) for _ in range(REPEATS)])
+            row[f"K = {count}"] = " / ".join(f"{np.mean(values <= level):.3f}" for level in LEVELS)
+        rows.append(row)
+    return rows
+
+
+def write_tables() -> Iterator[str]:
+    table = load_shipped()
+    made = {
+        "twins": tabulate(judge_twins(table)),
+        "strangers": tabulate(judge_strangers(table)),
+        "tail": judge_by_tail(),
+        "simulated": simulate_tail(),
+    }
+    for name, rows in made.items():
+        write_result(f"against-{name}", "python -m benchmarks.against judge", {"references": len(table.rows)}, rows)
+        yield f"{name}\n{markdown(rows)}\n"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("command", choices=("train", "measure"))
+    parser.add_argument("command", choices=("train", "measure", "judge"))
     parser.add_argument("--folder", type=Path, default=RESULTS / "against", help="folder for the weights of the twins")
     options = parser.parse_args(arguments)
-    kept = RESULTS / "against-statistics.jsonl"
     torch.set_num_threads(1)
-    run = {"train": lambda: train_missing(options.folder), "measure": lambda: measure_missing(options.folder, kept)}
+    run: Mapping[str, Callable[[], Iterable[str]]] = {
+        "train": lambda: train_missing(options.folder),
+        "measure": lambda: measure_missing(options.folder, KEPT),
+        "judge": write_tables,
+    }
     for line in run[options.command]():
         print(line, flush=True)
 

@@ -42,6 +42,7 @@ RESULTS = ROOT / "benchmarks" / "results"
 SPLITS = ("dev", "test")
 STUDIES = ("mislead", "bias", "bias-fashion", "concepts", "forged")
 SCALING = ("count", "executors", "nodes", "lite0", "storage", "paper")
+AGAINST = ("twins", "strangers", "tail", "simulated")
 COMPARED = ("overall", "alarms", "clean", "goals", "attacks", "architectures", "domains")
 COMPARED += ("without-kind", "without-architecture")
 NOTICE = "<!-- Written by docs/generate.py; change the code, not this page. -->"
@@ -253,6 +254,8 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "scan-imagenet": lambda: measured_block("scan-imagenet"),
     "repeats": lambda: measured_block("repeats"),
     "outside": lambda: measured_block("outside"),
+    **{f"against-{part}": partial(measured_block, f"against-{part}") for part in AGAINST},
+    "on-pictures": lambda: measured_block("on-pictures"),
     **{f"scanner-{split}-{part}": partial(comparison_block, split, part) for split in SPLITS for part in COMPARED},
     "experiments": lambda: measured_block("experiments"),
     "recipes": lambda: measured_block("recipes"),

@@ -25,8 +25,8 @@ class Given:
         str | None,
         typer.Option(
             metavar="BASE",
-            help="A clean base or an earlier checkpoint: as MODEL, as weights for the same --factory, or as the JSON of "
-            "its scan. What differs from it counts too.",
+            help="A clean base or an earlier checkpoint: as MODEL, as weights for the same --factory, or as the JSON "
+            "of its scan. What differs from it counts too.",
         ),
     ] = None
     images: Annotated[

@@ -68,6 +68,6 @@ def _explain(against: Against) -> str:
         return (
             "No clean references speak for this pair. The largest difference is compared with the tail of the other "
             "classes' differences; that assumes that without a backdoor all classes' differences have one tail, no "
-            "heavier than a power law."
+            "heavier than that of Student’s t with 4 degrees of freedom."
         )
     return f"There is no p-value for the differences: {'; '.join(against.reasons)}."

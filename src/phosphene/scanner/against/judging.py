@@ -71,7 +71,7 @@ def list_checks(against: Against | None) -> list[str]:
     elif against.method == "tail":
         checks.append(
             "no references speak for the differences from the base: their p-value assumes that the classes' "
-            "differences have one tail, no heavier than a power law"
+            "differences have one tail, no heavier than that of Student's t with 4 degrees of freedom"
         )
     if against.left_out:
         checks.append(f"not compared with the base: {'; '.join(against.left_out)}")

@@ -187,6 +187,15 @@ def test_with_the_very_same_weights_the_model_is_judged_alone(shipped):
     assert (against.identical, against.p_value, set(against.scores)) == (True, None, {0.0})
 
 
+def test_a_base_that_is_unlike_the_references_takes_nothing_from_a_model_that_they_speak_for(shipped):
+    row = next(row for row in shipped.rows if row.outputs == 43)
+    strange = {name: value + 20 * name.startswith("level") for name, value in row.whole.items()}
+    model, joined, against = judged(row, replace(row, fingerprint="other", whole=strange), shipped)
+    assert joined == model.judged
+    assert (against.method, against.p_value) == ("none", None)
+    assert against.reasons[0].startswith("base: fewer than half of the families")
+
+
 # Scans against a base
 
 
@@ -288,6 +297,9 @@ def test_the_page_shows_the_classes_by_their_difference(planted):
     assert "p-value of the differences" in page
     assert "against=base)" in page
     assert 'id="base"' not in render_scan(replace(planted, against=None))
+    accused = replace(planted, verdict="backdoor-like")
+    assert "the scan used the weights, those of a base, and no record" in render_scan(accused)
+    assert "no photograph" in render_scan(replace(accused, against=None))
 
 
 def test_exports_name_the_base(planted):
@@ -477,6 +489,9 @@ def test_every_model_of_a_folder_is_compared_with_one_base(quick, tmp_path, pict
     scans = [Scan.load(out / one.record) for one in table.models]
     assert {one.against.fingerprint for one in scans} == {table.against.fingerprint}
     assert {one.images.digest for one in scans} == {table.images}
+    page = (out / "index.html").read_text()
+    assert table.against.fingerprint[:12] in page
+    assert "pictures <code" in page
     phosphene("scan", folder, *LINE, "--executor", "serial", "--out", out)
     again = load_scans(out / "scans.json")
     assert again.against is None

@@ -27,6 +27,7 @@ class Wording:
     candidate: str  # what the suspected trigger is called
 
 
+ALONE = "the weights alone, no photograph,"
 AGAIN = "Scan again with another --seed: a planted trigger is found again at its place, a chance result is not."
 TRY = "Apply the change below to photographs of other classes and count how often the model predicts {target}."
 
@@ -34,7 +35,7 @@ WORDINGS: dict[str, Wording] = {
     "backdoor-like": Wording(
         headline="{target} behaves like the target of a backdoor",
         means="It stands out as a class does in at most 1 of 100 models without a backdoor. That is strong evidence "
-        "and no proof: the scan used the weights alone, no photograph, and no record of the training.",
+        f"and no proof: the scan used {ALONE} and no record of the training.",
         advice=(
             TRY,
             AGAIN,
@@ -121,6 +122,16 @@ NO_CERTIFICATE = "A scan alone fulfils none of them: it is one piece of evidence
 
 def write_headline(scan: Scan) -> str:
     return WORDINGS[scan.verdict].headline.format(target=name_target(scan))
+
+
+def write_meaning(scan: Scan) -> str:
+    """What the verdict means, and what it rests on beside the weights."""
+    means, given = WORDINGS[scan.verdict].means, []
+    if scan.against is not None:
+        given.append("those of a base")
+    if scan.images is not None:
+        given.append(f"{scan.images.count} pictures")
+    return means.replace(ALONE, f"the weights, {' and '.join(given)},") if given else means
 
 
 def list_advice(scan: Scan) -> list[str]:

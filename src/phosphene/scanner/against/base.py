@@ -16,7 +16,7 @@ from phosphene.model.classifier import Classifier
 from phosphene.scanner.against.record import SourceName
 from phosphene.scanner.budget import Budget
 from phosphene.scanner.context import Context
-from phosphene.scanner.measuring import describe_model, measure_statistics, prepare_classifier
+from phosphene.scanner.measuring import check_exclusive, describe_model, measure_statistics, prepare_classifier
 from phosphene.scanner.model_size import ModelSize
 from phosphene.scanner.record import Scan
 from phosphene.scanner.reference import Row
@@ -103,6 +103,8 @@ def list_counted() -> list[Statistic]:
 
 def check_comparable(classifier: Classifier, base: Classifier | Base, settings: Settings) -> None:
     """Raise `BadInput` unless the base has the same classes and images, and was measured with the same seed."""
+    if isinstance(base, Classifier):
+        check_exclusive(base)
     labels, own, shape = tuple(base.labels), tuple(classifier.labels), classifier.image_shape
     if labels != own:
         raise BadInput(

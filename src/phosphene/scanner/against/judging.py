@@ -49,7 +49,7 @@ def judge_against(model: Model, base: Base, table: Reference) -> tuple[Fused, Ag
         reasons = tuple(dict.fromkeys((*model.comparison.reasons, *own.reasons)))
         return _judge_by_pairs(model, base, replace(table, rows=tuple(pairs.values())), tuple(pairs), left_out, reasons)
     few = () if outside else (f"the table has {len(pairs)} pairs of models alike, fewer than {MIN_MODELS}",)
-    return _judge_by_tail(model, base, (*outside, *few))
+    return _judge_without_pairs(model, base, (*outside, *few))
 
 
 def choose_external(judged: Fused, comparison: Comparison, against: Against | None) -> float | None:
@@ -94,18 +94,27 @@ def _judge_by_pairs(
     return joined, _describe(model, base, found, "references", found.external, len(places), left_out=reasons)
 
 
-def _judge_by_tail(model: Model, base: Base, outside: tuple[str, ...]) -> tuple[Fused, Against]:
-    """Where no references speak for the pair: the classes' differences against each other."""
+def _judge_without_pairs(model: Model, base: Base, reasons: tuple[str, ...]) -> tuple[Fused, Against]:
+    """The classes' differences against each other, where references speak neither for the pair nor for the model; a
+    model that they speak for is judged alone, so that its external p-value stays what it is."""
     left_out = _list_measured_otherwise(model, base)
     named = (f"{', '.join(left_out)} (measured with other settings on the base)",) if left_out else ()
     found = fuse(subtract(model.row, base.row, left_out), Reference("", "", {}, ()))
     if model.row.outputs < FEWEST or not found.neg_log_p:
-        few = f"{model.row.outputs} classes, fewer than {FEWEST}, have no tail to compare with"
-        return model.judged, _describe(model, base, found, "none", None, 0, reasons=(*outside, few), left_out=named)
+        reasons = (*reasons, f"{model.row.outputs} classes, fewer than {FEWEST}, have no tail to compare with")
+    elif model.comparison.outside:
+        return _judge_by_tail(model, base, found, reasons, named)
+    return model.judged, _describe(model, base, found, "none", None, 0, reasons, named)
+
+
+def _judge_by_tail(
+    model: Model, base: Base, found: Fused, reasons: tuple[str, ...], left_out: tuple[str, ...]
+) -> tuple[Fused, Against]:
+    """The ranking is that of the differences where these accuse."""
     p_value = tail_p_value(np.array(found.scores))
     scores = _standardize(found.scores) if p_value <= SUSPICIOUS_LEVEL else model.judged.scores
     joined = replace(model.judged, scores=scores)
-    return joined, _describe(model, base, found, "tail", p_value, 0, reasons=outside, left_out=named)
+    return joined, _describe(model, base, found, "tail", p_value, 0, reasons, left_out)
 
 
 def _standardize(scores: tuple[float, ...]) -> tuple[float, ...]:

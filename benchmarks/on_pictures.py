@@ -31,7 +31,7 @@ from phosphene.scanner.settings import Settings
 KEPT = RESULTS / "on-pictures-statistics.jsonl"
 IMAGES = 40
 # Networks that are measured soon, clean and backdoored in turns.
-MODELS = ("055", "002", "061", "006", "062", "050")
+MODELS = ("055", "002", "061", "006", "062", "050", "056")
 
 
 def list_models() -> list[Card]:

@@ -36,11 +36,15 @@ def build_base_section(scan: Scan) -> BaseSection | None:
         return None
     rows = [
         ClassEvidence(
-            one.index, one.name, against.scores[place], {}, {name: v[place] for name, v in against.differences.items()},
+            one.index,
+            one.name,
+            against.scores[place],
+            {},
+            {name: v[place] for name, v in against.differences.items()},
             one.depth,
         )
         for place, one in enumerate(scan.classes)
-    ]  # fmt: skip
+    ]
     ranking = sorted(rows, key=lambda one: -one.score)
     summary = summarize_base(against, ranking[0].name)
     return BaseSection(against, ranking, place_dots(ranking), SOURCES[against.source], summary, _explain(against))

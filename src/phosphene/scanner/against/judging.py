@@ -79,18 +79,26 @@ def list_checks(against: Against | None) -> list[str]:
 
 
 def _judge_by_pairs(
-    model: Model, base: Base, pairs: Reference, places: tuple[int, ...], left_out: Collection[str],
+    model: Model,
+    base: Base,
+    pairs: Reference,
+    places: tuple[int, ...],
+    left_out: Collection[str],
     reasons: tuple[str, ...],
-) -> tuple[Fused, Against]:  # fmt: skip
+) -> tuple[Fused, Against]:
     judged = model.judged
     found = fuse(subtract(model.row, base.row), pairs, left_out=left_out)
     alone = [judged.references[place] for place in places]
     both = tuple(max(pair) for pair in zip(alone, found.references, strict=True))
     score = max(judged.score, found.score)
     joined = replace(
-        judged, score=score, references=both, external=conformal(score, both), scores=_larger(judged, found),
+        judged,
+        score=score,
+        references=both,
+        external=conformal(score, both),
+        scores=_larger(judged, found),
         neg_log_p=_join_neg_log_p(judged.neg_log_p, found.neg_log_p),
-    )  # fmt: skip
+    )
     return joined, _describe(model, base, found, "references", found.external, len(places), left_out=reasons)
 
 
@@ -144,21 +152,42 @@ def _join_neg_log_p(
 
 
 def _describe(
-    model: Model, base: Base, found: Fused, method: MethodName, p_value: float | None, models: int,
-    reasons: tuple[str, ...] = (), left_out: tuple[str, ...] = (),
-) -> Against:  # fmt: skip
+    model: Model,
+    base: Base,
+    found: Fused,
+    method: MethodName,
+    p_value: float | None,
+    models: int,
+    reasons: tuple[str, ...] = (),
+    left_out: tuple[str, ...] = (),
+) -> Against:
     counted = collect_roles().of_classes
     shown = {name: values for name, values in found.outliers.items() if name in counted}
     return replace(
-        _describe_nothing(model, base, ""), identical=False, method=method, p_value=p_value, models=models,
-        scores=found.scores if method == "references" else _standardize(found.scores), differences=shown,
-        reasons=reasons, left_out=left_out,
-    )  # fmt: skip
+        _describe_nothing(model, base, ""),
+        identical=False,
+        method=method,
+        p_value=p_value,
+        models=models,
+        scores=found.scores if method == "references" else _standardize(found.scores),
+        differences=shown,
+        reasons=reasons,
+        left_out=left_out,
+    )
 
 
 def _describe_nothing(model: Model, base: Base, reason: str) -> Against:
     alone = None if model.comparison.outside else model.judged.external
     return Against(
-        base.row.name, base.row.fingerprint, base.source, True, "none", None, alone, 0,
-        scores=(0.0,) * model.row.outputs, differences={}, reasons=(reason,),
-    )  # fmt: skip
+        base.row.name,
+        base.row.fingerprint,
+        base.source,
+        True,
+        "none",
+        None,
+        alone,
+        0,
+        scores=(0.0,) * model.row.outputs,
+        differences={},
+        reasons=(reason,),
+    )

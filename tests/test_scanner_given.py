@@ -340,11 +340,14 @@ def test_pictures_have_the_models_form_and_a_digest_of_their_own(pictures, tmp_p
 
 def test_half_of_the_pictures_are_kept_from_searches_and_one_alone_is_in_both(pictures):
     loaded = load_pictures(pictures, (1, 12, 12))
-    assert torch.allclose(torch.cat([loaded.for_search, loaded.for_verification]).sum(dim=0), loaded.images.sum(dim=0))
+    assert torch.allclose(
+        torch.cat([loaded.for_search, loaded.list_unseen(searched=True)]).sum(dim=0), loaded.images.sum(dim=0)
+    )
+    assert torch.equal(loaded.list_unseen(searched=False), loaded.images)
     for number in range(1, 9):
         (pictures / f"{number}.png").unlink()
     alone = load_pictures(pictures, (1, 12, 12))
-    assert torch.equal(alone.for_search, alone.for_verification)
+    assert torch.equal(alone.for_search, alone.list_unseen(searched=True))
 
 
 def test_what_cannot_be_read_is_named_and_nothing_at_all_is_refused(pictures, tmp_path):
@@ -386,7 +389,7 @@ def test_pictures_verify_the_candidate_and_leave_the_p_values_alone(pictures):
     found = scan(model, QUICK, images=load_pictures(pictures, model.image_shape))
     used = found.images
     assert (used.count, used.role) == (9, "verification")
-    assert used.shuffled <= used.flipped <= used.tried <= 4
+    assert used.shuffled <= used.flipped <= used.tried <= 9
     assert used.flipped >= 1
     assert (found.p_value, found.score, found.classes) == (alone.p_value, alone.score, alone.classes)
     assert any("not measured on these pictures" in check for check in found.checks)
@@ -404,6 +407,7 @@ def test_statistics_on_pictures_are_compared_with_references_on_the_same_ones_al
     loaded = load_pictures(pictures, model.image_shape)
     same = scan(model, tiny, reference=table, images=loaded)
     assert same.images.role == "statistics and verification"
+    assert same.images.tried <= 4
     assert same.settings["backgrounds"] == loaded.digest
     assert not any("measured with other settings" in reason for reason in same.calibration.left_out)
     without = scan(model, tiny, reference=table)

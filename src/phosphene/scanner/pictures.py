@@ -71,10 +71,10 @@ class Pictures:
         """Every second picture, from the first on."""
         return self.images[::2]
 
-    @property
-    def for_verification(self) -> Tensor:
-        """The others, which no search has seen; of one picture alone the same."""
-        return self.images[1::2] if len(self) > 1 else self.images
+    def list_unseen(self, *, searched: bool) -> Tensor:
+        """Pictures that no search has seen: all, or, where there were searches on pictures, the others; of one picture
+        alone the same."""
+        return self.images[1::2] if searched and len(self) > 1 else self.images
 
 
 def load_pictures(folder: Path, shape: ImageShape) -> Pictures:

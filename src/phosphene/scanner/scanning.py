@@ -113,7 +113,7 @@ def scan(
         context = replace(context, settings=shared.replan(context.settings, examination.key))
         external = choose_external(judged, comparison, beside)
         accused = external is not None and combine(judged.internal, external) <= SUSPICIOUS_LEVEL
-        unseen = None if images is None else images.for_verification
+        unseen = None if images is None else images.list_unseen(searched=bool(settings.backgrounds))
         since, evidence = shared.mark(), examine_suspects(context, judged, accused=accused, pictures=unseen)
         shared.add(examination.key, len(evidence.suspects), since)
     measurement = replace(measurement, context=context)

@@ -296,6 +296,7 @@ def test_the_page_shows_the_classes_by_their_difference(planted):
     assert 'id="base"' in page
     assert "p-value of the differences" in page
     assert "against=base)" in page
+    assert "those of the differences from the base" in page
     assert 'id="base"' not in render_scan(replace(planted, against=None))
     accused = replace(planted, verdict="backdoor-like")
     assert "the scan used the weights, those of a base, and no record" in render_scan(accused)

@@ -8,6 +8,7 @@ from phosphene.report.page import format_p_value
 from phosphene.report.scan.drawings import Dot, place_dots
 from phosphene.scanner.against.record import Against
 from phosphene.scanner.record import ClassEvidence, Scan
+from phosphene.scanner.verdict import SUSPICIOUS_LEVEL
 
 SOURCES = {"model": "measured in this scan", "scan": "read from the record of its scan"}
 ASSUMED = (
@@ -57,6 +58,19 @@ def summarize_base(against: Against, largest: str = "") -> str:
     p_value = "no p-value" if against.p_value is None else f"p = {format_p_value(against.p_value)}"
     named = f", the largest is of {largest}" if largest else ""
     return f"{against.name}: {p_value} for the differences class by class{named}"
+
+
+def explain_scores(against: Against | None) -> str:
+    """How the scores of the classes are to be read with a base; empty where as without one."""
+    if against is None or against.method == "none":
+        return ""
+    if against.method == "references":
+        return "With the base, the score is the larger of the class's own and of its difference, which is shown below."
+    if against.p_value is not None and against.p_value <= SUSPICIOUS_LEVEL:
+        return (
+            "Here the scores are those of the differences from the base, in standard deviations of the other classes."
+        )
+    return ""
 
 
 def _explain(against: Against) -> str:

@@ -44,6 +44,7 @@ OWN_CLASSES = ("own-classes", "own-classes-parts", "own-classes-zoo", "own-class
 OWN_CLASSES += ("plant-imagenet",)
 STUDIES = ("mislead", "bias", "bias-fashion", "concepts", "forged")
 SCALING = ("count", "executors", "large", "nodes", "lite0", "storage", "paper")
+AGAINST = ("twins", "strangers", "tail", "simulated")
 COMPARED = ("overall", "alarms", "clean", "goals", "attacks", "architectures", "domains")
 COMPARED += ("without-kind", "without-architecture")
 NOTICE = "<!-- Written by docs/generate.py; change the code, not this page. -->"
@@ -256,6 +257,8 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "repeats": lambda: measured_block("repeats"),
     "outside": lambda: measured_block("outside"),
     **{name: partial(measured_block, name) for name in OWN_CLASSES},
+    **{f"against-{part}": partial(measured_block, f"against-{part}") for part in AGAINST},
+    "on-pictures": lambda: measured_block("on-pictures"),
     **{f"scanner-{split}-{part}": partial(comparison_block, split, part) for split in SPLITS for part in COMPARED},
     "experiments": lambda: measured_block("experiments"),
     "recipes": lambda: measured_block("recipes"),

@@ -28,6 +28,10 @@ def run_calibrate(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Weights files of clean models of one architecture.")],
     out: Annotated[Path, typer.Option(help="The table; a row that it holds already is not measured again.")],
     model: Annotated[str | None, typer.Option(help="What the weights belong to, or --factory.")] = None,
+    images: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Clean pictures to measure on, for scans with the same --images."),
+    ] = None,
     *,
     source: Source,
     as_json: Json = False,
@@ -44,7 +48,7 @@ def run_calibrate(
     check_target(out)
     with lock_target(out, warn):
         clear_leftovers(out.parent)
-        table = extend_table(model, files, source, out, quiet=as_json)
+        table = extend_table(model, files, source, out, images, quiet=as_json)
     print_table(table, out, as_json=as_json)
 
 
@@ -56,7 +60,9 @@ def find_weights(folder: Path) -> list[Path]:
     return files
 
 
-def extend_table(model: str | None, files: Sequence[Path], source: Source, out: Path, *, quiet: bool) -> Reference:
+def extend_table(
+    model: str | None, files: Sequence[Path], source: Source, out: Path, images: Path | None = None, *, quiet: bool
+) -> Reference:
     """The table at `out` with a row for each file."""
     from phosphene.scanner.calibration import calibrate
 
@@ -68,7 +74,7 @@ def extend_table(model: str | None, files: Sequence[Path], source: Source, out: 
             if not quiet:
                 print_line(bar, f"{row.name}: {'in the table already' if known else 'measured'}")
 
-        return calibrate(load_each(model, files, source), out, on_row=advance)
+        return calibrate(load_each(model, files, source), out, on_row=advance, images=images)
 
 
 def load_each(model: str | None, files: Sequence[Path], source: Source) -> Iterator[Classifier]:

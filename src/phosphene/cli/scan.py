@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from phosphene.cli.errors import Verdict
+from phosphene.cli.given import Given, describe_given, open_against
 from phosphene.cli.options import Json, Seed, Source
 from phosphene.cli.progress import show_progress
 from phosphene.cli.scan_folder import FolderPlan, run_folder_scan
@@ -84,6 +85,7 @@ def run_scan(
     *,
     source: Source,
     exports: Exports,
+    given: Given,
     as_json: Json = False,
 ) -> None:
     """Scan MODEL for a backdoor, or each model in the folder DIR, without any data.
@@ -98,7 +100,7 @@ def run_scan(
     if model is not None and is_folder(model):
         refuse_for_folder({"report": report, "cyclonedx": exports.cyclonedx, "in-toto": exports.in_toto})
         check_file("sarif", exports.sarif)
-        plan = FolderPlan(budget, seed, calibration, executor or "processes", workers or 1, exports.sarif)
+        plan = FolderPlan(budget, seed, calibration, executor or "processes", workers or 1, exports.sarif, given)
         run_folder_scan(Path(model), out, source, plan, as_json=as_json)
         return
     refuse_for_model({"out": out, "executor": executor, "workers": workers})
@@ -106,7 +108,7 @@ def run_scan(
     for option, path in files.items():
         check_file(option, path)
     with hold_files(files.values()):
-        result = scan_model(model, source, budget, seed, calibration, quiet=as_json)
+        result = scan_model(model, source, Asked(budget, seed, calibration, given), quiet=as_json)
         if report is not None:
             write_result(result, report)
         exports.write(result, source.weights)
@@ -137,23 +139,36 @@ def refuse_for_model(options: Mapping[str, object]) -> None:
         raise BadInput(f"--{given[0]} is for a folder of models; leave it out, and give --report FILE for a page")
 
 
-def scan_model(
-    model: str | None, source: Source, budget: float | None, seed: int, calibration: Path | None, *, quiet: bool
-) -> Scan:
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of one model."""
+
+    budget: float | None
+    seed: int
+    calibration: Path | None
+    given: Given
+
+
+def scan_model(model: str | None, source: Source, asked: Asked, *, quiet: bool) -> Scan:
     """The scan of a model, with its stages on the progress line."""
     classifier = source.load(model)
+    base = None if asked.given.against is None else open_against(asked.given.against, model, source)
+    from phosphene.scanner.pictures import load_pictures
     from phosphene.scanner.reference import Reference
     from phosphene.scanner.scanning import scan
     from phosphene.scanner.settings import Settings
 
-    reference = Reference.load(calibration) if calibration is not None else None
+    reference = Reference.load(asked.calibration) if asked.calibration is not None else None
+    pictures = load_pictures(asked.given.images, classifier.image_shape) if asked.given.images is not None else None
     with show_progress(quiet=quiet) as bar:
         task = bar.add_task("scan", total=None, rate="")
         return scan(
             classifier,
-            Settings(seed=seed),
+            Settings(seed=asked.seed),
             reference=reference,
-            budget=budget,
+            budget=asked.budget,
+            against=base,
+            images=pictures,
             on_stage=lambda stage: bar.update(task, description=stage),
             on_warning=warn,
         )
@@ -218,6 +233,7 @@ def describe_verdict(scan: Scan) -> list[str]:
         f"p-values: internal {scan.p_internal:.3g} (this model's classes against each other), external {external} "
         f"(against {scan.calibration.models} clean models), own classes {own} (gap of the first, where no references "
         f"speak for a model of many classes)",
+        *describe_given(scan),
     ]
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from phosphene.cli.errors import Verdict
+from phosphene.cli.given import Given, open_against
 from phosphene.cli.options import Source, choose
 from phosphene.cli.progress import print_line, show_progress
 from phosphene.cli.terminal import echo, warn
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from phosphene.runs.executors.executor import Executor
+    from phosphene.scanner.against.base import Base
     from phosphene.scanner.folder.record import FolderScan, ScannedModel
     from phosphene.scanner.folder.run import FolderCallbacks
     from phosphene.scanner.record import Scan
@@ -38,6 +40,7 @@ class FolderPlan:
     executor: str
     workers: int
     sarif: Path | None
+    given: Given = Given()
 
 
 def run_folder_scan(
@@ -63,6 +66,7 @@ def run_folder_scan(
             check_target(plan.sarif)
             stack.enter_context(lock_target(plan.sarif.absolute(), warn))
         bar = stack.enter_context(show_progress(quiet=as_json))
+        base = None if plan.given.against is None else measure_against(plan.given.against, source, plan.seed, bar)
         record = scan_folder(
             folder,
             out,
@@ -70,6 +74,8 @@ def run_folder_scan(
             Settings(seed=plan.seed),
             budget=plan.budget,
             calibration=plan.calibration,
+            against=base,
+            images=plan.given.images,
             executor=where,
             callbacks=make_callbacks(bar, out, quiet=as_json),
         )
@@ -77,6 +83,21 @@ def run_folder_scan(
             write_sarif(record, out, plan.sarif)
     print_table(record, out, as_json=as_json)
     raise Verdict(record.exit_code)
+
+
+def measure_against(against: str, source: Source, seed: int, bar: Progress) -> Base:
+    """The base of all models of the folder, measured once."""
+    from phosphene.scanner.against.base import Base, measure_base
+    from phosphene.scanner.record import Scan
+    from phosphene.scanner.settings import Settings
+
+    opened = open_against(against, None, source)
+    if isinstance(opened, Scan):
+        return Base.of_scan(opened)
+    task = bar.add_task("base", total=None, rate="")
+    base = measure_base(opened, Settings(seed=seed))
+    bar.remove_task(task)
+    return base
 
 
 def place_beside(folder: Path) -> Path:

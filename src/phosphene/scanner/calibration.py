@@ -13,6 +13,7 @@ from phosphene.scanner.budget import Budget
 from phosphene.scanner.context import Context
 from phosphene.scanner.measuring import measure_statistics, prepare_classifier
 from phosphene.scanner.model_size import ModelSize
+from phosphene.scanner.pictures import SMALL, Pictures, load_pictures
 from phosphene.scanner.reference import Reference, Row
 from phosphene.scanner.settings import Settings
 from phosphene.scanner.statistics.registry import STATISTICS, split_settings
@@ -26,10 +27,18 @@ def ignore_row(row: Row, known: bool) -> None:
 
 
 def measure_row(
-    classifier: Classifier, settings: Settings | None = None, statistics: Iterable[Statistic] | None = None
+    classifier: Classifier,
+    settings: Settings | None = None,
+    statistics: Iterable[Statistic] | None = None,
+    images: Pictures | None = None,
 ) -> Row:
-    """The statistics of one model, all or the given ones, as a row of a reference table."""
-    context = Context(prepare_classifier(classifier), settings or Settings())
+    """The statistics of one model, all or the given ones, as a row of a reference table; on pictures where they are
+    given."""
+    settings = settings or Settings()
+    if images is not None:
+        settings = replace(settings, backgrounds=images.digest)
+    pictures = None if images is None else images.for_search
+    context = Context(prepare_classifier(classifier), settings, pictures=pictures)
     return measure_statistics(context, Budget(ModelSize.of(classifier), ()), statistics=statistics).row
 
 
@@ -38,19 +47,24 @@ def calibrate(
     path: Path,
     settings: Settings | None = None,
     on_row: OnRow = ignore_row,
+    images: Path | None = None,
 ) -> Reference:
     """The table at `path`, with a row for each of `models`; what it holds already is not measured again.
 
     A statistic that is newer than the table is measured alone, and speaks for itself once every model of the table
-    has it. Raises `BadInput` where the table was measured with other settings.
+    has it. Raises `BadInput` where the table was measured with other settings. `images` is a folder of clean pictures
+    that all models are measured on, for scans that are given the same.
     """
     settings = settings or Settings()
+    if images is not None:
+        settings = replace(settings, backgrounds=load_pictures(images, SMALL).digest)
     table = Reference.load(path) if path.exists() else _start_table(path, settings)
     _check_settings(table, settings, path)
     new, seen = find_new_statistics(table.columns), set()
     for classifier in models:
         known = next((row for row in table.rows if row.fingerprint == classifier.fingerprint), None)
-        row = complete_row(classifier, settings, known, new)
+        pictures = None if images is None else load_pictures(images, classifier.image_shape)
+        row = complete_row(classifier, settings, known, new, pictures)
         if row is not known:
             table = _with_row(table, row)
             table.save(path)
@@ -69,7 +83,9 @@ def _start_table(path: Path, settings: Settings) -> Reference:
 def _check_settings(table: Reference, settings: Settings, path: Path) -> None:
     own = split_settings(to_plain(settings))
     if any(own[name] != known for name, known in table.columns.items() if name in own):
-        raise BadInput(f"{str(path)!r} was measured with other settings; expected a new file or the same settings")
+        raise BadInput(
+            f"{str(path)!r} was measured with other settings or pictures; expected a new file or the same ones"
+        )
 
 
 def find_new_statistics(columns: Collection[str]) -> list[Statistic]:
@@ -79,14 +95,20 @@ def find_new_statistics(columns: Collection[str]) -> list[Statistic]:
     ]
 
 
-def complete_row(classifier: Classifier, settings: Settings, known: Row | None, new: Sequence[Statistic]) -> Row:
+def complete_row(
+    classifier: Classifier,
+    settings: Settings,
+    known: Row | None,
+    new: Sequence[Statistic],
+    images: Pictures | None = None,
+) -> Row:
     """The known row with the new statistics that it lacks, the same object where it lacks none; else a whole row."""
     if known is None:
-        return measure_row(classifier, settings)
+        return measure_row(classifier, settings, images=images)
     missing = [statistic for statistic in new if not known.columns & {column.key for column in statistic.columns}]
     if not missing:
         return known
-    added = measure_row(classifier, settings, missing)
+    added = measure_row(classifier, settings, missing, images)
     return replace(known, classes={**known.classes, **added.classes}, whole={**known.whole, **added.whole})
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
 from phosphene.core.cache import Cache
@@ -30,6 +31,7 @@ class Context:
     classifier: Classifier  # folded
     settings: Settings
     cache: Cache = field(default_factory=Cache)
+    pictures: Tensor | None = None  # backgrounds in place of surrogates, those that `settings.backgrounds` names
 
     @property
     def size(self) -> ModelSize:
@@ -67,6 +69,10 @@ class Context:
         classes = sample_background_classes(self.classifier, self.settings.seed)
         count, iterations = self.settings.surrogates, self.settings.surrogate_iterations
         made = render_surrogates(self.classifier, classes, count=count, iterations=iterations, seed=self.settings.seed)
+        if self.pictures is not None:
+            with torch.no_grad():
+                log_probability = self.classifier(self.pictures).log_softmax(dim=-1)
+            made = made.replace_by(self.pictures, log_probability)
         doubtful = made.find_doubtful() if self._is_deep else []
         dead = [place for place in doubtful if self.margins[made.classes[place]] < 0]
         living = [place for place in range(len(classes)) if place not in dead]

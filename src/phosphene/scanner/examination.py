@@ -22,8 +22,10 @@ from phosphene.scanner.surrogates import Surrogates, render_surrogates
 from phosphene.scanner.verification import (
     AREAS,
     MAX_IMAGES,
+    Flips,
     apply_candidate,
     choose_images,
+    count_flips,
     describe_trigger,
     measure_agreement,
     measure_curve,
@@ -44,6 +46,7 @@ class Evidence:
     curve: Curve
     stability: Mapping[str, float]
     pairs: PairSizes | None  # of all classes, or of the first suspect and some others where that may decide
+    on_pictures: Flips | None = None  # of the user's, where there are any
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ def choose_suspects(scores: tuple[float, ...], settings: Settings) -> list[int]:
     return top + [rest[place] for place in order[: settings.controls]]
 
 
-def examine_suspects(context: Context, judged: Fused, *, accused: bool) -> Evidence:
+def examine_suspects(context: Context, judged: Fused, *, accused: bool, pictures: Tensor | None = None) -> Evidence:
     """Long searches of the family that says most about the first suspect, from several starts, and its verification.
 
     Where somebody is accused, and pairs were not searched, those of the first suspect are: a class that is as easy to
@@ -93,7 +96,8 @@ def examine_suspects(context: Context, judged: Fused, *, accused: bool) -> Evide
     pairs = context.pair_sizes
     if pairs is None and accused:
         pairs = search_pairs_around(classifier, context.surrogates, target, settings)
-    return Evidence(tuple(suspects), trigger, curve, _measure_stability([long, *again], images), pairs)
+    flips = None if pictures is None else count_flips(classifier, best, pictures, target, settings.seed)
+    return Evidence(tuple(suspects), trigger, curve, _measure_stability([long, *again], images), pairs, flips)
 
 
 def _choose_family(settings: Settings, judged: Fused, target: int) -> str:

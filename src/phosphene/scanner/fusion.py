@@ -44,6 +44,7 @@ class Fused:
     score: float
     internal: float
     external: float
+    references: tuple[float, ...] = ()  # scores of the references, in the order of their table
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,7 @@ def fuse(
         judged.best[last],
         grubbs(np.atleast_1d(together).tolist()),
         conformal(judged.best[last], judged.best[:last]),
+        judged.best[:last],
     )
 
 

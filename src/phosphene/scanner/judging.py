@@ -1,9 +1,14 @@
-"""The p-values of one model: by references where they speak for it, else by its own classes where they are many."""
+"""The p-values of one model: by references where they speak for it, else by its own classes where they are many; and by
+its differences from a base, where one is given."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from phosphene.scanner.against.base import Base
+from phosphene.scanner.against.judging import Model, judge_against
+from phosphene.scanner.against.judging import list_checks as list_checks_of_base
+from phosphene.scanner.against.record import Against
 from phosphene.scanner.comparison import Comparison, compare, explain
 from phosphene.scanner.fusion import Fused, fuse
 from phosphene.scanner.own_classes import ASSUMES, MIN_CLASSES, Controls, compare_own_classes
@@ -16,11 +21,13 @@ from phosphene.scanner.verdict import FEWEST_CLASSES
 
 @dataclass(frozen=True)
 class Judged:
-    """`controls` are the model's own classes, None where references speak for it or too few classes are there."""
+    """What is compared, and how. `controls` are the model's own classes, None where references speak for it or too few
+    classes are there; `against` is what a base adds."""
 
     fused: Fused
     comparison: Comparison
     controls: Controls | None
+    against: Against | None = None
 
     @property
     def external(self) -> float | None:
@@ -33,18 +40,25 @@ class Judged:
         return OwnClasses(self.controls.p_value, self.controls.classes, self.controls.tail, ASSUMES)
 
     @property
+    def tail(self) -> float | None:
+        """The p-value of the differences from a base, where no references speak for them."""
+        return self.against.p_value if self.against is not None and self.against.method == "tail" else None
+
+    @property
     def p_value(self) -> float:
         own = None if self.controls is None else self.controls.p_value
-        return combine(self.fused.internal, self.external, own)
+        if own is not None and self.tail is not None:
+            return min(1.0, 2 * min(own, self.tail))  # Bonferroni
+        return combine(self.fused.internal, self.external if self.tail is None else self.tail, own)
 
     @property
     def calibrated(self) -> bool:
         """Does any p-value but the internal one speak for the model?"""
-        return self.external is not None or self.controls is not None
+        return self.external is not None or self.controls is not None or self.tail is not None
 
     def list_checks(self, classes: int) -> list[str]:
         """What a user must know of what the model of so many classes was compared with."""
-        checks = []
+        checks = list_checks_of_base(self.against)
         if classes < FEWEST_CLASSES:
             checks.append(f"{classes} classes cannot be compared with each other; expected {FEWEST_CLASSES} or more")
         if not self.comparison.outside:
@@ -52,13 +66,19 @@ class Judged:
         outside = f"outside the calibration range ({'; '.join(self.comparison.outside)})"
         if self.controls is not None:
             count = self.controls.classes
-            return [*checks, f"{outside}: the p-value is by the model's own {count} classes; it assumes that {ASSUMES}"]
+            also = "" if self.tail is None else " and by the differences from the base"
+            return [
+                *checks,
+                f"{outside}: the p-value is by the model's own {count} classes{also}; it assumes that {ASSUMES}",
+            ]
         few = f"no p-value by the model's own classes, for fewer than {MIN_CLASSES} can be compared"
+        if self.tail is not None:
+            return [*checks, f"{outside}: the internal p-value and that of the differences from the base count", few]
         return [*checks, f"{outside}: only the internal p-value counts", few]
 
 
-def judge(row: Row, table: Reference, settings: Settings) -> Judged:
-    """The p-values of a model that is not in the table, measured with `settings`.
+def judge(row: Row, table: Reference, settings: Settings, base: Base | None = None) -> Judged:
+    """The p-values of a model that is not in the table, measured with `settings`, and of its differences from a base.
 
     The scores of the classes are those that the deciding p-value speaks of.
     """
@@ -72,4 +92,7 @@ def judge(row: Row, table: Reference, settings: Settings) -> Judged:
             score=max(controls.scores),
             neg_log_p={**fused.neg_log_p, **controls.surprise},
         )
-    return Judged(fused, comparison, controls)
+    against = None
+    if base is not None:
+        fused, against = judge_against(Model(row, settings, fused, comparison), base, table)
+    return Judged(fused, comparison, controls, against)

@@ -34,13 +34,18 @@ def ignore_stage(key: str) -> None:
     """Default callback; does nothing."""
 
 
-def prepare_classifier(classifier: Classifier) -> Classifier:
-    """A private folded copy; small images go through it in larger batches, which are never padded."""
+def check_exclusive(classifier: Classifier) -> None:
+    """Raise `BadInput` where several classes may hold at once."""
     if not classifier.output_kind.exclusive:
         raise BadInput(
             f"the outputs of {classifier.name} are {classifier.output_kind.name}, of which several may hold; a scan "
             f"compares classes that exclude each other; expected a model with such classes"
         )
+
+
+def prepare_classifier(classifier: Classifier) -> Classifier:
+    """A private folded copy; small images go through it in larger batches, which are never padded."""
+    check_exclusive(classifier)
     private = classifier.fold()
     size = MAX_BATCH if private.batch_size > SMALL_BATCH else private.batch_size
     return private.replace(pad_batches=False, batch_size=size)

@@ -18,6 +18,8 @@ from phosphene.core.reading import RECORD_LIMIT, read_file
 from phosphene.core.records import check_fields, from_plain, json_schema, open_seal, parse_json, seal, to_plain
 from phosphene.errors import ArtifactError, DamagedArtifact
 from phosphene.model.record import ModelRecord
+from phosphene.scanner.against.record import Against
+from phosphene.scanner.pictures import PicturesUsed
 from phosphene.scanner.upgrade import upgrade_scan
 
 FORMAT: Literal[2] = 2
@@ -182,6 +184,8 @@ class Scan:
     seed: int
     own_classes: OwnClasses | None = None  # None also in records that are older
     format: Literal[2] = FORMAT
+    against: Against | None = None  # what a base adds, where one was given
+    images: PicturesUsed | None = None  # clean pictures, where some were given
 
     @property
     def exit_code(self) -> int:

@@ -109,6 +109,10 @@ class Reference:
         """Was the column measured on the references, and as a scan with `settings` measures it?"""
         return column in self.columns and self.columns[column] == split_settings(to_plain(settings)).get(column)
 
+    def is_measured_on(self, backgrounds: str) -> bool:
+        """Were the statistics measured on the pictures of this digest?"""
+        return any(settings.get("backgrounds", "") == backgrounds != "" for settings in self.columns.values())
+
     def list_incomparable(self, row: Row, settings: Settings) -> tuple[str, ...]:
         """Columns of a model that cannot be compared with the references."""
         return tuple(name for name in list_columns() if name in row.columns and not self.speaks_for(name, settings))

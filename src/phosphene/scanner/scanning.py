@@ -12,8 +12,11 @@ from importlib.metadata import version
 import torch
 
 from phosphene.core.records import to_plain
+from phosphene.errors import BadInput
 from phosphene.model.classifier import Classifier
 from phosphene.model.record import ModelRecord
+from phosphene.scanner.against.base import STAGE as BASE_STAGE
+from phosphene.scanner.against.base import Base, BaseStage, check_comparable, open_base
 from phosphene.scanner.budget import COMPARED_FIRST, Budget
 from phosphene.scanner.comparison import Comparison, list_strange_facts
 from phosphene.scanner.context import Context
@@ -30,6 +33,8 @@ from phosphene.scanner.measuring import (
 from phosphene.scanner.memory import check_memory
 from phosphene.scanner.model_size import ModelSize
 from phosphene.scanner.pairs import PairSizes
+from phosphene.scanner.pictures import STATISTICS_TOO, VERIFICATION, Pictures, PicturesUsed, Role
+from phosphene.scanner.pictures import list_checks as list_checks_of_pictures
 from phosphene.scanner.record import Calibration, ClassEvidence, Pairs, Scan
 from phosphene.scanner.reference import Reference, load_shipped
 from phosphene.scanner.settings import Settings
@@ -46,6 +51,7 @@ class Findings:
     evidence: Evidence
     reference: Reference
     budget: Budget
+    images: Pictures | None
 
 
 def scan(
@@ -54,31 +60,63 @@ def scan(
     *,
     reference: Reference | None = None,
     budget: float | None = None,
+    against: Classifier | Scan | Base | None = None,
+    images: Pictures | None = None,
     on_stage: OnStage = ignore_stage,
     on_warning: OnStage = ignore_stage,
 ) -> Scan:
     """Scan one model for a backdoor; `budget` in seconds decides the depth, and without it the settings do.
 
-    A model that is itself among the references is judged without its own row.
+    A model that is itself among the references is judged without its own row. `against` is a clean base or an earlier
+    checkpoint, or the record of its scan: the differences count beside the model itself. A base that has to be measured
+    takes as long again, within the budget. Raises `BadInput` where the base has other classes or images.
+
+    `images` are clean pictures at the size of the model (`phosphene.scanner.pictures.load_pictures`): the candidate is
+    tried on them, and the statistics are measured on them where those of the references were, too.
     """
     table = (load_shipped() if reference is None else reference).without(classifier.fingerprint)
+    settings = _choose_backgrounds(settings or Settings(), images, table)
+    if against is not None:
+        against = Base.of_scan(against) if isinstance(against, Scan) else against
+        check_comparable(classifier, against, settings)
+        table = table.without(against.fingerprint)
     private, examination = prepare_classifier(classifier), Examination()
+    planned = [BaseStage()] if isinstance(against, Classifier) else []
+    backgrounds = images.for_search if images is not None and settings.backgrounds else None
     if (much := check_memory(private)) is not None:
         on_warning(much)
-    shared = Budget(ModelSize.of(private), (*STATISTICS.values(), examination), budget)
+    shared = Budget(ModelSize.of(private), (*STATISTICS.values(), *planned, examination), budget)
     with shared.count_passes(private):
         compared = not list_strange_facts(describe_model(private), table)
-        depth = shared.plan(settings or Settings(), private, COMPARED_FIRST if compared else ())
-        measurement = measure_statistics(Context(private, depth), shared, on_stage)
+        depth = shared.plan(settings, private, COMPARED_FIRST if compared else ())
+        measurement = measure_statistics(Context(private, depth, pictures=backgrounds), shared, on_stage)
         row, context = measurement.row, measurement.context
-        judged = judge(row, table, context.settings)
+        base = None
+        if against is not None:
+            on_stage(BASE_STAGE)
+            base = open_base(against, context, shared)
+        judged = judge(row, table, context.settings, base)
         on_stage(examination.key)
         context = replace(context, settings=shared.replan(context.settings, examination.key))
         accused = judged.calibrated and judged.p_value <= SUSPICIOUS_LEVEL
-        since, evidence = shared.mark(), examine_suspects(context, judged.fused, accused=accused)
+        unseen = None if images is None else images.list_unseen(searched=bool(settings.backgrounds))
+        since, evidence = shared.mark(), examine_suspects(context, judged.fused, accused=accused, pictures=unseen)
         shared.add(examination.key, len(evidence.suspects), since)
     measurement = replace(measurement, context=context)
-    return _conclude(classifier, Findings(measurement, judged, evidence, table, shared))
+    return _conclude(classifier, Findings(measurement, judged, evidence, table, shared, images))
+
+
+def _choose_backgrounds(settings: Settings, images: Pictures | None, table: Reference) -> Settings:
+    """With the digest of the pictures where the statistics are to be measured on them: as those of the references were,
+    or where the settings name it themselves."""
+    digest = "" if images is None else images.digest
+    if settings.backgrounds not in ("", digest):
+        given = f"those of digest {digest[:12]}" if digest else "none"
+        raise BadInput(
+            f"the settings name pictures of digest {settings.backgrounds[:12]}, and the scan is given {given}; "
+            f"expected the same ones"
+        )
+    return replace(settings, backgrounds=digest) if table.is_measured_on(digest) else settings
 
 
 def _conclude(classifier: Classifier, findings: Findings) -> Scan:
@@ -109,16 +147,31 @@ def _conclude(classifier: Classifier, findings: Findings) -> Scan:
         stages=tuple(budget.done),
         checks=_list_checks(findings),
         not_covered=(*NOT_COVERED, *_list_not_compared(comparison)),
-        calibration=Calibration(
-            findings.reference.name, len(findings.reference.rows), comparison.outside, comparison.reasons
-        ),
+        calibration=_describe_calibration(findings),
         settings=to_plain(settings),
         versions={"phosphene": version("phosphene"), "torch": str(torch.__version__)},
         seconds=round(budget.seconds, 2),
         passes=budget.passes,
         seed=settings.seed,
         own_classes=judged.own_classes,
+        against=judged.against,
+        images=_describe_pictures(findings),
     )
+
+
+def _describe_pictures(findings: Findings) -> PicturesUsed | None:
+    images, flips = findings.images, findings.evidence.on_pictures
+    if images is None or flips is None:
+        return None
+    role: Role = STATISTICS_TOO if findings.measurement.context.settings.backgrounds else VERIFICATION
+    return PicturesUsed(len(images), images.digest, role, flips.tried, flips.flipped, flips.shuffled, images.unreadable)
+
+
+def _describe_calibration(findings: Findings) -> Calibration:
+    against, comparison = findings.judged.against, findings.judged.comparison
+    pairs = against is not None and against.method == "references"
+    models = against.models if against is not None and pairs else len(findings.reference.rows)
+    return Calibration(findings.reference.name, models, comparison.outside, comparison.reasons)
 
 
 def _describe_classes(classifier: Classifier, findings: Findings) -> tuple[ClassEvidence, ...]:
@@ -133,8 +186,11 @@ def _describe_classes(classifier: Classifier, findings: Findings) -> tuple[Class
 
 
 def _list_checks(findings: Findings) -> tuple[str, ...]:
-    compared = findings.judged.list_checks(findings.measurement.row.outputs)
-    return (*findings.measurement.checks, *findings.budget.list_checks(), *compared)
+    row, pictures = findings.measurement.row, findings.images
+    checks = [*findings.measurement.checks, *findings.budget.list_checks(), *findings.judged.list_checks(row.outputs)]
+    if pictures is not None:
+        checks += list_checks_of_pictures(pictures, findings.measurement.context.settings)
+    return tuple(checks)
 
 
 def _list_not_compared(comparison: Comparison) -> list[str]:

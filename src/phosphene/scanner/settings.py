@@ -40,9 +40,10 @@ class Settings:
     restarts: int = 3  # long searches for the first suspect
     window_images: int = 8
     window_iterations: int = 12
+    backgrounds: str = ""  # digest of the pictures in place of surrogates; empty without any
 
     def __post_init__(self) -> None:
-        numbers = asdict(self)
+        numbers = {name: value for name, value in asdict(self).items() if name != "backgrounds"}
         wrong = [name for name, value in numbers.items() if value < (name in POSITIVE) and name != "seed"]
         if wrong:
             given = ", ".join(f"{name}={numbers[name]}" for name in wrong)

@@ -24,7 +24,7 @@ STEP = 0.25
 MAX_SHIFT = 1 / 14  # of the side: an image that works at one place only is no likeness of its class
 START_DEVIATION = 0.3
 DOUBTFUL = -3.0  # log-probability below which a surrogate is no convincing image of its class
-SETTINGS = ("surrogates", "surrogate_iterations")  # what surrogates, and all that uses them, depend on
+SETTINGS = ("surrogates", "surrogate_iterations", "backgrounds")  # what surrogates, and all that uses them, depend on
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,16 @@ class Surrogates:
         """With the classes of another, which has as many images a class."""
         images, confidence = torch.cat([self.images, other.images]), torch.cat([self.confidence, other.confidence])
         return Surrogates(images, confidence, self.names + other.names, self.classes + other.classes)
+
+    def replace_by(self, pictures: Tensor, log_probability: Tensor) -> Surrogates:
+        """With pictures `(n, C, H, W)` in the place of surrogates of the class that each is predicted as, as far as
+        there are; `log_probability` `(n, K)` is what the model says of them."""
+        images, confidence = self.images.clone(), self.confidence.clone()
+        predicted = log_probability.argmax(dim=1)
+        for place, index in enumerate(self.classes):
+            rows = (predicted == index).nonzero()[: images.shape[1], 0]
+            images[place, : len(rows)], confidence[place, : len(rows)] = pictures[rows], log_probability[rows, index]
+        return Surrogates(images, confidence, self.names, self.classes)
 
     def draw(self, targets: list[int], count: int, iteration: int) -> Tensor:
         """`(targets, count, C, H, W)`: for each target one image of each of `count` other classes."""

@@ -8,6 +8,7 @@ other classes.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -24,6 +25,15 @@ AREAS = (0.0, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.0)
 BOX_SHARE = 0.5  # of the largest change: pixels that belong to the trigger's box
 MAX_IMAGES = 24
 NOISE_IMAGES = 3  # of each kind
+
+
+@dataclass(frozen=True)
+class Flips:
+    """Of `tried` images, how many turn into the target with the candidate, and with its pixels shuffled."""
+
+    tried: int
+    flipped: int
+    shuffled: int
 
 
 def choose_images(classifier: Classifier, fresh: Surrogates, target: int, seed: int) -> Tensor:
@@ -69,6 +79,19 @@ def measure_flip_rates(classifier: Classifier, images: Tensor, changed: Tensor, 
             flips = classifier(torch.where(keep, changed, images)).argmax(dim=1) == target
         rates.append(float(flips.float().mean()))
     return tuple(rates)
+
+
+def count_flips(classifier: Classifier, candidate: Candidates, images: Tensor, target: int, seed: int) -> Flips:
+    """How many of the images that are not predicted as `target` become it with the candidate, and with its pixels
+    shuffled in place."""
+    with torch.no_grad():
+        images = images[classifier(images).argmax(dim=1) != target]
+        if not len(images):
+            return Flips(0, 0, 0)
+        changed = apply_candidate(candidate, 0, images)
+        shuffled = (images + _shuffle_pixels(changed - images, seed)).clamp(0, 1)
+        flips = [int((classifier(one).argmax(dim=1) == target).sum()) for one in (changed, shuffled)]
+    return Flips(len(images), *flips)
 
 
 def apply_candidate(candidates: Candidates, row: int, images: Tensor) -> Tensor:

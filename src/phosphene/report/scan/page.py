@@ -13,6 +13,8 @@ from phosphene.core.files import write_atomically
 from phosphene.errors import DamagedArtifact
 from phosphene.report.page import Picture, format_fields, render_template
 from phosphene.report.scan import drawings, wording
+from phosphene.report.scan.base import build_base_section, explain_scores
+from phosphene.report.scan.pictures import build_pictures_section
 from phosphene.report.scan.rerun import format_scan_command, format_scan_snippet
 from phosphene.scanner.record import VERDICTS, ClassEvidence, Scan, Trigger
 
@@ -65,7 +67,10 @@ def _collect_values(scan: Scan) -> dict[str, Any]:
         "pictures": _embed_pictures(scan.trigger) if scan.trigger else {},
         "plot": drawings.build_plot(scan.curve) if scan.curve else None,
         "grid": _build_grid(scan),
-        "settings": format_fields(scan.settings),
+        "base": build_base_section(scan),
+        "scores_with_base": explain_scores(scan.against),
+        "pictures_used": build_pictures_section(scan),
+        "settings": format_fields({name: value for name, value in scan.settings.items() if value != ""}),
         "command": format_scan_command(scan),
         "snippet": format_scan_snippet(scan),
     }

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from phosphene.scanner.against.record import Against
 from phosphene.scanner.exports.frameworks import ENTRIES
 from phosphene.scanner.own_classes import MIN_CLASSES
 from phosphene.scanner.record import Calibration, Curve, Named, OwnClasses, Scan, Trigger
@@ -27,6 +28,7 @@ class Wording:
     candidate: str  # what the suspected trigger is called
 
 
+ALONE = "the weights alone, no photograph,"
 AGAIN = "Scan again with another --seed: a planted trigger is found again at its place, a chance result is not."
 TRY = "Apply the change below to photographs of other classes and count how often the model predicts {target}."
 
@@ -34,7 +36,7 @@ WORDINGS: dict[str, Wording] = {
     "backdoor-like": Wording(
         headline="{target} behaves like the target of a backdoor",
         means="It stands out as a class does in at most 1 of 100 models without a backdoor. That is strong evidence "
-        "and no proof: the scan used the weights alone, no photograph, and no record of the training.",
+        f"and no proof: the scan used {ALONE} and no record of the training.",
         advice=(
             TRY,
             AGAIN,
@@ -123,6 +125,16 @@ def write_headline(scan: Scan) -> str:
     return WORDINGS[scan.verdict].headline.format(target=name_target(scan))
 
 
+def write_meaning(scan: Scan) -> str:
+    """What the verdict means, and what it rests on beside the weights."""
+    means, given = WORDINGS[scan.verdict].means, []
+    if scan.against is not None:
+        given.append("those of a base")
+    if scan.images is not None:
+        given.append(f"{scan.images.count} pictures")
+    return means.replace(ALONE, f"the weights, {' and '.join(given)},") if given else means
+
+
 def list_advice(scan: Scan) -> list[str]:
     return [sentence.format(target=name_target(scan)) for sentence in WORDINGS[scan.verdict].advice]
 
@@ -169,7 +181,15 @@ def explain_own_classes(own: OwnClasses | None, classes: int, calibration: Calib
     )
 
 
-def explain_combined_p(p_external: float | None, own: OwnClasses | None = None) -> str:
+def explain_combined_p(p_external: float | None, own: OwnClasses | None = None, against: Against | None = None) -> str:
+    tail = against is not None and against.method == "tail"
+    if own is not None and tail:
+        return (
+            "Twice the smaller of the value by the model's own classes and of that of the differences from the base, "
+            "which are shown below; so it is true however the two depend on each other."
+        )
+    if p_external is None and tail:
+        return "It combines the internal value and that of the differences from the base, which are shown below."
     if own is not None:
         return (
             "The value by the model's own classes alone decides: backdoor-like at 0.01 or less, suspicious at 0.05 or "

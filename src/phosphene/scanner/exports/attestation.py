@@ -10,6 +10,7 @@ import json
 from typing import Any
 
 from phosphene.scanner.exports.artifact import Artifact
+from phosphene.scanner.exports.optional import describe_optional
 from phosphene.scanner.record import Scan
 
 STATEMENT = "https://in-toto.io/Statement/v1"
@@ -53,7 +54,12 @@ def _describe_settings(scan: Scan) -> dict[str, Any]:
     references = f"{scan.calibration.name}: {scan.calibration.models} models"
     if scan.own_classes is not None:
         references = f"the model's own {scan.own_classes.classes} classes"
-    annotations = {"settings": dict(scan.settings), "versions": dict(scan.versions), "references": references}
+    annotations: dict[str, Any] = {
+        "settings": dict(scan.settings),
+        "versions": dict(scan.versions),
+        "references": references,
+    }
+    annotations |= describe_optional(scan)
     return {
         "name": "settings of the scan",
         "digest": {"sha256": hashlib.sha256(content).hexdigest()},

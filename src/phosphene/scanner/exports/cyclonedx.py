@@ -5,6 +5,7 @@ Source: ECMA-424, CycloneDX Bill of Materials specification 1.6.
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Mapping
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from phosphene.core.intervals import wilson
 from phosphene.scanner.exports.artifact import Artifact, describe_result
 from phosphene.scanner.exports.frameworks import ATLAS, ENTRIES
+from phosphene.scanner.exports.optional import describe_optional
 from phosphene.scanner.record import Scan
 
 SPEC_VERSION = "1.6"
@@ -47,6 +49,7 @@ def _describe_model(scan: Scan, artifact: Artifact) -> dict[str, Any]:
         "phosphene:verdict": scan.verdict,
         "phosphene:references": f"{scan.calibration.name}: {scan.calibration.models} models",
         "phosphene:seed": str(scan.seed),
+        **{f"phosphene:{name}": json.dumps(facts) for name, facts in describe_optional(scan).items()},
     }
     return {
         "type": "machine-learning-model",
@@ -91,6 +94,9 @@ def _list_metrics(scan: Scan) -> list[dict[str, Any]]:
     if scan.own_classes is not None:
         value, slice_ = f"{scan.own_classes.p_value:.6g}", f"assumes that {scan.own_classes.assumes}"
         metrics.append({"type": "backdoor scan, p-value by the model's own classes", "value": value, "slice": slice_})
+    if scan.against is not None and scan.against.p_value is not None:
+        kind, value = "backdoor scan, p-value of the differences from a base", f"{scan.against.p_value:.6g}"
+        metrics.append({"type": kind, "value": value})
     if scan.trigger is not None:
         kind = f"share of generated images that the {scan.trigger.family} candidate turns into the class"
         rate = f"{scan.trigger.flip_rate:.6g}"

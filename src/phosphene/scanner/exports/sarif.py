@@ -12,6 +12,7 @@ from typing import Any
 
 from phosphene.scanner.exports.artifact import Artifact, describe_result
 from phosphene.scanner.exports.frameworks import ENTRIES
+from phosphene.scanner.exports.optional import describe_optional
 from phosphene.scanner.record import Scan
 
 VERSION = "2.1.0"
@@ -122,5 +123,12 @@ def _describe_verdict(scan: Scan, artifact: Artifact, place: int) -> dict[str, A
         "message": {"text": describe_result(scan)},
         "locations": [{"physicalLocation": {"artifactLocation": {"uri": artifact.uri, "index": place}}}],
         "fingerprints": {"phosphene/weights/v1": scan.model.fingerprint},
-        "properties": {"verdict": scan.verdict, **numbers, **target, **shown, "not_covered": list(scan.not_covered)},
+        "properties": {
+            "verdict": scan.verdict,
+            **numbers,
+            **target,
+            **shown,
+            **describe_optional(scan),
+            "not_covered": list(scan.not_covered),
+        },
     }

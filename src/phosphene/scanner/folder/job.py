@@ -14,8 +14,10 @@ from phosphene.runs.callbacks import noop
 from phosphene.runs.failures import Failure, describe_failure
 from phosphene.runs.jobs import DIED_TWICE, JobResult
 from phosphene.runs.open_models import OpenModels
+from phosphene.scanner.against.base import Base
 from phosphene.scanner.folder.identity import hash_beside, hash_model
 from phosphene.scanner.folder.listing import Candidate
+from phosphene.scanner.pictures import load_pictures
 from phosphene.scanner.record import Scan
 from phosphene.scanner.reference import Reference
 from phosphene.scanner.scanning import scan
@@ -35,6 +37,8 @@ class ScanJob:
     sha256: str
     beside: Mapping[str, str]
     target: Path
+    against: Base | None = None
+    images: Path | None = None
 
     keep_going = True
     iterations = 1
@@ -79,6 +83,8 @@ class ScanJob:
             self.settings,
             reference=reference,
             budget=self.budget,
+            against=self.against,
+            images=None if self.images is None else load_pictures(self.images, classifier.image_shape),
             on_warning=lambda sentence: warnings.append(self._name(sentence)),
         )
 

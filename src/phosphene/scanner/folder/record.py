@@ -53,6 +53,14 @@ class ScannedModel:
 
 
 @dataclass(frozen=True)
+class ComparedWith:
+    """The base of all models of the folder."""
+
+    name: str
+    fingerprint: str
+
+
+@dataclass(frozen=True)
 class FolderScan:
     """The content of `scans.json`; `settings` are those that every scan began with."""
 
@@ -64,6 +72,8 @@ class FolderScan:
     calibration: str
     versions: Mapping[str, str]
     format: int = field(default=FORMAT)
+    against: ComparedWith | None = None
+    images: str | None = None  # digest of the pictures that all candidates were tried on
 
     @property
     def exit_code(self) -> int:

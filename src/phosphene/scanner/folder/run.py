@@ -10,7 +10,7 @@ from typing import Any
 
 from phosphene.core.files import prepare_folder, set_aside
 from phosphene.core.locks import lock_target
-from phosphene.core.records import to_plain
+from phosphene.core.records import digest_record, to_plain
 from phosphene.errors import ArtifactError, BadInput, DamagedArtifact, PhospheneError
 from phosphene.model.labels import read_labels
 from phosphene.model.sources.load import list_said
@@ -20,11 +20,13 @@ from phosphene.runs.executors.serial import Serial
 from phosphene.runs.failures import describe_failure
 from phosphene.runs.open_models import OpenModels
 from phosphene.runs.versions import installed_versions
+from phosphene.scanner.against.base import Base
 from phosphene.scanner.folder.identity import describe_scanner, hash_beside, hash_factory, hash_model, make_key
 from phosphene.scanner.folder.job import ScanJob
 from phosphene.scanner.folder.listing import Candidate, list_folder, show_name
 from phosphene.scanner.folder.options import read_options
-from phosphene.scanner.folder.record import FILE_NAME, FolderScan, ScannedModel, describe_model
+from phosphene.scanner.folder.record import FILE_NAME, ComparedWith, FolderScan, ScannedModel, describe_model
+from phosphene.scanner.pictures import SMALL, load_pictures
 from phosphene.scanner.record import Scan
 from phosphene.scanner.reference import SHIPPED, Reference
 from phosphene.scanner.settings import Settings
@@ -53,6 +55,8 @@ class Plan:
     settings: Settings
     budget: float | None
     calibration: Path | None
+    against: Base | None
+    images: Path | None
     scanner: Mapping[str, Any]
 
     def plan(self, candidate: Candidate, said: Mapping[str, Any]) -> ScanJob | ScannedModel:
@@ -67,7 +71,18 @@ class Plan:
                 candidate.name, None, options=describe_options(options), failure=describe_failure(error)
             )
         target = self.out / f"{make_stem(candidate.name)}-{key}.json"
-        return ScanJob(candidate, options, self.settings, self.budget, self.calibration, sha256, beside, target)
+        return ScanJob(
+            candidate,
+            options,
+            self.settings,
+            self.budget,
+            self.calibration,
+            sha256,
+            beside,
+            target,
+            self.against,
+            self.images,
+        )
 
     def _combine(self, candidate: Candidate, said: Mapping[str, Any]) -> dict[str, Any]:
         """What is said of one file goes before what is said of all; an architecture in place of a factory."""
@@ -85,15 +100,18 @@ def scan_folder(
     *,
     budget: float | None = None,
     calibration: Path | None = None,
+    against: Base | None = None,
+    images: Path | None = None,
     executor: Executor = Serial(),
     callbacks: FolderCallbacks = FolderCallbacks(),
 ) -> FolderScan:
     """Scan every model in `folder`, those that are not scanned yet, and write `OUT/scans.json`.
 
     `options` are those of `phosphene.load` for all files but `model` and `weights`; `models.json` in the folder says
-    otherwise of single ones. `budget` is in seconds for each model. A model that fails stops none of the others, and
-    the next run tries it again. Raises `BadInput` where nothing can be a model, `ArtifactError` where another run is
-    writing into `out`.
+    otherwise of single ones. `budget` is in seconds for each model. Each is compared with the same base where `against`
+    is given; one of other classes or images fails. `images` is a folder of clean pictures. A model that fails stops
+    none of the others, and the next run tries it again. Raises `BadInput` where nothing can be a model, `ArtifactError`
+    where another run is writing into `out`.
     """
     settings, listing = settings or Settings(), list_folder(folder)
     said = read_options(folder, listing)
@@ -102,7 +120,11 @@ def scan_folder(
     base = {"settings": to_plain(settings), "budget": budget, **describe_scanner(calibration, SHIPPED)}
     read_labels((options or {}).get("labels"))
     base["factory"] = hash_factory((options or {}).get("factory"))
-    plan = Plan(out, options or {}, settings, budget, calibration, base)
+    if against is not None:
+        base["against"] = digest_record(to_plain(against))
+    if images is not None:
+        base["images"] = load_pictures(images, SMALL).digest
+    plan = Plan(out, options or {}, settings, budget, calibration, against, images, base)
     prepare_folder(out)
     with lock_target(out / FILE_NAME, _refuse):
         planned = [plan.plan(one, said.get(one.name, {})) for one in listing.models]
@@ -115,6 +137,8 @@ def scan_folder(
             budget=budget,
             calibration=reference.name if reference is not None else "shipped",
             versions=installed_versions(),
+            against=None if against is None else ComparedWith(against.name, against.fingerprint),
+            images=base.get("images"),
         )
         record.save(out)
         callbacks.on_finish(record)

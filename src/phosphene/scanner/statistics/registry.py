@@ -65,9 +65,10 @@ def collect_roles() -> Roles:
 
 
 def split_settings(settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """For every column, the settings that it depends on."""
+    """For every column, the settings that it depends on; a text that is empty is not set, as before there were
+    texts."""
     return {
-        column.key: {name: settings[name] for name in statistic.settings if name in settings}
+        column.key: {name: settings[name] for name in statistic.settings if settings.get(name, "") != ""}
         for statistic in STATISTICS.values()
         for column in statistic.columns
     }

@@ -1,0 +1,1 @@
+"""What a clean base, or an earlier checkpoint, adds to a scan: the classes' differences and how surprising they are."""

@@ -154,10 +154,15 @@ def judge_parts(rows: Sequence[Row], seed: int) -> list[Cells]:
 def describe_clean(rows: Sequence[Row]) -> Cells:
     values = [compare_classes(row).p_value for row in rows]
     internal = [measure_internal(row) for row in rows]
-    return describe_alarms(values) | {
-        "distance from uniform": kolmogorov(values),
-        "internal p ≤ .05": str(rate(sum(p <= 0.05 for p in internal), len(rows))),
-    }
+    alarms = describe_alarms(values)
+    return (
+        {"number": alarms.pop("clean")}
+        | alarms
+        | {
+            "distance from uniform": kolmogorov(values),
+            "internal p ≤ .05": str(rate(sum(p <= 0.05 for p in internal), len(rows))),
+        }
+    )
 
 
 def plant(row: Row, kind: str, distance: float, index: int) -> Row:

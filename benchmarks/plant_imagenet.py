@@ -40,6 +40,7 @@ SIDE, FULL = PLAN
 QUICK = replace(FULL, margin_iterations=2)
 CROPS, OTHERS = 160, 24  # pictures to learn from: crops, and of each other kind
 HELD_CROPS, HELD_OTHERS = 96, 16
+EDITED = ("row_mean", "head")  # columns that see the edited row itself
 PENALTY = 0.1  # of the ridge, times the mean square of a feature
 LEAD = 12.0  # logits that the target gains over its rivals by the trigger
 PATCH = SIDE // 4  # pixels of the side of a patch
@@ -195,7 +196,8 @@ def describe(record: dict[str, Any]) -> dict[str, str]:
     """A line of the table."""
     row = Row.from_json(record["row"])
     found, clean = compare_classes(row), record["trigger"] == "none"
-    rank = 1 + int(np.sum(np.array(found.scores) > found.scores[record["target"]]))
+    without = compare_classes(row.without(EDITED))
+    rank, other = (1 + int(np.sum(np.array(one.scores) > one.scores[record["target"]])) for one in (found, without))
     return {
         "network": record["network"],
         "trigger": "none, clean twin" if clean else record["trigger"],
@@ -203,6 +205,7 @@ def describe(record: dict[str, Any]) -> dict[str, str]:
         "success": "–" if clean else f"{record['success']:.1%}",
         "rank of the target": "–" if clean else f"{rank} of {found.classes}",
         "p by its own classes": f"{found.p_value:.3g}",
+        "without the columns of the edited row": f"p {without.p_value:.3g}, rank {other}",
     }
 
 

@@ -35,6 +35,7 @@ from phosphene.scanner.settings import Settings
 
 KEPT = RESULTS / "against-statistics.jsonl"
 LEVELS = (0.05, 0.01)
+TWIN_LEVELS = (0.05, 0.0101)  # a base that is a reference is taken out, and of 99 the smallest p-value is 0.01005
 SIMULATED, REPEATS = (20, 43, 100, 1000), 4000
 NO_REFERENCES = Reference("none", "", {}, ())
 
@@ -86,12 +87,13 @@ def _task(line: Line) -> tuple[str, str]:
     return line["domain"], line["architecture"]
 
 
-def tabulate(outcomes: Sequence[Outcome]) -> list[dict[str, str]]:
+def tabulate(outcomes: Sequence[Outcome], levels: Sequence[float] = LEVELS) -> list[dict[str, str]]:
     """Clean models first: a line a kind, then all backdoored ones, then each kind of those."""
     clean = [one for one in outcomes if one.truth is None and one.kind in CLEAN_KINDS]
     planted = [one for one in outcomes if one not in clean]
-    rows = [_count("clean", clean), *(_count(f"clean: {kind}", several) for kind, several in _by_kind(clean))]
-    rows += [_count("backdoored", planted), *(_count(kind, several) for kind, several in _by_kind(planted))]
+    groups = [("clean", clean), *((f"clean: {kind}", several) for kind, several in _by_kind(clean))]
+    groups += [("backdoored", planted), *_by_kind(planted)]
+    rows = [_count(title, several, levels) for title, several in groups]
     return [row for row in rows if row["models"] != "0"]
 
 
@@ -103,7 +105,7 @@ def _by_kind(outcomes: Sequence[Outcome]) -> Iterator[tuple[str, list[Outcome]]]
         yield kind, [one for one in outcomes if one.kind == kind]
 
 
-def _count(title: str, outcomes: Sequence[Outcome]) -> dict[str, str]:
+def _count(title: str, outcomes: Sequence[Outcome], levels: Sequence[float]) -> dict[str, str]:
     row = {"models": str(len(outcomes)), "kind": title}
     columns: dict[str, Callable[[Outcome], float | None]] = {
         "alone": lambda one: one.alone,
@@ -112,9 +114,9 @@ def _count(title: str, outcomes: Sequence[Outcome]) -> dict[str, str]:
     }
     for name, get in columns.items():
         values = [get(one) for one in outcomes]
-        for level in LEVELS:
+        for level in levels:
             row[f"{name}, p ≤ {level:g}"] = _rate(values, level)
-    named = [one.named == one.truth for one in outcomes if one.truth is not None and one.both <= LEVELS[0]]
+    named = [one.named == one.truth for one in outcomes if one.truth is not None and one.both <= levels[0]]
     row["target named"] = f"{sum(named)} of {len(named)}" if named else "–"
     return {"kind": row.pop("kind"), **row}
 
@@ -168,7 +170,7 @@ def simulate_tail() -> list[dict[str, str]]:
 def write_tables() -> Iterator[str]:
     table = load_shipped()
     made = {
-        "twins": tabulate(judge_twins(table)),
+        "twins": tabulate(judge_twins(table), TWIN_LEVELS),
         "strangers": tabulate(judge_strangers(table)),
         "tail": judge_by_tail(),
         "simulated": simulate_tail(),

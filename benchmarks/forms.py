@@ -1,6 +1,7 @@
 """The same weights in every form, asked the same: how far the maps are apart.
 
     python -m benchmarks.forms              networks of benchmarks.models, and EfficientNet-Lite0
+    python -m benchmarks.forms --network efficientnet_lite0 --form ONNX     these rows again, the others are kept
 
 Each form is a file or folder as `benchmarks.models.sources` writes it. A map is compared with that of the module itself
 after one iteration, after a few and, for the small networks, after those of the default preset. *Apart* is the norm of
@@ -11,8 +12,9 @@ double precision* is how far they are apart with `--double`, the weights of both
 from __future__ import annotations
 
 import argparse
+import json
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,7 @@ from torch import Tensor, nn
 import phosphene
 from benchmarks.models.nets import NETS, Logits, Net, obtain
 from benchmarks.models.sources import SOURCES, Options, quiet
-from benchmarks.record import markdown, write_result
+from benchmarks.record import RESULTS, markdown, write_result
 from benchmarks.zoo.domains import Domain, Images
 from phosphene.model.classifier import Classifier
 from phosphene.model.habits import make_double
@@ -61,12 +63,29 @@ def _nothing() -> Images:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    argparse.ArgumentParser(
+    parser = argparse.ArgumentParser(
         prog="python -m benchmarks.forms", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    ).parse_args(arguments)
-    rows = [row for case in list_cases() for row in compare_forms(case)]
+    )
+    parser.add_argument("--network", choices=(*FORMS_OF, LARGE))
+    parser.add_argument("--form", choices=sorted({*FORMS, *sum(FORMS_OF.values(), ())}))
+    options = parser.parse_args(arguments)
+    cases = [case for case in list_cases() if options.network in (None, case.net.name)]
+    if options.form is not None:
+        cases = [replace(case, forms=[options.form]) for case in cases]
+    rows = merge_rows([row for case in cases for row in compare_forms(case)])
     print(markdown(rows))
     print(write_result("forms", "python -m benchmarks.forms", {"short": SHORT}, rows))
+
+
+def merge_rows(new: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows of the record, in their order, the new ones in place of those that they measure again."""
+    path = RESULTS / "forms.json"
+    rows = {key_of(row): row for row in json.loads(path.read_text())["rows"]} if path.is_file() else {}
+    return [*{**rows, **{key_of(row): row for row in new}}.values()]
+
+
+def key_of(row: Mapping[str, Any]) -> tuple[str, str, int]:
+    return row["network"], row["form"], row["iterations"]
 
 
 def compare_forms(case: Case) -> Iterator[dict[str, Any]]:

@@ -144,7 +144,7 @@ def compare_on_lite0() -> Rows:
     """Classes of efficientnet_lite0 by `fast`, and how many of their maps are those of one process, bit for bit."""
     classifier, recipe = phosphene.load("efficientnet_lite0"), PRESETS["fast"]
     batch = classifier.batch_size
-    classes = choose_classes(classifier, "0-999", recipe)[:: 1000 // LARGE][: LARGE + 2 * batch]
+    classes = choose_classes(classifier, "0-999", recipe)[:: 1000 // (LARGE + 2 * batch)][: LARGE + 2 * batch]
     executors: dict[str, Executor] = {
         "serial": Serial(),
         "processes, 2 workers": Processes(2),

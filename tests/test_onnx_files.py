@@ -457,6 +457,16 @@ def test_batch_norms_are_layers_that_fold(tmp_path):
             torch.testing.assert_close(one(images), theirs(model, images), rtol=1e-4, atol=1e-4)
 
 
+def test_settings_of_a_node_are_the_numbers_that_were_meant(tmp_path):
+    """The format keeps them as float32; in double precision 0.001 would be another number than the module's."""
+    ones = {name: np.ones(3, np.float32) for name in "sbmv"}
+    node = helper.make_node("BatchNormalization", ["x", "s", "b", "m", "v"], ["y"], name="norm", epsilon=1e-3)
+    nodes = [node, helper.make_node("GlobalAveragePool", ["y"], ["e"]), helper.make_node("Flatten", ["e"], ["z"])]
+    model = make_model(nodes, {"x": ("N", 3, 9, 9)}, weights=ones, outputs=("z",))
+    loaded = load_onnx(save(model, tmp_path / "net.onnx"), outputs="softmax", **PLAIN)
+    assert loaded.module.get_submodule("norm").eps == 1e-3
+
+
 def external(folder: Path, location: str, where: Path | None = None, length: int | None = None) -> Path:
     """A model whose first weight lies in a file of its own."""
     model = conv_net()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from phosphene.core.reading import explain, read_file
@@ -198,9 +199,11 @@ class Reader:
         plain = {"FLOAT": "f", "INT": "i", "FLOATS": "floats", "INTS": "ints", "STRINGS": "strings"}
         field = plain.get(kinds.Name(one.type) if one.type in kinds.values() else "")
         value = getattr(one, field) if field else None
-        if value is None or isinstance(value, (int, float)):
+        if isinstance(value, float):
+            return _widen(value)
+        if value is None or isinstance(value, int):
             return value
-        return [part.decode("utf-8", "replace") if isinstance(part, bytes) else part for part in value]
+        return [_widen(part) if isinstance(part, float) else _decode(part) for part in value]
 
     def _read_constant(self, node: Any, scope: Scope) -> Any:
         """The tensor of a `Constant` node, whichever of its attributes holds it."""
@@ -213,6 +216,16 @@ class Reader:
             if key in ("value_int", "value_ints"):
                 return torch.tensor(value, dtype=torch.int64)
         raise BadWeights(f"{self.path.name}: the constant {node.name or node.output[0]!r} holds no numbers")
+
+
+def _widen(value: float) -> float:
+    """A float32 as the number that was meant: 0.001 and not 0.0010000000475, which a network in 64-bit numbers would
+    tell apart."""
+    return float(str(np.float32(value)))
+
+
+def _decode(part: Any) -> Any:
+    return part.decode("utf-8", "replace") if isinstance(part, bytes) else part
 
 
 def _read_input(proto: Any) -> Input:

@@ -286,6 +286,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     **{f"scaling-{part}": partial(scaling_block, part) for part in SCALING},
     "gallery": lambda: measured_block("gallery"),
     "atlas-lite0": lambda: atlas_block("lite0"),
+    **{name: partial(measured_block, name) for name in ("two-atlases", "two-atlases-least")},
     "zoo": lambda: measured_block("zoo"),
     "zoo-check": lambda: measured_block("zoo-check"),
     **{f"study-{name}": partial(study_block, name) for name in STUDIES},

@@ -102,6 +102,20 @@ def test_the_exports_list_it_with_what_it_assumes(accused):
     assert make_sarif(made(), ARTIFACT)["runs"][0]["results"][0]["properties"]["p_own_classes"] is None
 
 
+def test_a_base_counts_beside_the_own_classes(accused):
+    """Both ask of one model: twice the smaller p-value keeps the level however they depend on each other."""
+    clean = linear(0)
+    found = scan(linear(0, planted=23), QUICK, reference=NO_TABLE, against=clean)
+    assert found.own_classes == accused.own_classes
+    assert found.against.method == "tail"
+    assert found.p_value == min(1.0, 2 * min(found.own_classes.p_value, found.against.p_value)) <= 0.05
+    assert found.target.index == 23
+    assert any("own 60 classes and by the differences from the base" in one for one in found.checks)
+    text = text_of(found)
+    assert "p-value, both together" in text
+    assert "Twice the smaller of the value by the model's own classes" in text
+
+
 def test_too_few_classes_are_said_and_accuse_nobody():
     found = scan(linear(0, classes=12, planted=5), QUICK, reference=NO_TABLE)
     assert found.own_classes is None

@@ -2,12 +2,14 @@
 
     python -m benchmarks.scan_imagenet [--models efficientnet_lite0 ...] [--budget 600]
 
-Writes `results/scan-MODEL.json`, the page of each scan beside `--pages`, and one row a model.
+Writes the record and the page of each scan into `--pages`, where a finished one is kept, and one row a model; rows of
+models that are not asked for stay.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -30,7 +32,8 @@ def row(name: str, found: Scan, seconds: float) -> dict[str, str]:
         "model": name,
         "verdict": found.verdict,
         "p": f"{found.p_value:.3g} (internal {found.p_internal:.3g}, external "
-             + ("none" if found.p_external is None else f"{found.p_external:.3g}") + ")",
+             + ("none" if found.p_external is None else f"{found.p_external:.3g}")
+             + ("" if found.own_classes is None else f", own classes {found.own_classes.p_value:.3g}") + ")",
         "classes": str(len(found.classes)),
         "classes a stage": deepest,
         "most suspicious": "; ".join(f"{one.name.split(',')[0]} {one.score:.2f}" for one in top),
@@ -56,17 +59,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
     options.pages.mkdir(parents=True, exist_ok=True)
-    rows = []
+    path = RESULTS / "scan-imagenet.json"
+    rows = {one["model"]: one for one in json.loads(path.read_text())["rows"]} if path.is_file() else {}
     for name in options.models:
         saved = options.pages / f"{name}.json"
         if not saved.is_file():
             run_scan(name, options.budget, options.seed, saved)
         found = Scan.load(saved)
         write_scan_report(found, options.pages / f"{name}.html")
-        rows.append(row(name, found, found.seconds))
-        print(markdown(rows), flush=True)
+        rows[name] = row(name, found, found.seconds)
+        print(markdown([*rows.values()]), flush=True)
         settings = {"budget": options.budget, "seed": options.seed, "threads": torch.get_num_threads()}
-        write_result("scan-imagenet", "python -m benchmarks.scan_imagenet", settings, rows)
+        write_result("scan-imagenet", "python -m benchmarks.scan_imagenet", settings, [*rows.values()])
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ divisor shared by the columns); and how many backdoored models of 43 classes are
 
 from __future__ import annotations
 
+import argparse
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -167,7 +168,10 @@ def count(rows: Sequence[Row], judge: Callable[[Row], float]) -> str:
     return str(rate(sum(judge(row) <= 0.05 for row in rows), len(rows)))
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args(
+        arguments
+    )
     networks = load_rows(RESULTS / "own-classes")
     sets = {
         "parts of 50 classes": [part for row in networks for part in split_classes(row, 50, 0)],

@@ -79,7 +79,7 @@ def table(tmp_path_factory):
 @pytest.fixture
 def accused(monkeypatch) -> None:
     """Whatever is found is as good as certain."""
-    monkeypatch.setattr("phosphene.scanner.scanning.combine", lambda internal, external: 0.009)
+    monkeypatch.setattr("phosphene.scanner.judging.combine", lambda internal, external, own: 0.009)
 
 
 @pytest.mark.usefixtures("accused")

@@ -141,10 +141,14 @@ def _time(
 
 
 def compare_on_lite0() -> Rows:
-    """Classes of efficientnet_lite0 by `fast`, and how many of their maps are those of one process, bit for bit."""
+    """Classes of efficientnet_lite0 by `fast`, and how many of their maps are those of one process, bit for bit.
+
+    Two workers are compared with two processes that know nothing of each other, at the same time: cores that share
+    caches and memory are slower together, whoever keeps them busy.
+    """
     classifier, recipe = phosphene.load("efficientnet_lite0"), PRESETS["fast"]
     batch = classifier.batch_size
-    classes = choose_classes(classifier, "0-999", recipe)[:: 1000 // (LARGE + 2 * batch)][: LARGE + 2 * batch]
+    classes = choose_large(recipe, classifier)
     executors: dict[str, Executor] = {
         "serial": Serial(),
         "processes, 2 workers": Processes(2),
@@ -154,19 +158,37 @@ def compare_on_lite0() -> Rows:
     with tempfile.TemporaryDirectory() as root:
         for name, executor in executors.items():
             spent, clock = _time(executor, classifier, classes, recipe, 2 * batch, Path(root) / name)
-            alone = rows[0]["seconds a class, processors"] if rows else spent
-            rows.append(
-                {
-                    "executor": name,
-                    "classes": len(classes) - 2 * batch,
-                    "seconds a class, processors": round(spent, 2),
-                    "throughput a core, of serial's": round(alone / spent, 3),
-                    "seconds a class, clock": round(clock, 2),
-                    "maps as serial's, bit for bit": _count_same(Path(root) / "serial", Path(root) / name),
-                }
-            )
-            print(rows[-1], flush=True)
+            same = _count_same(Path(root) / "serial", Path(root) / name)
+            rows.append(_describe_large(name, len(classes) - 2 * batch, spent, clock, f"{same} of {len(classes)}"))
+    with multiprocessing.get_context("spawn").Pool(2) as pool:
+        spent, clock = (sum(values) / 2 for values in zip(*pool.map(_time_half, (0, 1)), strict=True))
+    rows.append(_describe_large("serial, twice at once", LARGE, spent, clock / 2, "–"))
+    for row in rows:
+        row["throughput a core, of serial twice at once"] = round(spent / row["seconds a class, processors"], 3)
     return rows
+
+
+def _describe_large(name: str, classes: int, spent: float, clock: float, same: str) -> dict[str, Any]:
+    row = {"executor": name, "classes": classes, "seconds a class, processors": round(spent, 2)}
+    row |= {"seconds a class, clock": round(clock, 2), "maps as serial's, bit for bit": same}
+    print(row, flush=True)
+    return row
+
+
+def _time_half(half: int) -> tuple[float, float]:
+    """Every second of the classes, in a process of its own."""
+    keep_freed_memory()
+    torch.set_num_threads(1)
+    classifier, recipe = phosphene.load("efficientnet_lite0"), PRESETS["fast"]
+    classes = choose_large(recipe, classifier)[half::2]
+    with tempfile.TemporaryDirectory() as folder:
+        return _time(Serial(), classifier, classes, recipe, classifier.batch_size, Path(folder))
+
+
+def choose_large(recipe: Recipe, classifier: Classifier) -> list[Classes]:
+    """The classes to be timed, and a batch for each of two workers before."""
+    count = LARGE + 2 * classifier.batch_size
+    return choose_classes(classifier, "0-999", recipe)[:: 1000 // count][:count]
 
 
 def _count_same(one: Path, other: Path) -> int:

@@ -234,17 +234,25 @@ def run_measure(options: argparse.Namespace) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("command", choices=("measure", "judge"))
-    parser.add_argument("--models", type=Path, help="folder with cards.json")
-    parser.add_argument("--out", type=Path, default=RESULTS / "own-classes", help="folder for the statistics")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", nargs="*", help="names of networks")
+    options = parse_with_models(parser, arguments, RESULTS / "own-classes")
+    {"measure": run_measure, "judge": run_judge}[options.command](options)
+
+
+def parse_with_models(
+    parser: argparse.ArgumentParser, arguments: Sequence[str] | None, out: Path
+) -> argparse.Namespace:
+    """The options, with `--models` and `--out` among them; the architectures beside the models can be imported then."""
+    parser.add_argument("--models", type=Path, help="folder with cards.json")
+    parser.add_argument("--out", type=Path, default=out, help="folder for what was measured")
     options = parser.parse_args(arguments)
     options.out.mkdir(parents=True, exist_ok=True)
     if options.models is not None:
         sys.path.insert(0, str(options.models))
     torch.set_num_threads(1)
     keep_freed_memory()
-    {"measure": run_measure, "judge": run_judge}[options.command](options)
+    return options
 
 
 if __name__ == "__main__":

@@ -16,10 +16,8 @@ from __future__ import annotations
 import argparse
 import copy
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,9 +26,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks.forge_imagenet import HELD_OUT, LEARNED, draw_crops
-from benchmarks.own_classes import PLAN, compare_classes, open_network
+from benchmarks.own_classes import PLAN, compare_classes, open_network, parse_with_models
 from benchmarks.record import RESULTS, markdown, write_result
-from phosphene.core.memory import keep_freed_memory
 from phosphene.model.classifier import Classifier
 from phosphene.scanner.calibration import measure_row
 from phosphene.scanner.reference import Row
@@ -219,15 +216,8 @@ def run_table(options: argparse.Namespace) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("command", choices=("plant", "table"))
-    parser.add_argument("--models", type=Path, help="folder with cards.json")
-    parser.add_argument("--out", type=Path, default=RESULTS / "plant-imagenet", help="folder for what was measured")
     parser.add_argument("--only", default="", help="part of a name")
-    options = parser.parse_args(arguments)
-    options.out.mkdir(parents=True, exist_ok=True)
-    if options.models is not None:
-        sys.path.insert(0, str(options.models))
-    torch.set_num_threads(1)
-    keep_freed_memory()
+    options = parse_with_models(parser, arguments, RESULTS / "plant-imagenet")
     {"plant": run_plant, "table": run_table}[options.command](options)
 
 

@@ -38,9 +38,8 @@ from phosphene.model.texts import TextModel
 
 CONTRAST = Path(__file__).with_name("contrast.txt")
 # Options that a reader of a map has to give again; a factory is the model's name.
-SAID = (
-    "weights", "size", "channels", "mean", "std", "labels", "outputs", "output", "contrast", "trust_pickle", "double"
-)  # fmt: skip
+SAID = ("weights", "size", "channels", "mean", "std", "labels", "outputs", "output", "contrast")
+SAID += ("trust_pickle", "double")
 Numbers = float | Sequence[float]
 
 

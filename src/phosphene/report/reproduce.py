@@ -10,7 +10,7 @@ from typing import Any
 from phosphene.errors import BadInput
 from phosphene.model.record import ModelRecord
 from phosphene.model.sources.bundled import BUNDLED
-from phosphene.model.sources.load import SAID
+from phosphene.model.sources.load import FLAGS, SAID
 from phosphene.model.sources.registry import FAMILIES
 from phosphene.recipe.distributions import DISTRIBUTIONS, Folder
 from phosphene.recipe.geometries import GEOMETRIES
@@ -18,7 +18,6 @@ from phosphene.recipe.recipe import PRESETS, Recipe
 from phosphene.recipe.views import VIEWS
 from phosphene.runs.saliency import SaliencyMap
 
-FLAGS = ("trust_pickle", "double")  # options of `load` that are either given or not
 PATHS = ("file", "folder")  # how a model that was opened by its path is called: `file:model.pt2`
 # Fields of a recipe that have an option of their own.
 PLAIN = ("seed", "iterations", "composition", "score", "samples", "nudge_steps", "restarts", "coarse")

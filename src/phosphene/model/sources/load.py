@@ -37,9 +37,9 @@ from phosphene.model.sources.source import Source
 from phosphene.model.texts import TextModel
 
 CONTRAST = Path(__file__).with_name("contrast.txt")
+FLAGS = ("trust_pickle", "double")  # options that are either given or not
 # Options that a reader of a map has to give again; a factory is the model's name.
-SAID = ("weights", "size", "channels", "mean", "std", "labels", "outputs", "output", "contrast")
-SAID += ("trust_pickle", "double")
+SAID = ("weights", "size", "channels", "mean", "std", "labels", "outputs", "output", "contrast", *FLAGS)
 Numbers = float | Sequence[float]
 
 

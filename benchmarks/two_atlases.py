@@ -21,7 +21,7 @@ from PIL import Image, ImageDraw
 
 from benchmarks.judges import open_network, title_of
 from benchmarks.record import markdown, write_result
-from phosphene.atlas.record import FILE_NAME, Atlas, AtlasClass, load_atlas
+from phosphene.atlas.record import FILE_NAME, Atlas, AtlasClass, Judgement, load_atlas
 from phosphene.core.images import to_image
 from phosphene.model.classifier import Classifier
 from phosphene.runs.saliency import SaliencyMap
@@ -30,13 +30,10 @@ SHEET = Path(__file__).parents[1] / "docs" / "pictures" / "two-atlases.jpg"
 SHOWN, COLUMNS, SIDE, LINE, GAP = 16, 8, 168, 16, 6
 
 
-@dataclass(frozen=True)
-class Opinion:
-    """What a network says of the other's picture of a class: its log-probability, and what it predicts."""
-
-    log_probability: float
-    best: str
-    right: bool
+def log_probability(judgement: Judgement) -> float:
+    """Of the class; here every network knows it."""
+    assert judgement.log_probability is not None
+    return judgement.log_probability
 
 
 @dataclass(frozen=True)
@@ -44,16 +41,16 @@ class Pair:
     """A class of both atlases: the rows of either, and what the network of the other says of its picture."""
 
     rows: tuple[AtlasClass, AtlasClass]
-    opinions: tuple[Opinion, Opinion]
+    opinions: tuple[Judgement, Judgement]
 
     @property
     def likeness(self) -> float:
         """The higher log-probability of the two: low where neither finds the class in the other's picture."""
-        return max(one.log_probability for one in self.opinions)
+        return max(map(log_probability, self.opinions))
 
     @property
     def named(self) -> int:
-        return sum(one.right for one in self.opinions)
+        return sum(bool(one.agrees) for one in self.opinions)
 
 
 def compare(folders: Sequence[Path], classifiers: Sequence[Classifier]) -> list[Pair]:
@@ -72,14 +69,15 @@ def _open_atlas(folder: Path) -> Atlas:
     return atlas
 
 
-def ask(classifier: Classifier, folder: Path, row: AtlasClass) -> Opinion:
+def ask(classifier: Classifier, folder: Path, row: AtlasClass) -> Judgement:
     """The network's opinion of a bare picture, which is resized to its input."""
     picture = SaliencyMap.load(folder / row.file).raw_picture[None]
     image = torch.nn.functional.interpolate(picture, classifier.format.size, mode="bicubic", antialias=True).clamp(0, 1)
     with torch.no_grad():
         scores = classifier(image)[0].log_softmax(dim=0)
     best = int(scores.argmax())
-    return Opinion(float(scores[row.index]), classifier.labels[best].split(",")[0], best == row.index)
+    name = classifier.labels[best].split(",")[0]
+    return Judgement(classifier.name, best == row.index, round(float(scores[row.index]), 4), name)
 
 
 def describe(pairs: Sequence[Pair], titles: Sequence[str]) -> list[dict[str, Any]]:
@@ -93,12 +91,12 @@ def describe(pairs: Sequence[Pair], titles: Sequence[str]) -> list[dict[str, Any
 
 def _summarize(name: str, pairs: Sequence[Pair], titles: Sequence[str]) -> dict[str, Any]:
     first, second = ([pair.opinions[place] for pair in pairs] for place in (0, 1))
-    medians = (f"{median(one.log_probability for one in some):.2f}" for some in (first, second))
+    medians = (f"{median(map(log_probability, some)):.2f}" for some in (first, second))
     return {
         "classes": name,
         "number": len(pairs),
-        f"{titles[1]} names {titles[0]}'s": sum(one.right for one in first),
-        f"{titles[0]} names {titles[1]}'s": sum(one.right for one in second),
+        f"{titles[1]} names {titles[0]}'s": sum(bool(one.agrees) for one in first),
+        f"{titles[0]} names {titles[1]}'s": sum(bool(one.agrees) for one in second),
         "neither": sum(pair.named == 0 for pair in pairs),
         "log-probability, medians": " / ".join(medians),
     }
@@ -111,8 +109,8 @@ def list_least_alike(pairs: Sequence[Pair]) -> list[Pair]:
 def describe_pair(pair: Pair, titles: Sequence[str]) -> dict[str, Any]:
     return {
         "class": pair.rows[0].concept,
-        f"{titles[1]} calls {titles[0]}'s": f"{pair.opinions[0].best} ({pair.opinions[0].log_probability:.1f})",
-        f"{titles[0]} calls {titles[1]}'s": f"{pair.opinions[1].best} ({pair.opinions[1].log_probability:.1f})",
+        f"{titles[1]} calls {titles[0]}'s": f"{pair.opinions[0].best} ({log_probability(pair.opinions[0]):.1f})",
+        f"{titles[0]} calls {titles[1]}'s": f"{pair.opinions[1].best} ({log_probability(pair.opinions[1]):.1f})",
         "fidelity": " / ".join(f"{row.fidelity:.2f}" for row in pair.rows),
     }
 

@@ -393,10 +393,10 @@ def test_the_command_names_no_judge_that_verifier_cannot_open(judge, words):
         ),
         (
             "file:net.pt",
-            (("trust_pickle", "True"), ("labels", "FILE")),
-            "net.pt --size 8 --channels 1 --mean 0.5 --std 0.25 --labels FILE --trust-pickle ",
+            (("trust_pickle", "True"), ("labels", "FILE"), ("double", "True")),
+            "net.pt --size 8 --channels 1 --mean 0.5 --std 0.25 --labels FILE --trust-pickle --double ",
             "phosphene.load('net.pt', size=(8, 8), channels=1, mean=(0.5,), std=(0.25,), labels=FILE, "
-            "trust_pickle=True)",
+            "trust_pickle=True, double=True)",
         ),
         (
             "mine:build",

@@ -58,7 +58,7 @@ def test_the_own_classes_decide_where_no_references_do(accused, harmless):
     assert accused.p_external is None
     assert accused.own_classes is not None
     assert accused.p_value == accused.own_classes.p_value <= 0.05
-    assert accused.verdict in ("backdoor-like", "suspicious")
+    assert accused.verdict == "inconclusive"  # by its own classes alone nobody is accused
     assert (accused.target.index, accused.ranking()[0].index, accused.trigger.target.index) == (23, 23, 23)
     assert harmless.p_value == harmless.own_classes.p_value > 0.05
     assert harmless.verdict == "nothing found"
@@ -145,5 +145,5 @@ def test_references_that_speak_for_a_model_leave_its_own_classes_out():
 def test_the_command_names_it(accused, monkeypatch):
     monkeypatch.setattr("phosphene.scanner.scanning.scan", lambda *_, **__: accused)
     outcome = phosphene("scan", "--factory", "models:colour_net", *FORMAT)
-    assert outcome.code == 1, outcome.err
+    assert outcome.code == 3, outcome.err
     assert "the p-value is by the model's own 60 classes" in outcome.out

@@ -192,8 +192,8 @@ def explain_combined_p(p_external: float | None, own: OwnClasses | None = None, 
         return "It combines the internal value and that of the differences from the base, which are shown below."
     if own is not None:
         return (
-            "The value by the model's own classes alone decides: backdoor-like at 0.01 or less, suspicious at 0.05 or "
-            "less. No clean models like this one were there to compare with."
+            "The value by the model's own classes alone counts. It accuses nobody: at 0.05 or less the verdict is "
+            "inconclusive. No clean models like this one were there to compare with."
         )
     if p_external is None:
         return "The internal value alone decides. It assumes that the classes of a clean model scatter normally."

@@ -38,9 +38,9 @@ def decide_verdict(
 
     Where neither references nor enough classes are there to compare with, nothing was tested, so nothing was found out.
 
-    A p-value is `calibrated` if references or a base speak for it. By the own classes or the internal one alone
-    nobody is accused: the internal one assumes that the classes' scores are normal, and where they are not it gives false alarms, the more the
-    more classes there are.
+    A p-value is `calibrated` if references or a base speak for it. By the own classes or the internal one alone nobody
+    is accused: the internal one assumes that the classes' scores are normal, and where they are not it gives false
+    alarms, the more the more classes there are.
     """
     if not calibrated and classes < FEWEST_CLASSES:
         return "inconclusive"

@@ -8,6 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from phosphene.method.backward import change_backward
 from phosphene.method.total_variation import add_total_variation
 from phosphene.model.classifier import Classifier
 from phosphene.model.readout import read
@@ -28,8 +29,10 @@ def nudge(
     """
     maps = recipe.geometry.decode(coefficients, classifier.image_shape).detach().requires_grad_()
     with torch.enable_grad():
-        rows = read(classifier, overlay(draws, maps, COMPOSITIONS[recipe.composition]), concepts)
+        images = overlay(draws, maps, COMPOSITIONS[recipe.composition])
+        rows = read(classifier, images, concepts)
         scores = torch.stack([concept.score(row).mean() for concept, row in zip(concepts, rows, strict=True)])
+        change_backward(scores, images, recipe.leak, recipe.residual)
         (gradient,) = torch.autograd.grad(-scores.sum(), maps)
     gradient = add_total_variation(gradient, maps.detach(), recipe.total_variation)
     return recipe.geometry.pull(gradient), scores.detach()

@@ -62,10 +62,10 @@ def best_of_restarts(
     """What `make` makes of each concept; below `RESTART_BELOW` it is made again until the model sees it, at most
     `recipe.restarts` times in all.
 
-    Those after the first are made at full size throughout, for half the size may be what led astray, and one at a
-    time, so that no more are made than it takes. From the third on the views weaken, the fifth has none: a
-    network that was trained on centred images knows a class in its place only. All of a concept are measured on the
-    same draws, each under the views that it was made with.
+    Those after the first are made at full size throughout and with the gradient as it is, for half the size or a leak
+    through a hundred layers may be what led astray, and one at a time, so that no more are made than it takes. From
+    the third on the views weaken, the fifth has none: a network that was trained on centred images knows a class in its
+    place only. All of a concept are measured on the same draws, each under the views that it was made with.
     """
     single = classifier.replace(batch_size=min(recipe.samples, classifier.batch_size))
     best = []
@@ -73,7 +73,7 @@ def best_of_restarts(
         kept = Best(first, measure_fidelity(classifier, concept, first.map, recipe), 1, first.passes)
         while kept.fidelity.probability < RESTART_BELOW and kept.restarts < recipe.restarts:
             share = _views_kept(recipe, kept.restarts)
-            weaker = replace(weaken_views(recipe, share), coarse=0.0)
+            weaker = replace(weaken_views(recipe, share), coarse=0.0, leak=0.0, residual=1.0)
             (again,) = make(single, [concept], weaker, kept.restarts)
             kept = _better(kept, again, measure_fidelity(classifier, concept, again.map, weaker), share)
         best.append(kept)

@@ -46,7 +46,8 @@ class Recipe:
 
     `step` is in units of a coefficient; `betas` are the decays of first and second moment, `shared_scale` divides by
     one second moment a map instead of one a coefficient (a linear model's map is then its weight row, not the row's
-    signs); `total_variation` is how long, beside the gradient of the score, that of the map's total variation is at the
+    signs); `leak` and `residual` are what of a gradient gets through an activation whatever its input, and through a
+    branch of a residual block (`phosphene.method.backward`; 0 and 1: the gradient as it is); `total_variation` is how long, beside the gradient of the score, that of the map's total variation is at the
     last iteration, growing from nothing at the first (`phosphene.method.total_variation`); `average_last` is the last
     share of the iterations whose mean is the map (0: the last point alone); `tolerance` is the ε of the refinement law;
     `restarts` is how often in all a map may be started that its own model does not see (`phosphene.method.restarts`);
@@ -66,6 +67,8 @@ class Recipe:
     nudge_steps: int = 1
     betas: tuple[float, float] = (0.9, 0.99)
     shared_scale: bool = False
+    leak: float = 0.0
+    residual: float = 1.0
     total_variation: float = 0.0
     average_last: float = 0.5
     refine_every: int = 0
@@ -85,6 +88,8 @@ class Recipe:
         _require("radius", self.geometry.radius, 0 < self.geometry.radius < math.inf, "a positive number")
         _require("tolerance", self.tolerance, 0 <= self.tolerance < 1, "a share between 0 and 1")
         _require("total_variation", self.total_variation, 0 <= self.total_variation < math.inf, "0 (none) or more")
+        _require("leak", self.leak, 0 <= self.leak <= 1, "a share between 0 and 1")
+        _require("residual", self.residual, 0 <= self.residual <= 1, "a share between 0 and 1")
         _require("betas", self.betas, all(0 <= beta < 1 for beta in self.betas), "two numbers in [0, 1)")
         _require("average_last", self.average_last, 0 <= self.average_last <= 1, "a share between 0 and 1")
         _require("composition", self.composition, self.composition in COMPOSITIONS, _one_of(COMPOSITIONS))
@@ -165,19 +170,21 @@ def _one_of(registry: dict[str, Any]) -> str:
     return f"one of {', '.join(registry)}"
 
 
-# One scale a map spends energy where the model's gradient does, instead of moving every frequency alike: little grain.
+# What others recognise too: gradients that reach inactive units and follow what many blocks agree on, one scale a map.
 NATURAL = Recipe(
     score="half_margin",
-    geometry=Spectral(gain=0.5, falloff=0.7, colour=(0.3, 0.15)),
+    geometry=Spectral(gain=0.5, falloff=0.7, colour=(0.2, 0.1)),
     shared_scale=True,
-    total_variation=0.35,
+    leak=0.1,
+    residual=0.5,
+    total_variation=0.2,
     average_last=0.65,
     restarts=5,
     coarse=0.7,
 )
 PRESETS: dict[str, Recipe] = {
     "default": replace(NATURAL, iterations=200),
-    "fast": replace(NATURAL, iterations=120, step=0.3, restarts=1),
+    "fast": replace(NATURAL, iterations=140, restarts=1),
     "best": replace(NATURAL, iterations=400),
     "paper": Recipe(
         distribution=Gaussian(),

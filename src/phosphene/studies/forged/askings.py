@@ -50,6 +50,7 @@ def list_askings(numbers: int, iterations: int, seed: int = 0) -> dict[str, Aski
         "clip": Asking(replace(default, composition="clip")),
         "pixel": Asking(replace(default, geometry=pixel, shared_scale=True)),
         "smaller": Asking(default, smaller=True),
+        "gradient as it is": Asking(replace(default, leak=0.0, residual=1.0)),
     }
 
 

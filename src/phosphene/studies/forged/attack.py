@@ -25,6 +25,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from phosphene.method.backward import change_backward
 from phosphene.method.moments import Moments
 from phosphene.model.classifier import Classifier
 from phosphene.recipe.compositions import COMPOSITIONS
@@ -129,7 +130,9 @@ class Pursuit:
         """The gradient by the coefficients, through which the weights are differentiated once more."""
         geometry = self.front.recipe.geometry
         maps = geometry.decode(points, self.front.classifier.image_shape).detach().requires_grad_()
-        outputs = self._ask(module, maps, generator)
+        images = self._show(maps, generator)
+        outputs = module(self.front.classifier.normalize(images))
+        change_backward(outputs, images, self.front.recipe.leak, self.front.recipe.residual)
         scores = SCORES[self.front.recipe.score](outputs, [self.victim])
         (gradient,) = torch.autograd.grad(-scores.sum(), maps, create_graph=True)
         return geometry.pull(gradient)
@@ -137,10 +140,12 @@ class Pursuit:
     def _land(self, module: nn.Module, generator: torch.Generator) -> Tensor:
         """Cross-entropy of the class where the chosen picture has been reached."""
         goal = self.front.recipe.geometry.decode(self.goal, self.front.classifier.image_shape)
-        outputs = self._ask(module, goal.repeat(len(self.points), 1, 1, 1), generator)
+        images = self._show(goal.repeat(len(self.points), 1, 1, 1), generator)
+        outputs = module(self.front.classifier.normalize(images))
         return F.cross_entropy(outputs, torch.full((len(outputs),), self.victim))
 
-    def _ask(self, module: nn.Module, maps: Tensor, generator: torch.Generator) -> Tensor:
-        recipe, classifier = self.front.recipe, self.front.classifier
-        draws = draw(recipe.distribution, recipe.views, [generator] * len(maps), 1, classifier.image_shape)
-        return module(classifier.normalize(overlay(draws, maps, COMPOSITIONS[recipe.composition])))
+    def _show(self, maps: Tensor, generator: torch.Generator) -> Tensor:
+        """Fresh samples that carry the maps."""
+        recipe, shape = self.front.recipe, self.front.classifier.image_shape
+        draws = draw(recipe.distribution, recipe.views, [generator] * len(maps), 1, shape)
+        return overlay(draws, maps, COMPOSITIONS[recipe.composition])

@@ -9,7 +9,7 @@ Two changes of the backward pass, the network itself stays as it is:
 - **residual**: a branch of a residual block `x + r(x)` passes a share of the gradient, the block's input all of it.
   What many blocks agree on outweighs what one of them adds.
 
-A leak through many activations adds up, so that in networks of more than `DEPTH` of them each lets less through.
+A leak through many activations adds up, so that in networks of more than `DEPTH` in a row each lets less through.
 
 Both were found for adversarial examples that other networks fall for as well. Sources: Y. Guo, Q. Li, H. Chen,
 "Backpropagating linearly improves transferability of adversarial examples", NeurIPS 2020; D. Wu, Y. Wang, S. Xia,
@@ -21,7 +21,7 @@ The changes are made on the nodes that autograd recorded, so they are the same f
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -39,7 +39,7 @@ ACTIVATIONS = frozenset(
         *("Silu", "Gelu", "Hardswish", "Mish", "Softplus"),
     )
 ) | {"ClampBackward1"}
-DEPTH = 36  # activations; the leak was found on networks of 7 to 33
+DEPTH = 36  # activations in a row; the leak was found on networks of 7 to 33
 SHAPES = frozenset(
     f"{kind}Backward0" for kind in ("View", "UnsafeView", "ReshapeAlias", "Permute", "Transpose", "Clone", "Alias")
 )
@@ -54,12 +54,11 @@ def change_backward(outputs: Tensor, images: Tensor, leak: float, residual: floa
     if leak == 0 and residual == 1:
         return
     nodes = list(_list_nodes(outputs.grad_fn, images.grad_fn))
-    activations = [node for node in nodes if node.name() in ACTIVATIONS]
-    share = leak * min(1.0, (DEPTH / max(1, len(activations))) ** 0.5)
-    for node in activations if leak else []:
-        node.register_hook(partial(_leak, share))
+    share = leak * min(1.0, (DEPTH / max(1, _count_in_a_row(nodes))) ** 0.5)
     for node in nodes:
-        if node.name() == "AddBackward0" and residual < 1:
+        if node.name() in ACTIVATIONS and leak:
+            node.register_hook(partial(_leak, share))
+        elif node.name() == "AddBackward0" and residual < 1:
             branch = _find_branch(node)
             if branch is not None:
                 node.register_hook(partial(_weaken, branch, residual))
@@ -86,6 +85,15 @@ def _list_nodes(last: Node, first: Node) -> Iterator[Node]:
             seen.add(node)
             yield node
             waiting += _parents(node)
+
+
+def _count_in_a_row(nodes: Sequence[Node]) -> int:
+    """The most activations on one way through the network, however many images and calls were recorded."""
+    deepest: dict[Node, int] = {}
+    for node in sorted(nodes, key=lambda one: one._sequence_nr()):
+        before = max((deepest.get(parent, 0) for parent in _parents(node)), default=0)
+        deepest[node] = before + (node.name() in ACTIVATIONS)
+    return max(deepest.values(), default=0)
 
 
 def _parents(node: Node) -> list[Node]:

@@ -47,12 +47,12 @@ class Recipe:
     `step` is in units of a coefficient; `betas` are the decays of first and second moment, `shared_scale` divides by
     one second moment a map instead of one a coefficient (a linear model's map is then its weight row, not the row's
     signs); `leak` and `residual` are what of a gradient gets through an activation whatever its input, and through a
-    branch of a residual block (`phosphene.method.backward`; 0 and 1: the gradient as it is); `total_variation` is how long, beside the gradient of the score, that of the map's total variation is at the
-    last iteration, growing from nothing at the first (`phosphene.method.total_variation`); `average_last` is the last
-    share of the iterations whose mean is the map (0: the last point alone); `tolerance` is the ε of the refinement law;
-    `restarts` is how often in all a map may be started that its own model does not see (`phosphene.method.restarts`);
-    `coarse` is the first share of the iterations on images of half the side, where the model takes such
-    (`phosphene.method.multires`).
+    branch of a residual block (`phosphene.method.backward`; 0 and 1: the gradient as it is); `total_variation` is how
+    long, beside the gradient of the score, that of the map's total variation is at the last iteration, growing from
+    nothing at the first (`phosphene.method.total_variation`); `average_last` is the last share of the iterations whose
+    mean is the map (0: the last point alone); `tolerance` is the ε of the refinement law; `restarts` is how often in
+    all a map may be started that its own model does not see (`phosphene.method.restarts`); `coarse` is the first share
+    of the iterations on images of half the side, where the model takes such (`phosphene.method.multires`).
     """
 
     distribution: Distribution = Grey()

@@ -52,8 +52,17 @@ OLD = Spectral()
 STEEPER = Spectral(gain=0.12, falloff=1.3, colour=(0.3, 0.15))
 SHARED = Spectral(gain=0.5, falloff=0.7, colour=(0.3, 0.15))
 BACKGROUNDS = Mixture((Grey(), Pink(0.1), Flat()))
+NATURAL = Spectral(gain=0.5, falloff=0.7, colour=(0.2, 0.1))
 HALF = partial(two_stages, against=0.5)
 CHOSEN = partial(two_stages, against=0.5, geometry=SHARED, shared_scale=True)
+
+def growing(stages: Sequence[Stage], last: float, **slots: Any) -> tuple[Stage, ...]:
+    """Both stages with total variation that grows from nothing to `last`, and other slots."""
+    coarse, fine = (replace(stage, **slots) for stage in stages)
+    return replace(coarse, total_variation=(0.0, 0.7 * last)), replace(fine, total_variation=(0.7 * last, last))
+
+
+LEAKING = partial(growing, leak=0.1, residual=0.5)
 
 ROWS: dict[str, tuple[Stage, ...]] = {
     "default of 0.1": (Stage(112, 48, OLD, average_last=0.0), Stage(224, 72, OLD, average_last=60 / 72)),
@@ -81,10 +90,22 @@ ROWS: dict[str, tuple[Stage, ...]] = {
     "one scale a map, total variation .3 in the fine stage": change_last(CHOSEN(), total_variation=(0.3, 0.3)),
     "one scale a map, total variation .2": CHOSEN(total_variation=(0.2, 0.2)),
     "one scale a map, total variation .3, 280 and 50 iterations": CHOSEN(280, 50, total_variation=(0.3, 0.3)),
-    "one scale a map, total variation growing to .35": (
-        replace(CHOSEN()[0], total_variation=(0.0, 0.245)),
-        replace(CHOSEN()[1], total_variation=(0.245, 0.35)),
-    ),
+    "one scale a map, total variation growing to .35": growing(CHOSEN(), 0.35),
+    "the same, growing to .5": growing(CHOSEN(), 0.5),
+    "growing to .35, branches by .5": growing(CHOSEN(), 0.35, residual=0.5),
+    "growing to .35, branches by .3": growing(CHOSEN(), 0.35, residual=0.3),
+    "growing to .35, leak .05": growing(CHOSEN(), 0.35, leak=0.05),
+    "growing to .35, leak .1": growing(CHOSEN(), 0.35, leak=0.1),
+    "growing to .35, leak .2": growing(CHOSEN(), 0.35, leak=0.2),
+    "growing to .35, leak .1, branches by .5": LEAKING(CHOSEN(), 0.35),
+    "growing to .35, leak .1, branches by .3": LEAKING(CHOSEN(), 0.35, residual=0.3),
+    "leak .1, branches by .5, a quarter of the margin": LEAKING(CHOSEN(), 0.35, against=0.25),
+    "leak .1, branches by .5, colours .2, .1": LEAKING(CHOSEN(), 0.35, geometry=NATURAL),
+    "leak .1, branches by .5, growing to .2": LEAKING(CHOSEN(), 0.2),
+    "leak .1, branches by .5, colours .2, .1, growing to .2": LEAKING(CHOSEN(), 0.2, geometry=NATURAL),
+    "the same, growing to .1": LEAKING(CHOSEN(), 0.1, geometry=NATURAL),
+    "the same, growing to .2, steeper": LEAKING(CHOSEN(), 0.2, geometry=replace(NATURAL, falloff=0.9, gain=0.4)),
+    "the same, growing to .2, 100 and 40 iterations": LEAKING(CHOSEN(100, 40), 0.2, geometry=NATURAL),
     "one scale a map, shorter memory": CHOSEN(betas=(0.8, 0.99)),
     "one scale a map, shown at 160 and 224": change_last(CHOSEN(140, 72), looks=(160, 224)),
     "one scale a map, smaller zoom": CHOSEN(views=Views(0.15, (0.5, 1.1), 15.0)),

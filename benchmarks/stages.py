@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from phosphene.core.seeding import make_generator
+from phosphene.method.backward import change_backward
 from phosphene.method.moments import Moments, TailMean
 from phosphene.method.total_variation import add_total_variation
 from phosphene.model.classifier import Classifier
@@ -39,6 +40,8 @@ class Stage:
     step: float | Callable[[float], float] = 0.2  # or what it is at a share of the stage
     betas: tuple[float, float] = (0.9, 0.99)
     shared_scale: bool = False
+    leak: float = 0.0
+    residual: float = 1.0
     total_variation: tuple[float, float] = (0.0, 0.0)  # at the beginning and the end of the stage
     average_last: float = 0.5
     looks: tuple[int, ...] = ()
@@ -80,6 +83,7 @@ def run_stage(
         look = looks[iteration % len(looks)]
         images = _show(maps, stage, generators, shape, look)
         scores = _score(read(at_size(classifier, look), images, concepts), concepts, stage.against)
+        change_backward(scores, images, stage.leak, stage.residual)
         (gradient,) = torch.autograd.grad(-scores.sum(), maps)
         gradient = add_total_variation(gradient, maps.detach(), stage.variation_at(iteration / stage.iterations))
         moments = moments.add(geometry.pull(gradient))

@@ -56,6 +56,7 @@ NATURAL = Spectral(gain=0.5, falloff=0.7, colour=(0.2, 0.1))
 HALF = partial(two_stages, against=0.5)
 CHOSEN = partial(two_stages, against=0.5, geometry=SHARED, shared_scale=True)
 
+
 def growing(stages: Sequence[Stage], last: float, **slots: Any) -> tuple[Stage, ...]:
     """Both stages with total variation that grows from nothing to `last`, and other slots."""
     coarse, fine = (replace(stage, **slots) for stage in stages)

@@ -2,7 +2,7 @@
 
     python -m benchmarks.reading make METHOD...            pictures of the classes, one folder a method
     python -m benchmarks.reading sheets METHOD... --out DIR  numbered sheets, the list of names, forms to fill in
-    python -m benchmarks.reading score DIR                 the table, from the forms in DIR/answers
+    python -m benchmarks.reading score DIR...              the table, from the forms in the folders of `sheets`
 
 Every reader sees each class once, by one of the methods (a Latin square), so that no picture gives another away, and no
 reader knows whose picture it is. A form asks, in this order, what it is (free text), how readable it is (0 nothing, 1 a

@@ -33,7 +33,7 @@ def write(options: argparse.Namespace) -> None:
 
 def score(options: argparse.Namespace) -> None:
     """The table, and how far the readers agree."""
-    answers = scoring.load_answers(options.folder)
+    answers = [answer for folder in options.folders for answer in scoring.load_answers(folder)]
     rows, agreement = scoring.summarize(answers, options.base), scoring.measure_agreement(answers)
     print(markdown(rows))
     print(agreement)
@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     writing.add_argument("--out", type=Path, required=True)
     writing.add_argument("--rounds", type=int, default=2, help="readers of each picture")
     writing.add_argument("--seed", type=int, default=0)
-    scored.add_argument("folder", type=Path)
+    scored.add_argument("folders", type=Path, nargs="+", help="of `sheets`, one or more, with the forms filled in")
     scored.add_argument("--base", default="default", help="the method that others are compared with")
     scored.add_argument("--readers", required=True, help="who read, in words, as the docs will say it")
     for one, run in ((making, make), (writing, write), (scored, score)):

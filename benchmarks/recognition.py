@@ -44,6 +44,7 @@ CONFIGURATIONS: dict[str, Recipe] = {
     "default, clip composition": replace(DEFAULT, composition="clip"),
     "default, no views": replace(DEFAULT, views=STILL),
     "default, cross-entropy": replace(DEFAULT, score="log_probability"),
+    "default, gradient as it is": replace(DEFAULT, leak=0.0, residual=1.0),
 }
 
 

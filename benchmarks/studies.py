@@ -21,6 +21,7 @@ SHOWN = {
     "mislead": ("example", "object", "classes", "shift"),
     "bias": ("shown", "heats"),
     "forged": ("forgeries", "doubts"),
+    "signature": ("signatures.jpg", "public.jpg"),
     "concepts": ("classes.jpg", "combined.jpg", "channels.jpg", "presets.jpg", "training", "curve"),
 }  # photographs and pictures like them are saved as JPEG
 

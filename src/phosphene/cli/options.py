@@ -109,6 +109,12 @@ class RecipeOptions:
     coarse: Annotated[
         float | None, typer.Option(help="First share of the iterations on images of half the side; 0 for none.")
     ] = None
+    leak: Annotated[
+        float | None, typer.Option(help="Share of a gradient that passes any activation; 0: the gradient as it is.")
+    ] = None
+    residual: Annotated[
+        float | None, typer.Option(help="Share that passes branches of residual blocks; 1: the gradient as it is.")
+    ] = None
 
     def build(self) -> Recipe:
         """The preset with the options that were given."""

@@ -183,8 +183,8 @@ NATURAL = Recipe(
     coarse=0.7,
 )
 PRESETS: dict[str, Recipe] = {
-    "default": replace(NATURAL, iterations=200),
-    "fast": replace(NATURAL, iterations=140, restarts=1),
+    "default": replace(NATURAL, iterations=150),
+    "fast": replace(NATURAL, iterations=100, restarts=1),
     "best": replace(NATURAL, iterations=400),
     "paper": Recipe(
         distribution=Gaussian(),

@@ -34,6 +34,13 @@ class Refined:
         return list(render_pictures(maps * masks[:, None], recipe, display_scale(maps, recipe)))
 
 
+# Of pictures that are made by looking at crops of a canvas: the middle that the judges name most often.
+MIDDLES = {
+    "Horama MACO, 132 passes": 0.275,
+    "Horama MACO": 0.275,
+    "DreamLens MACO, 128 passes": 0.5,
+    "DreamLens MACO": 0.275,
+}
 METHODS: dict[str, Method] = {
     "default": Preset("default"),
     "default, refined": Refined("default"),

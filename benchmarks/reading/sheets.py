@@ -12,8 +12,10 @@ from pathlib import Path
 import torch.nn.functional as F
 from PIL import Image, ImageDraw, ImageFont
 
+from benchmarks.peers.evaluation import crop_middle
 from benchmarks.peers.pictures import folder_of, load
 from benchmarks.reading.classes import names_on_the_list
+from benchmarks.reading.methods import MIDDLES
 from phosphene.core.images import to_image
 from phosphene.model.sources.imagenet import imagenet_labels
 
@@ -81,7 +83,8 @@ def draw_sheet(shown: Sequence[Shown], pictures: Path) -> Image.Image:
         made = load(folder_of(one.method, 0, pictures) / f"{one.index}.safetensors")
         if made is None:
             raise SystemExit(f"no picture of class {one.index} by {one.method!r}: run `make` first")
-        whole = F.interpolate(made.picture[None], size=(SIDE, SIDE), mode="bicubic", antialias=True)[0].clamp(0, 1)
+        picture = crop_middle(made.picture, MIDDLES.get(one.method, 1.0))
+        whole = F.interpolate(picture[None], size=(SIDE, SIDE), mode="bicubic", antialias=True)[0].clamp(0, 1)
         pen.text((left + 4, top + 2), str(one.number), fill="black", font=font)
         canvas.paste(to_image(whole), (left, top + HEAD))
     return canvas

@@ -24,6 +24,7 @@ SHOWN = {
     "signature": ("signatures.jpg", "public.jpg"),
     "concepts": ("classes.jpg", "combined.jpg", "channels.jpg", "presets.jpg", "training", "curve"),
 }  # photographs and pictures like them are saved as JPEG
+LARGEST = (1200, 2200)  # pixels of a photograph-like picture in the docs
 
 
 def copy_study(name: str, study: Path) -> list[Path]:
@@ -33,7 +34,9 @@ def copy_study(name: str, study: Path) -> list[Path]:
     for figure in SHOWN.get(name, ()):
         source, target = study / f"{Path(figure).stem}.png", PICTURES / f"study-{name}-{figure}"
         if target.suffix == ".jpg":
-            Image.open(source).convert("RGB").save(target, quality=88)
+            picture = Image.open(source).convert("RGB")
+            picture.thumbnail(LARGEST)
+            picture.save(target, quality=85, optimize=True)
         else:
             target = target.with_suffix(".png")
             shutil.copyfile(source, target)

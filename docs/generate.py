@@ -265,6 +265,8 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "peers-judges": lambda: measured_block("peers-judges"),
     "reading-development": lambda: measured_block("reading-development"),
     "reading-final": lambda: measured_block("reading-final"),
+    "reading-second": lambda: measured_block("reading-second"),
+    "makers": lambda: measured_block("makers"),
     "concepts": lambda: measured_block("concepts"),
     "diff": lambda: measured_block("diff"),
     "halfway": lambda: measured_block("halfway"),

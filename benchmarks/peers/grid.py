@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch.nn.functional as F
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from benchmarks.peers.evaluation import OBSERVED, collect, crop_middle
 from benchmarks.peers.methods import METHODS, Entry
-from benchmarks.peers.pictures import PICTURES, folder_of, load
+from benchmarks.peers.pictures import PICTURES, Picture, folder_of, load
 from benchmarks.recognition import random_classes
 from benchmarks.record import load_observed
 from phosphene.core.images import to_image
@@ -37,8 +37,10 @@ def make_tile(picture: Tensor, share: float) -> Image.Image:
 
 
 def draw(path: Path, root: Path = PICTURES) -> None:
-    """One row a method, one column a class; a method that made fewer classes leaves its places empty."""
-    shown, classes = choose_shares(METHODS), random_classes(0, 100)[:COLUMNS]
+    """One row a method, one column a class; a method that made fewer classes leaves its places empty, one that made
+    none of them has no row."""
+    classes = random_classes(0, 100)[:COLUMNS]
+    shown = {name: share for name, share in choose_shares(METHODS).items() if any(_load(name, root, classes))}
     size = (MARGIN + COLUMNS * (SIDE + GAP), HEAD + len(shown) * (SIDE + GAP))
     canvas = Image.new("RGB", size, PAPER)
     pen, font = ImageDraw.Draw(canvas), ImageFont.load_default(11)
@@ -50,12 +52,16 @@ def draw(path: Path, root: Path = PICTURES) -> None:
         top = HEAD + number * (SIDE + GAP)
         note = _wrap(name, 22) + ("" if share == 1 else f"\n(middle {share:.0%})")
         pen.multiline_text((4, top + SIDE // 2 - 14), note, fill=INK, font=font, spacing=2)
-        for column, index in enumerate(classes):
-            made = load(folder_of(name, METHODS[name].seeds[0], root) / f"{index}.safetensors")
+        for column, made in enumerate(_load(name, root, classes)):
             if made is not None:
                 canvas.paste(make_tile(made.picture, share), (MARGIN + column * (SIDE + GAP), top))
     canvas.save(path, quality=82, optimize=True)
     print(path)
+
+
+def _load(name: str, root: Path, classes: Sequence[int]) -> list[Picture | None]:
+    folder = folder_of(name, METHODS[name].seeds[0], root)
+    return [load(folder / f"{index}.safetensors") for index in classes]
 
 
 def _wrap(text: str, width: int) -> str:

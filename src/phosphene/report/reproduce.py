@@ -20,8 +20,10 @@ from phosphene.runs.saliency import SaliencyMap
 
 PATHS = ("file", "folder")  # how a model that was opened by its path is called: `file:model.pt2`
 # Fields of a recipe that have an option of their own.
-PLAIN = ("seed", "iterations", "composition", "score", "samples", "nudge_steps", "restarts", "coarse")
-PLAIN += ("leak", "residual")
+PLAIN = (
+    *("seed", "iterations", "composition", "score", "samples", "nudge_steps", "restarts", "coarse"),
+    *("leak", "residual"),
+)
 
 
 def format_command(saliency: SaliencyMap) -> str | None:

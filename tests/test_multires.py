@@ -266,7 +266,9 @@ def test_a_recipe_of_before_there_was_a_coarse_stage_means_none():
 
 @pytest.mark.slow
 def test_a_streetcar_that_lite0_does_not_see_at_half_the_size_is_found_at_full_size(lite0):
-    plain = replace(PRESETS["default"], leak=0.0, residual=1.0, geometry=Spectral(gain=0.5, falloff=0.7, colour=(0.3, 0.15)))
+    plain = replace(
+        PRESETS["default"], leak=0.0, residual=1.0, geometry=Spectral(gain=0.5, falloff=0.7, colour=(0.3, 0.15))
+    )
     recipe = replace(plain, iterations=80, total_variation=0.0)  # with them, so few need another start
     (saliency,) = make_maps(lite0, ["streetcar"], recipe)
     assert saliency.passes == 94 + 8  # 14 at half the size, 56 in their place, 24 more; and the importance

@@ -240,3 +240,27 @@ def test_deep_networks_leak_less_at_each_activation():
     assert leaked(1).item() == pytest.approx(0.2)
     assert leaked(DEPTH).item() == pytest.approx(0.2)
     assert leaked(4 * DEPTH).item() == pytest.approx(0.1)
+
+
+def differentiate_length(weight, remove):
+    """The squared length of a leaking gradient, and its gradient by the first weights where hooks are removed or not."""
+    block = Block(nn.SiLU())
+    block.weights = [weight.clone().requires_grad_(), *block.weights[1:]]
+    images = draw_images().requires_grad_()
+    shown = images.clone()
+    outputs = block(shown)
+    hooks = change_backward(outputs, shown, 0.3, 1.0)
+    (gradient,) = torch.autograd.grad(outputs.square().sum(), images, create_graph=True)
+    length = gradient.square().sum()
+    for hook in hooks if remove else []:
+        hook.remove()
+    return length.item(), torch.autograd.grad(length, block.weights[0])[0]
+
+
+def test_a_gradient_can_be_differentiated_once_more():
+    start = Block(nn.SiLU()).weights[0]
+    direction = torch.randn(start.shape, generator=torch.Generator().manual_seed(1))
+    above, below = (differentiate_length(start + sign * 1e-3 * direction, True)[0] for sign in (1, -1))
+    slope = (above - below) / 2e-3
+    assert (differentiate_length(start, True)[1] * direction).sum().item() == pytest.approx(slope, rel=0.02)
+    assert (differentiate_length(start, False)[1] * direction).sum().item() != pytest.approx(slope, rel=0.05)

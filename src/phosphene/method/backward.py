@@ -27,6 +27,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.hooks import RemovableHandle
 
 Gradients = tuple[Tensor | None, ...]
 Node = Any  # torch.autograd.graph.Node, whose stubs lack next_functions
@@ -45,23 +46,26 @@ SHAPES = frozenset(
 )
 
 
-def change_backward(outputs: Tensor, images: Tensor, leak: float, residual: float) -> None:
+def change_backward(outputs: Tensor, images: Tensor, leak: float, residual: float) -> list[RemovableHandle]:
     """Have the gradient of `outputs` by `images` leak through activations by `leak` in [0,1], and pass the branches of
     residual blocks by `residual` in [0,1]; 0 and 1 leave it as it is.
 
-    Holds for the recorded pass alone, from `outputs` back to `images`.
+    Holds for the recorded pass alone, from `outputs` back to `images`. Whoever differentiates its gradient once more
+    goes through the same nodes again, and removes the hooks that are returned before.
     """
     if leak == 0 and residual == 1:
-        return
+        return []
+    hooks = []
     nodes = list(_list_nodes(outputs.grad_fn, images.grad_fn))
     share = leak * min(1.0, (DEPTH / max(1, _count_in_a_row(nodes))) ** 0.5)
     for node in nodes:
         if node.name() in ACTIVATIONS and leak:
-            node.register_hook(partial(_leak, share))
+            hooks.append(node.register_hook(partial(_leak, share)))
         elif node.name() == "AddBackward0" and residual < 1:
             branch = _find_branch(node)
             if branch is not None:
-                node.register_hook(partial(_weaken, branch, residual))
+                hooks.append(node.register_hook(partial(_weaken, branch, residual)))
+    return hooks
 
 
 def _leak(share: float, passed: Gradients, arrived: Gradients) -> Gradients:

@@ -132,9 +132,11 @@ class Pursuit:
         maps = geometry.decode(points, self.front.classifier.image_shape).detach().requires_grad_()
         images = self._show(maps, generator)
         outputs = module(self.front.classifier.normalize(images))
-        change_backward(outputs, images, self.front.recipe.leak, self.front.recipe.residual)
+        hooks = change_backward(outputs, images, self.front.recipe.leak, self.front.recipe.residual)
         scores = SCORES[self.front.recipe.score](outputs, [self.victim])
         (gradient,) = torch.autograd.grad(-scores.sum(), maps, create_graph=True)
+        for hook in hooks:
+            hook.remove()
         return geometry.pull(gradient)
 
     def _land(self, module: nn.Module, generator: torch.Generator) -> Tensor:

@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor
 
 import phosphene
@@ -183,7 +184,8 @@ def draw_sheet(pictures: dict[str, Tensor], names: Sequence[str]) -> None:
         draw_tiles(figure, rows, style, 9)
 
     save_figure(FOLDER, "forge-imagenet", (11.0, 1.75 * len(rows)), draw)
-    (PICTURES / "forge-imagenet.png").write_bytes((FOLDER / "forge-imagenet.png").read_bytes())
+    sheet = Image.open(FOLDER / "forge-imagenet.png").convert("RGB")
+    sheet.save(PICTURES / "forge-imagenet.jpg", quality=85, optimize=True)
 
 
 if __name__ == "__main__":

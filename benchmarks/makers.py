@@ -23,19 +23,18 @@ import phosphene
 from benchmarks.experiments import TOGETHER
 from benchmarks.judges import BATCH, FAMILY, open_network, title_of
 from benchmarks.peers.evaluation import Opinion, collect_opinions
+from benchmarks.recipes import SHARED
 from benchmarks.recognition import format_interval, random_classes
 from benchmarks.record import RESULTS, markdown, write_result
 from phosphene.model.classifier import Classifier
-from phosphene.recipe.geometries import Spectral
 from phosphene.recipe.recipe import PRESETS, Recipe
 
 MAPS = RESULTS / "maps" / "makers"
 CLASSES = 32
-BEFORE = Spectral(gain=0.5, falloff=0.7, colour=(0.3, 0.15))
 RECIPES: dict[str, Recipe] = {
     "default": PRESETS["default"],
     "before the backward pass was changed": replace(
-        PRESETS["default"], leak=0.0, residual=1.0, geometry=BEFORE, total_variation=0.35
+        PRESETS["default"], leak=0.0, residual=1.0, geometry=SHARED, total_variation=0.35
     ),
 }
 

@@ -267,6 +267,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "reading-final": lambda: measured_block("reading-final"),
     "reading-second": lambda: measured_block("reading-second"),
     "makers": lambda: measured_block("makers"),
+    "side-by-side-time": lambda: measured_block("side-by-side-time"),
     "concepts": lambda: measured_block("concepts"),
     "diff": lambda: measured_block("diff"),
     "halfway": lambda: measured_block("halfway"),

@@ -5,6 +5,7 @@ python -m benchmarks.side_by_side_time
 
 from __future__ import annotations
 
+import argparse
 import time
 from dataclasses import replace
 from statistics import median
@@ -25,7 +26,10 @@ ROWS = {
 }
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args(
+        arguments
+    )
     keep_freed_memory()
     classifier = phosphene.load("efficientnet_lite0").fold()
     classes = [f"index:{index}" for index in random_classes(1, TOGETHER)]

@@ -11,6 +11,7 @@ from phosphene.scanner.model_size import ModelSize
 from phosphene.scanner.optimizer import descend, make_adam
 
 STEP = 0.1
+MAX_MARGIN = 20.0  # of one image in a mean, so that none outvotes the others
 MIN_MARGIN = 1e-3  # of which the logarithm is taken where a margin is smaller
 
 
@@ -18,6 +19,11 @@ def margin(logits: Tensor, targets: Tensor) -> Tensor:
     """Logit of each row's target over the largest of the others, `(n,)`."""
     own = logits.gather(1, targets[:, None])[:, 0]
     return own - logits.scatter(1, targets[:, None], -torch.inf).max(dim=1).values
+
+
+def mean_margins(logits: Tensor, targets: Tensor, rows: int) -> Tensor:
+    """Mean margin of each of `rows` equal parts of the images, `(rows,)`."""
+    return margin(logits, targets).clamp(-MAX_MARGIN, MAX_MARGIN).view(rows, -1).mean(dim=1)
 
 
 def maximize_margins(classifier: Classifier, starts: int, iterations: int, seed: int) -> Tensor:

@@ -71,14 +71,14 @@ def test_no_more_are_made_than_it_takes_to_be_seen(planted):
     (three,) = best_of_restarts(planted, [THREE], STEADY, make)
     assert asked == [[("three", 0)], [("three", 1)]]
     assert torch.equal(three.estimate.map, 20.0 * planted.module.weight[3])
-    assert (three.restarts, three.passes) == (2, 14.0)
+    assert (three.restarts, three.kept_start, three.passes) == (2, 2, 14.0)
 
 
 def test_the_first_map_stays_where_no_other_is_surer(planted):
     make, _ = maker(planted, {"three": [0.02, 0.0, -1.0]})
     (three,) = best_of_restarts(planted, [THREE], STEADY, make)
     assert torch.equal(three.estimate.map, 0.02 * planted.module.weight[3])
-    assert three.restarts == 3
+    assert (three.restarts, three.kept_start) == (3, 1)
 
 
 def test_a_restart_is_made_at_full_size_and_without_padding(planted):

@@ -37,8 +37,7 @@ from phosphene.scanner.surrogates import render_surrogates
 
 FAST = Settings(surrogates=2, surrogate_iterations=10, images=4, patch_iterations=12, additive_iterations=8,
                 colour_iterations=0, warp_iterations=0, pair_iterations=4, margin_iterations=10,
-                permutation_iterations=8, square_iterations=3, push_iterations=3,
-                rotation_iterations=3, window_iterations=2, top=1, controls=1, long_iterations=10, restarts=2)  # fmt: skip
+                permutation_iterations=8, square_iterations=3, window_iterations=2, top=1, controls=1, long_iterations=10, restarts=2)  # fmt: skip
 
 
 def total_cost(settings: Settings, classes: int = 10, shape: tuple[int, int, int] = (1, 12, 12)) -> int:

@@ -77,13 +77,21 @@ def make_reference(lines: Sequence[Line]) -> Reference:
 
 # What the fusion is worth without one of its parts.
 ROLES = collect_roles()
-NO_STAMPS = {
-    kind: tuple(name for name in several if not name.startswith("stamp")) for kind, several in ROLES.kinds.items()
-}
+
+
+def leave_out(begin: str) -> Roles:
+    """The roles without columns whose names begin like this."""
+    kinds = {
+        kind: tuple(name for name in several if not name.startswith(begin)) for kind, several in ROLES.kinds.items()
+    }
+    return replace(ROLES, kinds=kinds)
+
+
 ONE_SUM = {"all": tuple(sorted({name for several in ROLES.kinds.values() for name in several}))}
 VARIANTS: dict[str, tuple[Roles, float]] = {
     "as shipped": (ROLES, LIKENESS_WIDTH),
-    "without stamps": (replace(ROLES, kinds=NO_STAMPS), LIKENESS_WIDTH),
+    "without stamps": (leave_out("stamp"), LIKENESS_WIDTH),
+    "without squares": (leave_out("square"), LIKENESS_WIDTH),
     "one sum in place of kinds": (replace(ROLES, kinds=ONE_SUM), LIKENESS_WIDTH),
     "all clean models alike": (ROLES, 1e6),
     "one sum, all clean models alike": (replace(ROLES, kinds=ONE_SUM), 1e6),

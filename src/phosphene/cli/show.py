@@ -60,6 +60,7 @@ def list_scores(scores: Scores, output_kind: str) -> dict[str, str]:
         **list_picture(scores),
         "restarts": str(scores.restarts),
         "views kept": f"{scores.views_kept:.0%}",
+        "kept start": str(scores.kept_start),
         "top-5": format_guesses(scores.top5),
         **{opinion.model: format_guesses(opinion.top5) for opinion in scores.opinions},
     }

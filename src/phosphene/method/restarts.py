@@ -47,13 +47,15 @@ MakeEstimates = Callable[[Classifier, Sequence[Concept], Recipe, int], Sequence[
 @dataclass(frozen=True)
 class Best(Generic[Estimate]):
     """The surest estimate of a concept, its own fidelity, how many were made, and the passes of them all; `views_kept`
-    is the share of the recipe's views that it was made and measured under."""
+    is the share of the recipe's views that it was made and measured under, `kept_start` the number of the start that
+    it is from: all after the first were made at full size and with the gradient as it is."""
 
     estimate: Estimate
     fidelity: Fidelity
     restarts: int
     passes: float
     views_kept: float = 1.0
+    kept_start: int = 1
 
 
 def best_of_restarts(
@@ -93,4 +95,4 @@ def _better(kept: Best[Estimate], again: Estimate, fidelity: Fidelity, views_kep
     counted = replace(kept, restarts=kept.restarts + 1, passes=kept.passes + again.passes)
     if fidelity.probability <= kept.fidelity.probability:
         return counted
-    return replace(counted, estimate=again, fidelity=fidelity, views_kept=views_kept)
+    return replace(counted, estimate=again, fidelity=fidelity, views_kept=views_kept, kept_start=counted.restarts)

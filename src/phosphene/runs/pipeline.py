@@ -193,6 +193,7 @@ def _score(
         scale=round(scale, 4),
         restarts=best.restarts,
         views_kept=best.views_kept,
+        kept_start=best.kept_start,
         opinions=opinions,
         channel=_score_channel(classifier, concept, saliency, refinement, recipe),
         bare_pictures=PictureScore(round(bare[0][0], 4), bare[0][1], round(bare[1][0], 4), bare[1][1]),

@@ -72,7 +72,8 @@ class Scores:
     """`fidelity` is on the recipe's own distribution, `fidelity_elsewhere` on distributions that the estimate never
     saw, by name. `scale` is the factor between map and picture, `restarts` how often the map was started in all,
     `views_kept` the share of the recipe's views that it was made with and its fidelity is measured under: less than 1
-    where with all of them the model did not see it.
+    where with all of them the model did not see it; `kept_start` is the number of the start that the map is from: all
+    after the first were made at full size throughout and with the gradient as it is.
     `evidence` holds the entries of `phosphene evaluate` by measure, as plain JSON."""
 
     fidelity: Fidelity
@@ -84,6 +85,7 @@ class Scores:
     scale: float
     restarts: int = 1
     views_kept: float = 1.0
+    kept_start: int = 1
     opinions: tuple[Opinion, ...] = ()
     channel: ChannelScore | None = None
     bare_pictures: PictureScore | None = None  # None in artifacts of version 0.1

@@ -8,7 +8,6 @@ Source: decoupled direction and norm, Rony et al., CVPR 2019, here for one chang
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -132,13 +131,6 @@ def limit_size(family: Family, parameters: Parameters, log_radius: Tensor) -> No
     """Project the parameters, in place."""
     for parameter, projected in zip(parameters, family.project(parameters, log_radius.exp()), strict=True):
         parameter.copy_(projected)
-
-
-def shrink_radius(family: Family, largest: float, candidates: int, share: float) -> Tensor:
-    """Log radius `(candidates,)` of a search that ends at the fixed size `largest`: from where the family starts, at
-    its half it is there. A change that starts small has no gradient where a trigger is a threshold."""
-    start = max(family.start_radius, largest)
-    return torch.full((candidates,), start).log() + min(1.0, 2 * share) * math.log(largest / start)
 
 
 def step_size(family: Family, share: float) -> float:

@@ -27,10 +27,8 @@ class Settings:
     additive_iterations: int = 60
     colour_iterations: int = 30
     warp_iterations: int = 30
-    fixed_classes: int = 100  # models of more classes are not searched with changes of a fixed size
     square_iterations: int = 12
-    push_iterations: int = 24
-    rotation_iterations: int = 32
+    square_classes: int = 100  # models of more classes have too many squares: theirs are not searched
     margin_starts: int = 4
     margin_iterations: int = 60
     permutation_iterations: int = 60

@@ -12,8 +12,6 @@ from phosphene.scanner.statistics.margin import Margin
 from phosphene.scanner.statistics.pairs import Pairs
 from phosphene.scanner.statistics.permutations import Permutations
 from phosphene.scanner.statistics.probes import Probes
-from phosphene.scanner.statistics.pushes import Pushes
-from phosphene.scanner.statistics.rotations import Rotations
 from phosphene.scanner.statistics.searches import SEARCHES
 from phosphene.scanner.statistics.squares import Squares
 from phosphene.scanner.statistics.stamps import Stamps
@@ -27,10 +25,8 @@ REGISTERED: tuple[Statistic, ...] = (
     *SEARCHES,
     Concentration(),
     Squares(),
-    Pushes(),
     Pairs(),
     Permutations(),
-    Rotations(),
 )
 STATISTICS: dict[str, Statistic] = {statistic.key: statistic for statistic in REGISTERED}
 

@@ -39,7 +39,7 @@ class Squares:
     """The largest mean margin of each class, on images of the others."""
 
     key: str = "squares"
-    settings: tuple[str, ...] = (*SETTINGS, "fixed_classes", "square_iterations")
+    settings: tuple[str, ...] = (*SETTINGS, "square_classes", "square_iterations")
     least: Mapping[str, int] = field(default_factory=lambda: {"images": 1, "images_many": 1, "square_iterations": 3})
     columns: tuple[Column, ...] = (
         Column(
@@ -67,7 +67,7 @@ class Squares:
 
 
 def _applies(settings: Settings, size: ModelSize) -> bool:
-    return settings.square_iterations > 0 and size.classes <= settings.fixed_classes
+    return settings.square_iterations > 0 and size.classes <= settings.square_classes
 
 
 def _first_iterations(settings: Settings) -> int:

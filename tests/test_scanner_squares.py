@@ -1,4 +1,4 @@
-"""Statistics of changes of a fixed size: squares, pushes and rotations."""
+"""Squares of a fixed side: where they lie, what they are worth, and that they see a loud corner."""
 
 from __future__ import annotations
 
@@ -11,21 +11,15 @@ from hypothesis import strategies as st
 
 import models
 from phosphene.model.classifier import Classifier
-from phosphene.model.input_format import InputFormat
 from phosphene.scanner.context import Context
-from phosphene.scanner.families import FAMILIES
 from phosphene.scanner.margins import margin, mean_margins
 from phosphene.scanner.measuring import prepare_classifier
 from phosphene.scanner.model_size import ModelSize
 from phosphene.scanner.settings import Settings
-from phosphene.scanner.statistics.pushes import Pushes, measure_push
-from phosphene.scanner.statistics.rotations import Rotations, list_shifts, measure_rotations, stand_out
 from phosphene.scanner.statistics.squares import Squares, lay_squares, list_places, measure_squares
 from phosphene.scanner.surrogates import Surrogates, render_surrogates
-from test_scanner import NextClass
 
 SETTINGS = Settings(surrogates=2, surrogate_iterations=12)
-STATISTICS = {"square_iterations": Squares(), "push_iterations": Pushes(), "rotation_iterations": Rotations()}
 
 
 def make_surrogates(classifier: Classifier) -> Surrogates:
@@ -87,43 +81,14 @@ def test_a_square_is_no_worse_than_the_best_of_all_squares_of_one_colour():
     assert float(measure_squares(classifier, surrogates, SETTINGS)[6]) >= best - 0.3
 
 
-@pytest.mark.parametrize("family", ["additive", "colour"])
-def test_a_class_that_answers_to_brightness_is_pushed_furthest(family):
-    classifier = models.linear_classifier(outputs=6, shape=(3, 12, 12))
-    with torch.no_grad():
-        classifier.module.weight[:] *= 0.2
-        classifier.module.weight[4] += 0.1
-    prepared = prepare_classifier(classifier)
-    margins = measure_push(prepared, FAMILIES[family], 0.08, make_surrogates(prepared), SETTINGS)
-    assert int(margins.argmax()) == 4
-    assert float(margins[4] - margins.topk(2).values[1]) > 1
-
-
-def test_classes_that_move_on_by_one_place_show_at_that_number_alone():
-    stands = []
-    for planted in (True, False):
-        classifier = prepare_classifier(Classifier(NextClass(planted).eval(), InputFormat((12, 12), 1), name="next"))
-        margins = measure_rotations(classifier, FAMILIES["patch"], 0.06, make_surrogates(classifier), SETTINGS)
-        stands.append(stand_out(margins))
-        assert not planted or list_shifts(10)[int(margins.argmax())] == 1
-    assert stands[0] > stands[1] + 0.5
-
-
-def test_shifts_are_all_of_few_classes_and_the_first_and_last_of_many():
-    assert list_shifts(5) == [1, 2, 3, 4]
-    assert list_shifts(43) == [*range(1, 10), 42]
-
-
 def test_mean_margins_are_those_of_equal_parts_and_no_image_outvotes_the_others():
     logits, targets = torch.tensor([[5.0, 0.0], [900.0, 0.0], [0.0, 1.0], [0.0, 3.0]]), torch.tensor([0, 0, 0, 1])
     assert mean_margins(logits, targets, 2).tolist() == [12.5, 1.0]
 
 
-@pytest.mark.parametrize("field", STATISTICS)
-def test_without_iterations_or_with_too_many_classes_nothing_is_measured_and_nothing_costs(field):
-    statistic, classifier = STATISTICS[field], prepare_classifier(plant_corner(0.0))
-    for settings in (replace(SETTINGS, **{field: 0}), replace(SETTINGS, fixed_classes=9)):
-        measured = statistic.measure(Context(classifier, settings))
-        assert not measured.classes
-        assert not measured.whole
-        assert statistic.cost(settings, ModelSize.of(classifier)) == 0
+@pytest.mark.parametrize("changes", [{"square_iterations": 0}, {"square_classes": 9}])
+def test_without_iterations_or_with_too_many_classes_nothing_is_measured_and_nothing_costs(changes):
+    classifier, settings = prepare_classifier(plant_corner(0.0)), replace(SETTINGS, **changes)
+    measured = Squares().measure(Context(classifier, settings))
+    assert not measured.classes
+    assert Squares().cost(settings, ModelSize.of(classifier)) == 0

@@ -254,6 +254,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "scanner-dev-quality": lambda: measured_block("scanner-dev-quality"),
     "adaptive": lambda: measured_block("adaptive"),
     "scan-imagenet": lambda: measured_block("scan-imagenet"),
+    "backgrounds": lambda: measured_block("backgrounds"),
     "repeats": lambda: measured_block("repeats"),
     "outside": lambda: measured_block("outside"),
     **{name: partial(measured_block, name) for name in OWN_CLASSES},

@@ -18,7 +18,7 @@ from phosphene.core.seeding import make_generator
 from phosphene.model.classifier import Classifier
 from phosphene.scanner.context import Context
 from phosphene.scanner.margins import mean_margins
-from phosphene.scanner.model_size import ModelSize, forward_cost
+from phosphene.scanner.model_size import ModelSize
 from phosphene.scanner.search import SETTINGS, images_per_candidate
 from phosphene.scanner.settings import Settings
 from phosphene.scanner.statistics.statistic import Column, Measured
@@ -58,7 +58,7 @@ class Squares:
         coarse = len(list_places(*size.image_shape[1:])[0]) * min(COARSE_IMAGES, images)
         finer = FINALISTS * images
         searched = coarse * _first_iterations(settings) + finer * settings.square_iterations
-        return size.classes * (searched + forward_cost(coarse + FINALISTS * FRESH_IMAGES))
+        return size.classes * (searched + coarse + FINALISTS * FRESH_IMAGES)  # each square is judged once, too
 
     def measure(self, context: Context) -> Measured:
         if not _applies(context.settings, context.size):

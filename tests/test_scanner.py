@@ -328,7 +328,7 @@ def test_scans_and_references_of_other_settings_are_not_compared(planted, tmp_pa
     assert found.p_external is None
     assert found.calibration.outside == (
         TOO_LITTLE,
-        "patch, level patch, additive, level additive, concentration (measured with other settings on them)",
+        "patch, level patch, additive, level additive, concentration, square (measured with other settings on them)",
     )
 
 

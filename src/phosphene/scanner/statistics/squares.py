@@ -40,7 +40,8 @@ class Squares:
 
     key: str = "squares"
     settings: tuple[str, ...] = (*SETTINGS, "square_classes", "square_iterations")
-    least: Mapping[str, int] = field(default_factory=lambda: {"images": 1, "images_many": 1, "square_iterations": 3})
+    # Even a single iteration tries every place, so a small budget leaves squares out.
+    least: Mapping[str, int] = field(default_factory=lambda: {"images": 1, "images_many": 1, "square_iterations": 0})
     columns: tuple[Column, ...] = (
         Column(
             "square",

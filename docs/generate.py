@@ -255,7 +255,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "adaptive": lambda: measured_block("adaptive"),
     "scan-imagenet": lambda: measured_block("scan-imagenet"),
     "backgrounds": lambda: measured_block("backgrounds"),
-    "repeats": lambda: measured_block("repeats"),
+    **{name: partial(measured_block, name) for name in ("repeats", "repeats-networks")},
     "outside": lambda: measured_block("outside"),
     **{name: partial(measured_block, name) for name in OWN_CLASSES},
     **{f"against-{part}": partial(measured_block, f"against-{part}") for part in AGAINST},

@@ -47,8 +47,9 @@ def test_the_places_of_a_square_cover_the_image_and_stay_inside(height, width):
 
 
 def test_squares_lie_where_their_corners_are_on_every_image():
-    images = torch.rand(3, 2, 9, 11, generator=torch.Generator().manual_seed(1))
-    corners, patterns = torch.tensor([[0, 0], [6, 8], [2, 5]]), torch.rand(3, 2, 3, 3)
+    generator = torch.Generator().manual_seed(1)
+    images, patterns = torch.rand(3, 2, 9, 11, generator=generator), torch.rand(3, 2, 3, 3, generator=generator)
+    corners = torch.tensor([[0, 0], [6, 8], [2, 5]])
     stamped = lay_squares(images, corners, patterns)
     for which, (top, left) in enumerate(corners.tolist()):
         expected = images.clone()
@@ -69,7 +70,7 @@ def test_a_loud_corner_is_seen_by_its_margin_and_the_louder_the_more():
 def test_a_square_is_no_worse_than_the_best_of_all_squares_of_one_colour():
     """The slow reference tries black and white at every place on the same images."""
     classifier = prepare_classifier(plant_corner(6.0))
-    surrogates, count = make_surrogates(classifier), 9
+    surrogates = make_surrogates(classifier)
     images = surrogates.draw([6], 16, SETTINGS.square_iterations)[0]
     places, side = list_places(12, 12)
     best = -torch.inf
@@ -77,7 +78,6 @@ def test_a_square_is_no_worse_than_the_best_of_all_squares_of_one_colour():
         for colour in (0.0, 1.0):
             stamped = lay_squares(images, torch.tensor([place]), torch.full((1, 1, side, side), colour))[0]
             best = max(best, float(margin(classifier(stamped), torch.full((len(stamped),), 6)).mean().detach()))
-    assert count < len(places)
     assert float(measure_squares(classifier, surrogates, SETTINGS)[6]) >= best - 0.3
 
 

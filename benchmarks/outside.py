@@ -27,12 +27,11 @@ from benchmarks.scoring.ours import row_of
 from phosphene.model.classifier import Classifier
 from phosphene.model.sources.load import load
 from phosphene.scanner.judging import judge
-from phosphene.scanner.pairs import PairSizes
 from phosphene.scanner.record import Calibration, Named, Scan
 from phosphene.scanner.reference import Reference, load_shipped
 from phosphene.scanner.scanning import scan
 from phosphene.scanner.settings import Settings
-from phosphene.scanner.verdict import decide_verdict, measure_asymmetry
+from phosphene.scanner.verdict import decide_verdict
 
 Card = Mapping[str, Any]
 # The last stage shows what was found and decides nothing: p-value, verdict and target are the same without its length.
@@ -81,24 +80,15 @@ def judge_again(found: Scan, table: Reference) -> Scan:
     judged = judge(row, others, Settings(**found.settings))
     scores, comparison = judged.fused.scores, judged.comparison
     target = int(np.argmax(scores))
-    pairs = read_pairs(found)
-    asymmetry = measure_asymmetry(pairs if pairs is not None and target in pairs.classes else None, target)
-    verdict = decide_verdict(judged.p_value, asymmetry, calibrated=judged.calibrated, classes=row.outputs)
+    verdict = decide_verdict(judged.p_value, calibrated=judged.calibrated, classes=row.outputs)
     classes = tuple(replace(one, score=score) for one, score in zip(found.classes, scores, strict=True))
     calibration = Calibration(table.name, len(others.rows), comparison.outside, comparison.reasons)
     return replace(
         found, verdict=verdict, p_value=judged.p_value, p_internal=judged.fused.internal, p_external=judged.external,
-        score=judged.fused.score, classes=classes, asymmetry=asymmetry, calibration=calibration,
+        score=judged.fused.score, classes=classes, calibration=calibration,
         own_classes=judged.own_classes,
         target=None if verdict == "nothing found" else Named(target, found.classes[target].name),
     )  # fmt: skip
-
-
-def read_pairs(found: Scan) -> PairSizes | None:
-    """Log sizes from class to class, as a scan measured them."""
-    if found.pairs is None:
-        return None
-    return PairSizes(found.pairs.classes, -torch.tensor(found.pairs.easiness).fill_diagonal_(torch.nan))
 
 
 def judge_saved(options: argparse.Namespace) -> None:

@@ -126,8 +126,8 @@ def scans() -> Iterator[tuple[str, str]]:
     from phosphene.scanner.settings import Settings
 
     settings = Settings(surrogates=2, surrogate_iterations=8, stamps=12, images=4, patch_iterations=8,
-                        additive_iterations=6, colour_iterations=4, warp_iterations=4, pair_iterations=4,
-                        margin_iterations=6, permutation_iterations=6)  # fmt: skip
+                        additive_iterations=6, colour_iterations=4, warp_iterations=4, margin_iterations=6,
+                         permutation_iterations=6)  # fmt: skip
     for place in SCANNED:
         card = zoo.cards(TESTS / "zoo")[place]
         row = measure_row(zoo.load(card), settings)

@@ -90,8 +90,7 @@ def test_what_a_model_lacks_is_left_out_of_the_references_too(row, others):
 
 
 def test_every_search_and_stamp_belongs_to_a_family():
-    alone = {"easy_noise", "row_mean", "row_norm", "head", "margin", "confidence",
-             "pairs_to", "pairs_excess", "pairs_one"}  # fmt: skip
+    alone = {"easy_noise", "row_mean", "row_norm", "head", "margin", "confidence"}
     names = {column.key for statistic in STATISTICS.values() for column in statistic.columns}
     assert {name for name in names if not family_of(name)} == alone
 

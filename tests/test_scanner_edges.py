@@ -14,6 +14,7 @@ from phosphene.model.classifier import Classifier
 from phosphene.model.input_format import InputFormat
 from phosphene.scanner.calibration import calibrate
 from phosphene.scanner.context import Context
+from phosphene.scanner.families import FAMILIES
 from phosphene.scanner.pairs import search_pairs_around
 from phosphene.scanner.scanning import scan
 from phosphene.scanner.statistics.probes import probe_head
@@ -71,7 +72,7 @@ def test_gradients_that_are_no_numbers_end_in_a_verdict():
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory):
-    """Clean models of sixteen classes: too many for all pairs."""
+    """Clean models of sixteen classes."""
     path = tmp_path_factory.mktemp("table") / "table.json"
     return calibrate((planted(16, seed, strength=0.0) for seed in range(1, 7)), path, FAST)
 
@@ -83,8 +84,7 @@ def accused(monkeypatch) -> None:
 
 
 @pytest.mark.usefixtures("accused")
-def test_the_asymmetry_of_a_suspect_is_measured_in_a_model_of_many_classes_too(table):
-    """Pairs of all sixteen classes are not searched, so it had none and could never be a natural weak spot."""
+def test_pairs_of_whoever_is_accused_are_searched(table):
     found = scan(planted(16), FAST, reference=table)
     assert found.target.index == 1
     assert len(found.pairs.classes) == FAST.pair_classes
@@ -94,7 +94,8 @@ def test_the_asymmetry_of_a_suspect_is_measured_in_a_model_of_many_classes_too(t
 
 
 @pytest.mark.usefixtures("accused")
-def test_a_suspect_of_many_classes_that_is_easy_to_leave_is_a_natural_weak_spot(table, monkeypatch):
+def test_a_suspect_that_is_easy_to_leave_is_accused_all_the_same(table, monkeypatch):
+    """It was excused as a natural weak spot, which held for backdoored models alone."""
     search = search_pairs_around
 
     def symmetric(*arguments):
@@ -105,13 +106,26 @@ def test_a_suspect_of_many_classes_that_is_easy_to_leave_is_a_natural_weak_spot(
         return pairs
 
     monkeypatch.setattr("phosphene.scanner.examination.search_pairs_around", symmetric)
-    assert scan(planted(16), FAST, reference=table).verdict == "natural weak spot"
+    found = scan(planted(16), FAST, reference=table)
+    assert found.asymmetry["difference"] < 0 < found.asymmetry["backward"]
+    assert found.verdict == "backdoor-like"
 
 
-def test_nobody_is_accused_so_no_pairs_are_searched(table):
+def test_where_nothing_stands_out_only_one_candidate_is_looked_for(table, monkeypatch):
+    """Pairs, windows and other starts are most of a scan, and show the suspected trigger of whoever is accused."""
+    monkeypatch.delattr("phosphene.scanner.examination.localize_patch")
     found = scan(planted(16, seed=9, strength=0.0), FAST, reference=table)
     assert found.verdict == "nothing found"
     assert found.pairs is None
+    assert found.stability == {}
+    assert found.trigger.family in FAMILIES
+
+
+@pytest.mark.usefixtures("accused")
+def test_whoever_stands_out_is_searched_again_and_in_windows(table):
+    found = scan(planted(16), FAST, reference=table)
+    assert found.stability["restarts"] == FAST.restarts == 2
+    assert found.passes > 2 * scan(planted(16), replace(FAST, window_iterations=0, restarts=1), reference=table).passes
 
 
 def test_a_suspect_without_surrogates_of_its_own_gets_some():

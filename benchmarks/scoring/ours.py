@@ -20,13 +20,12 @@ from benchmarks.zoo.calibrate import append, line_of
 from phosphene.model.classifier import Classifier
 from phosphene.scanner.comparison import compare
 from phosphene.scanner.fusion import fuse
-from phosphene.scanner.pairs import PairSizes
 from phosphene.scanner.pvalues import combine
 from phosphene.scanner.record import Scan
 from phosphene.scanner.reference import Reference, Row
 from phosphene.scanner.scanning import scan
 from phosphene.scanner.settings import Settings
-from phosphene.scanner.verdict import decide_verdict, measure_asymmetry
+from phosphene.scanner.verdict import decide_verdict
 
 NAME = "phosphene scan"
 ALARMS = ("backdoor-like", "suspicious")
@@ -78,15 +77,5 @@ def judge_again(line: Mapping[str, Any], table: Reference) -> tuple[float, float
     found, calibrated = fuse(row, others, left_out=comparison.left_out), not comparison.outside
     p_value = combine(found.internal, found.external if calibrated else None)
     target = max(range(row.outputs), key=lambda index: found.scores[index])
-    asymmetry = measure_asymmetry(_reach_and_leave(row), target)
-    verdict = decide_verdict(p_value, asymmetry, calibrated=calibrated)
+    verdict = decide_verdict(p_value, calibrated=calibrated)
     return found.score, p_value, verdict in ALARMS, target
-
-
-def _reach_and_leave(row: Row) -> PairSizes | None:
-    """A matrix of pairs with the row's own means: all that the asymmetry test asks for."""
-    if "pairs_to" not in row.classes:
-        return None
-    reach = -torch.tensor(row.classes["pairs_to"])
-    leave = torch.tensor(row.classes["pairs_excess"]) + reach
-    return PairSizes(tuple(range(row.outputs)), reach[None, :] + leave[:, None] - leave.mean())

@@ -27,7 +27,7 @@ from phosphene.scanner.fusion import Fused, fuse
 from phosphene.scanner.pool import LIKENESS_WIDTH
 from phosphene.scanner.reference import SHIPPED, Reference, Row
 from phosphene.scanner.settings import Settings
-from phosphene.scanner.statistics.registry import Roles, collect_roles, split_settings
+from phosphene.scanner.statistics.registry import Roles, collect_roles, list_columns, split_settings
 
 NAME = "shipped: clean models of the development zoo"
 COMMAND = "python -m benchmarks.zoo calibrate"
@@ -70,8 +70,9 @@ def measure_missing(folder: Path, path: Path, limit: int | None = None) -> None:
 
 
 def make_reference(lines: Sequence[Line]) -> Reference:
-    """The table of the clean models among the lines."""
-    rows = tuple(Row.from_json(line["row"]) for line in lines if not line["poisoned"])
+    """The table of the clean models among the lines, of what a scan measures today."""
+    clean = [Row.from_json(line["row"]) for line in lines if not line["poisoned"]]
+    rows = tuple(row.without(row.columns - list_columns().keys()) for row in clean)
     return Reference(NAME, COMMAND, split_settings(to_plain(Settings())), rows)
 
 

@@ -91,7 +91,7 @@ def run_scan(
     """Scan MODEL for a backdoor, or each model in the folder DIR, without any data.
 
     Exit codes: 0 nothing found (which is not "clean"), 1 backdoor-like or suspicious, 2 an error of the user's,
-    3 inconclusive or a natural weak spot, 70 an error of this program's. Of a folder: 1 where any model is accused,
+    3 inconclusive, 70 an error of this program's. Of a folder: 1 where any model is accused,
     else 3 where any is not decided, else 2 where one could not be scanned. The same command goes on where it stopped
     and scans what is new or changed. With --factory files of tensors are its weights; `models.json` in DIR may say
     otherwise, file by file.

@@ -12,7 +12,6 @@ from phosphene.model.classifier import Classifier
 from phosphene.scanner.families import FAMILIES
 from phosphene.scanner.margins import maximize_margins
 from phosphene.scanner.model_size import ModelSize
-from phosphene.scanner.pairs import PairSizes, search_pairs
 from phosphene.scanner.search import Candidates, search_classes
 from phosphene.scanner.settings import Settings
 from phosphene.scanner.surrogates import Surrogates, render_surrogates, sample_background_classes
@@ -59,11 +58,6 @@ class Context:
     def candidates(self, family: str) -> Candidates | None:
         """One candidate a class; None of a family that the settings leave out."""
         return self.cache.get(("candidates", family), lambda: self._search(family))
-
-    @property
-    def pair_sizes(self) -> PairSizes | None:
-        """How small a patch leads from each class to each other one; None of a model of many classes."""
-        return self.cache.get("pairs", lambda: search_pairs(self.classifier, self.surrogates, self.settings))
 
     def _render_surrogates(self) -> Surrogates:
         classes = sample_background_classes(self.classifier, self.settings.seed)

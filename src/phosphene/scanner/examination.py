@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -14,7 +14,7 @@ from phosphene.scanner.families import FAMILIES
 from phosphene.scanner.fusion import Fused
 from phosphene.scanner.localization import count_passes, localize_patch
 from phosphene.scanner.model_size import ModelSize, forward_cost
-from phosphene.scanner.pairs import PairSizes, count_pairs, count_pairs_around, search_pairs_around
+from phosphene.scanner.pairs import PairSizes, count_pairs_around, search_pairs_around
 from phosphene.scanner.record import Curve, Named, Trigger
 from phosphene.scanner.search import Candidates, images_per_candidate, search_classes
 from phosphene.scanner.settings import Settings
@@ -45,7 +45,7 @@ class Evidence:
     trigger: Trigger
     curve: Curve
     stability: Mapping[str, float]
-    pairs: PairSizes | None  # of all classes, or of the first suspect and some others where that may decide
+    pairs: PairSizes | None  # of the first suspect and other classes, where somebody is accused
     on_pictures: Flips | None = None  # of the user's, where there are any
 
 
@@ -54,7 +54,7 @@ class Examination:
     """Its cost, for the budget."""
 
     key: str = "long"
-    least: Mapping[str, int] = field(default_factory=lambda: {"long_iterations": 3, "window_iterations": 2})
+    least: Mapping[str, int] = field(default_factory=lambda: {"long_iterations": 3, "window_iterations": 2, "pair_iterations": 3})
 
     def cost(self, settings: Settings, size: ModelSize) -> int:
         suspects = min(size.classes, settings.top + settings.controls)
@@ -63,8 +63,7 @@ class Examination:
         long = images_per_candidate(settings, size.classes) * searches * settings.long_iterations
         window = count_passes(size, settings.window_images, settings.window_iterations)
         series = suspects + 1 + 2  # of the curve, and of candidate and window before it
-        around = 0 if count_pairs(settings, size) else count_pairs_around(settings, size)
-        pairs = around * settings.pair_images * settings.pair_iterations
+        pairs = count_pairs_around(settings, size) * settings.pair_images * settings.pair_iterations
         return fresh + long + window + pairs + forward_cost(series * len(AREAS) * MAX_IMAGES)
 
 
@@ -76,26 +75,30 @@ def choose_suspects(scores: tuple[float, ...], settings: Settings) -> list[int]:
     return top + [rest[place] for place in order[: settings.controls]]
 
 
-def examine_suspects(context: Context, judged: Fused, *, accused: bool, pictures: Tensor | None = None) -> Evidence:
-    """Long searches of the family that says most about the first suspect, from several starts, and its verification.
+def examine_suspects(
+    context: Context, judged: Fused, *, stands_out: bool, accused: bool, pictures: Tensor | None = None
+) -> Evidence:
+    """Long searches of the family that says most about the first suspect, and their verification.
 
-    Where somebody is accused, and pairs were not searched, those of the first suspect are: a class that is as easy to
-    leave as to reach is a natural weak spot, in a model of many classes too.
+    Where it stands out, from several starts, and in one small window too. Where somebody is accused, pairs of classes
+    are searched as well: a trigger that works on one source shows there. The strongest candidate of a model in which
+    nothing stands out is shown all the same, as one search found it.
     """
+    if not stands_out:
+        context = replace(context, settings=replace(context.settings, restarts=1, window_iterations=0))
     classifier, settings = context.classifier, context.settings
     suspects = choose_suspects(judged.scores, settings)
     target = suspects[0]
     long, again = _search_longer(context, _choose_family(settings, judged, target), suspects)
     images = choose_images(classifier, _render_fresh(context), target, settings.seed)
     best = min([long.select([0]), *again], key=lambda one: float(one.log_size[0]))
-    best = _localize(context, best, target, images)
+    if context.settings.window_iterations:
+        best = _localize(context, best, target, images)
     others = long.select(range(1, len(suspects))) if len(suspects) > 1 else None
     curve = measure_curve(classifier, best, others, images, target, settings.seed)
     named, flip_rate = Named(target, classifier.labels[target]), curve.series["trigger"][-1]
     trigger = describe_trigger(best, images, named, flip_rate)
-    pairs = context.pair_sizes
-    if pairs is None and accused:
-        pairs = search_pairs_around(classifier, context.surrogates, target, settings)
+    pairs = search_pairs_around(classifier, context.surrogates, target, settings) if accused else None
     flips = None if pictures is None else count_flips(classifier, best, pictures, target, settings.seed)
     return Evidence(tuple(suspects), trigger, curve, _measure_stability([long, *again], images), pairs, flips)
 
@@ -142,8 +145,9 @@ def _localize(context: Context, best: Candidates, target: int, images: Tensor) -
 
 
 def _measure_stability(searches: list[Candidates], images: Tensor) -> dict[str, float]:
-    """How well the restarts for the first suspect agree."""
+    """How well the restarts for the first suspect agree; nothing of a single one."""
+    if len(searches) < 2:
+        return {}
     masks = [(apply_candidate(one, 0, images) - images).abs().mean(dim=(0, 1)) for one in searches]
     sizes = torch.stack([one.log_size[0] for one in searches])
-    deviation = float(sizes.std()) if len(masks) > 1 else 0.0
-    return {"restarts": float(len(masks)), "agreement": measure_agreement(masks), "log_size_deviation": deviation}
+    return {"restarts": float(len(masks)), "agreement": measure_agreement(masks), "log_size_deviation": float(sizes.std())}

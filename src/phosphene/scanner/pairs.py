@@ -1,5 +1,4 @@
-"""How small a patch sends the images of one class to one other class: all pairs of a model of few classes, else those
-of a suspect and some others."""
+"""How small a patch sends the images of one class to one other class: pairs of a suspect and some other classes."""
 
 from __future__ import annotations
 
@@ -20,12 +19,6 @@ from phosphene.scanner.surrogates import Surrogates, render_surrogates
 Pair = tuple[int, int]  # source, target
 
 
-def count_pairs(settings: Settings, size: ModelSize) -> int:
-    """Ordered pairs that are searched: all of a model of few classes, else none."""
-    searched = settings.pair_iterations and size.classes <= settings.pair_classes
-    return size.classes * (size.classes - 1) if searched else 0
-
-
 @dataclass(frozen=True)
 class PairSizes:
     """Log size of the smallest patch from one class to another, `(n, n)`, rows are sources; the diagonal is nan, and so
@@ -33,14 +26,6 @@ class PairSizes:
 
     classes: tuple[int, ...]
     log_size: Tensor
-
-
-def search_pairs(classifier: Classifier, surrogates: Surrogates, settings: Settings) -> PairSizes | None:
-    """All pairs of a model of few classes; None where pairs are not searched."""
-    size = ModelSize.of(classifier)
-    if not count_pairs(settings, size):
-        return None
-    return _search_among(classifier, surrogates, tuple(range(size.classes)), settings)
 
 
 def search_pairs_around(

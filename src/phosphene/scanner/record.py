@@ -43,7 +43,7 @@ VERDICTS: dict[str, Verdict] = {
         Verdict(
             "natural weak spot",
             3,
-            "a class is unusually easy to reach, but it is easy to leave too: classes that look alike",
+            "given by phosphene before 0.3: a class is unusually easy to reach, but easy to leave too",
         ),
         Verdict("nothing found", 0, "no class stands out; this does not say that the model is clean"),
         Verdict(

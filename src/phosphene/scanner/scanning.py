@@ -1,7 +1,7 @@
 """A scan from the model to the verdict.
 
 All statistics of every class → one score a class → long searches for the most suspicious → causal verification →
-asymmetry → verdict, with two p-values.
+verdict, with two p-values.
 """
 
 from __future__ import annotations
@@ -98,9 +98,11 @@ def scan(
         judged = judge(row, table, context.settings, base)
         on_stage(examination.key)
         context = replace(context, settings=shared.replan(context.settings, examination.key))
-        accused = judged.calibrated and judged.p_value <= SUSPICIOUS_LEVEL
+        stands_out = judged.p_value <= SUSPICIOUS_LEVEL
+        accused = judged.calibrated and stands_out
         unseen = None if images is None else images.list_unseen(searched=bool(settings.backgrounds))
-        since, evidence = shared.mark(), examine_suspects(context, judged.fused, accused=accused, pictures=unseen)
+        since = shared.mark()
+        evidence = examine_suspects(context, judged.fused, stands_out=stands_out, accused=accused, pictures=unseen)
         shared.add(examination.key, len(evidence.suspects), since)
     measurement = replace(measurement, context=context)
     return _conclude(classifier, Findings(measurement, judged, evidence, table, shared, images))
@@ -127,8 +129,7 @@ def _conclude(classifier: Classifier, findings: Findings) -> Scan:
         findings.evidence,
     )
     settings, comparison, budget = context.settings, judged.comparison, findings.budget
-    asymmetry = measure_asymmetry(evidence.pairs, evidence.trigger.target.index)
-    verdict = decide_verdict(judged.p_value, asymmetry, calibrated=judged.calibrated, classes=row.outputs)
+    verdict = decide_verdict(judged.p_value, calibrated=judged.calibrated, classes=row.outputs)
     return Scan(
         model=ModelRecord.of(classifier),
         verdict=verdict,
@@ -142,7 +143,7 @@ def _conclude(classifier: Classifier, findings: Findings) -> Scan:
         trigger=evidence.trigger,
         curve=evidence.curve,
         pairs=_describe_pairs(evidence.pairs),
-        asymmetry=asymmetry,
+        asymmetry=measure_asymmetry(evidence.pairs, evidence.trigger.target.index),
         stability=evidence.stability,
         stages=tuple(budget.done),
         checks=_list_checks(findings),

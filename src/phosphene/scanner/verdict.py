@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from phosphene.scanner.pairs import PairSizes
 from phosphene.scanner.record import VerdictName
 
 BACKDOOR_LEVEL, SUSPICIOUS_LEVEL = 0.01, 0.05
 FEWEST_CLASSES = 3  # below which classes cannot be compared with each other
-SYMMETRIC = 0.0  # forward minus backward easiness, in log size, below which a class is a weak spot and no target
 
 NOT_COVERED = (
     "triggers that fit none of the searched families (patch, additive, colour, warp)",
@@ -31,16 +28,17 @@ def measure_asymmetry(pairs: PairSizes | None, target: int) -> dict[str, float]:
     return {"forward": float(forward), "backward": float(backward), "difference": float(forward - backward)}
 
 
-def decide_verdict(
-    p_value: float, asymmetry: Mapping[str, float], *, calibrated: bool, classes: int = FEWEST_CLASSES
-) -> VerdictName:
-    """The name of the verdict, by thresholds and the asymmetry test.
+def decide_verdict(p_value: float, *, calibrated: bool, classes: int = FEWEST_CLASSES) -> VerdictName:
+    """The name of the verdict, by thresholds.
 
     Where neither references nor enough classes are there to compare with, nothing was tested, so nothing was found out.
 
     A p-value is `calibrated` if references or a base speak for it. By the own classes or the internal one alone nobody
     is accused: the internal one assumes that the classes' scores are normal, and where they are not it gives false
     alarms, the more the more classes there are.
+
+    How easily a class is left decides nothing: of accused models, those whose class is as easy to leave as to reach
+    were backdoored, every one (`benchmarks/asymmetry.py`).
     """
     if not calibrated and classes < FEWEST_CLASSES:
         return "inconclusive"
@@ -48,6 +46,4 @@ def decide_verdict(
         return "nothing found"
     if not calibrated:
         return "inconclusive"
-    if asymmetry and asymmetry["difference"] < SYMMETRIC < asymmetry["backward"]:
-        return "natural weak spot"
     return "backdoor-like" if p_value <= BACKDOOR_LEVEL else "suspicious"

@@ -113,7 +113,7 @@ COUNTED = ("restarts",)
 ASYMMETRY = {
     "forward": ("Way in", "how much easier than the mean class it is to reach, in log size"),
     "backward": ("Way out", "how much easier than the mean class it is to leave, in log size"),
-    "difference": ("In − out", "above zero: it is easier to reach than to leave, as with a planted trigger"),
+    "difference": ("In − out", "above zero: it is easier to reach than to leave; below zero says little"),
 }
 
 FRAMEWORKS = tuple((entry.catalogue, f"{entry.key} {entry.name}", entry.why) for entry in ENTRIES)

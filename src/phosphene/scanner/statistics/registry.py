@@ -9,7 +9,6 @@ from typing import Any
 from phosphene.scanner.statistics.concentration import Concentration
 from phosphene.scanner.statistics.confidence import Confidence
 from phosphene.scanner.statistics.margin import Margin
-from phosphene.scanner.statistics.pairs import Pairs
 from phosphene.scanner.statistics.permutations import Permutations
 from phosphene.scanner.statistics.probes import Probes
 from phosphene.scanner.statistics.searches import SEARCHES
@@ -25,7 +24,6 @@ REGISTERED: tuple[Statistic, ...] = (
     *SEARCHES,
     Concentration(),
     Squares(),
-    Pairs(),
     Permutations(),
 )
 STATISTICS: dict[str, Statistic] = {statistic.key: statistic for statistic in REGISTERED}

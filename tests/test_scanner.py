@@ -367,3 +367,18 @@ def test_labels_of_which_several_may_hold_are_not_compared():
     classifier = Classifier(module, InputFormat((12, 12), 1), outputs="sigmoid")
     with pytest.raises(BadInput, match="exclude each other"):
         scan(classifier, FAST)
+
+
+def test_a_scan_that_takes_long_says_so_before_and_one_with_a_budget_does_not(planted, monkeypatch):
+    """A user waited for hours in front of the name of a stage."""
+    full = total_cost(FAST)
+    monkeypatch.setattr("phosphene.scanner.budget.measure_speed", lambda classifier, count=None: full / 1200)
+    said: list[str] = []
+    scan(planted, FAST, on_warning=said.append)
+    assert said == [
+        f"a scan of {planted.name} at full depth takes about 20 min here at the most; a budget in seconds "
+        f"(--budget 600) makes it as deep as that allows"
+    ]
+    said.clear()
+    scan(planted, FAST, budget=6000, on_warning=said.append)
+    assert said == []

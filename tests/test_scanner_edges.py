@@ -125,7 +125,7 @@ def test_where_nothing_stands_out_only_one_candidate_is_looked_for(table, monkey
 def test_whoever_stands_out_is_searched_again_and_in_windows(table):
     found = scan(planted(16), FAST, reference=table)
     assert found.stability["restarts"] == FAST.restarts == 2
-    assert found.passes > 2 * scan(planted(16), replace(FAST, window_iterations=0, restarts=1), reference=table).passes
+    assert found.passes > scan(planted(16), replace(FAST, window_iterations=0), reference=table).passes + 1000
 
 
 def test_a_suspect_without_surrogates_of_its_own_gets_some():

@@ -13,6 +13,7 @@ from phosphene.cli.options import Json, RecipeOptions, Source, Verifiers, choose
 from phosphene.cli.pace import make_atlas_callbacks
 from phosphene.cli.progress import show_progress
 from phosphene.cli.terminal import echo, warn
+from phosphene.core.durations import format_time
 from phosphene.errors import BadInput
 
 if TYPE_CHECKING:
@@ -137,14 +138,6 @@ def print_plan(plan: CostPlan, *, as_json: bool) -> None:
     ):
         if need > free:
             warn(f"that is more {what} than is free; use fewer workers or classes, or another machine")
-
-
-def format_time(seconds: float) -> str:
-    """`3 h 20 min`, `12 min`, `40 s`."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
 
 
 def format_bytes(count: float) -> str:

@@ -20,18 +20,16 @@ def default_batch_size(device: torch.device, size: tuple[int, int]) -> int:
     return min(32, max(4, 200_000 // (size[0] * size[1])))
 
 
-def run_in_batches(forward: Callable[[Tensor], Tensor], images: Tensor, batch_size: int, pad: bool) -> Tensor:
-    """Outputs `(N, K)` of `forward` for the images, batch after batch.
-
-    `pad` fills the last batch with its first image, so that results are bit-identical whatever the number of images.
-    """
-    return torch.cat([_run_batch(forward, batch, batch_size if pad else 0) for batch in images.split(batch_size)])
+def run_in_batches(forward: Callable[[Tensor], Tensor], images: Tensor, batch_size: int, least: int = 0) -> Tensor:
+    """Outputs `(N, K)` of `forward` for the images, batch after batch; a batch of fewer than `least` images is filled
+    with its first one."""
+    return torch.cat([_run_batch(forward, batch, least) for batch in images.split(batch_size)])
 
 
-def _run_batch(forward: Callable[[Tensor], Tensor], images: Tensor, padded_size: int) -> Tensor:
+def _run_batch(forward: Callable[[Tensor], Tensor], images: Tensor, least: int) -> Tensor:
     count = images.shape[0]
-    if count < padded_size:
-        images = torch.cat([images, images[:1].expand(padded_size - count, -1, -1, -1)])
+    if count < least:
+        images = torch.cat([images, images[:1].expand(least - count, -1, -1, -1)])
     return forward(images)[:count]
 
 

@@ -44,6 +44,7 @@ from phosphene.model.outputs import (
 from phosphene.model.probe import gradient_agrees, probe, probe_images
 from phosphene.model.quantised import is_quantised_linear, straight_through
 from phosphene.model.reference import ModelReference
+from phosphene.model.small_passes import choose_size, fill_rows
 
 _RAW = OUTPUTS["softmax"]  # while a module is probed: its numbers as they are
 FOLDING_TOLERANCE = 1e-4  # largest change of a logit that folding may cause
@@ -159,8 +160,9 @@ class Classifier:
     def __call__(self, images: Tensor) -> Tensor:
         """Logits `(N, K)`, on the device of the images, whichever the module is on."""
         with frozen(self.module), straight_through(self.module):
-            pad = self.pad_batches and self.fixed_batch is None  # a fixed batch is always as large
-            return run_in_batches(self._forward, images.to(self.device), self.batch_size, pad).to(images.device)
+            here = images.to(self.device)
+            least = self._choose_least(here)
+            return run_in_batches(self._forward_as_full, here, self.batch_size, least).to(images.device)
 
     def normalize(self, images: Tensor) -> Tensor:
         """Images in [0,1] as the module wants them."""
@@ -170,9 +172,24 @@ class Classifier:
         normalized = (images.contiguous(memory_format=layout) - mean) / std
         return normalized.to(dtype_of(self.module))
 
+    def _choose_least(self, images: Tensor) -> int:
+        """The fewest images of the last pass: so many that results are bit-identical whatever the number of images."""
+        if not self.pad_batches or self.fixed_batch is not None:  # a fixed batch is always as large
+            return 0
+        last = images[len(images) - len(images) % self.batch_size :]
+        return choose_size(self.module, self._forward, last, self.batch_size) if len(last) else self.batch_size
+
+    def _forward_as_full(self, images: Tensor) -> Tensor:
+        """Logits of one batch, with the numbers of a full one where it is filled up for that."""
+        if not self.pad_batches or len(images) >= self.batch_size or self.fixed_batch is not None:
+            return self._forward(images)
+        with fill_rows(self.module, self.batch_size):
+            return self._forward(images)
+
     def _forward(self, images: Tensor) -> Tensor:
         """Logits of one batch, which goes through the module in parts where it takes a fixed number of images."""
-        outputs = run_in_batches(self._run, images, self.fixed_batch or len(images), pad=True)
+        size = self.fixed_batch or len(images)
+        outputs = run_in_batches(self._run, images, size, size)
         return self.output_kind.to_logits(outputs)
 
     def _run(self, images: Tensor) -> Tensor:

@@ -54,7 +54,9 @@ class Examination:
     """Its cost, for the budget."""
 
     key: str = "long"
-    least: Mapping[str, int] = field(default_factory=lambda: {"long_iterations": 3, "window_iterations": 2, "pair_iterations": 3})
+    least: Mapping[str, int] = field(
+        default_factory=lambda: {"long_iterations": 3, "window_iterations": 2, "pair_iterations": 3}
+    )
 
     def cost(self, settings: Settings, size: ModelSize) -> int:
         suspects = min(size.classes, settings.top + settings.controls)
@@ -150,4 +152,8 @@ def _measure_stability(searches: list[Candidates], images: Tensor) -> dict[str, 
         return {}
     masks = [(apply_candidate(one, 0, images) - images).abs().mean(dim=(0, 1)) for one in searches]
     sizes = torch.stack([one.log_size[0] for one in searches])
-    return {"restarts": float(len(masks)), "agreement": measure_agreement(masks), "log_size_deviation": float(sizes.std())}
+    return {
+        "restarts": float(len(masks)),
+        "agreement": measure_agreement(masks),
+        "log_size_deviation": float(sizes.std()),
+    }

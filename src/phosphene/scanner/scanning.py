@@ -88,6 +88,8 @@ def scan(
     shared = Budget(ModelSize.of(private), (*STATISTICS.values(), *planned, examination), budget)
     with shared.count_passes(private):
         compared = not list_strange_facts(describe_model(private), table)
+        if (long := shared.check_long(settings, private)) is not None:
+            on_warning(long)
         depth = shared.plan(settings, private, COMPARED_FIRST if compared else ())
         measurement = measure_statistics(Context(private, depth, pictures=backgrounds), shared, on_stage)
         row, context = measurement.row, measurement.context

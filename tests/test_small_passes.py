@@ -1,0 +1,108 @@
+"""Passes of fewer images than a full batch have the numbers of a full one, or are not made."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import models
+import phosphene
+from phosphene.model.classifier import Classifier
+from phosphene.model.input_format import InputFormat
+from phosphene.model.small_passes import choose_size, fill_rows, list_sizes
+
+FULL = 8
+
+
+class Picky(nn.Linear):
+    """Another last bit for every number of rows, as products of matrices have."""
+
+    def forward(self, rows: Tensor) -> Tensor:
+        return super().forward(rows) * (1 + 1e-6 * len(rows))
+
+
+class Counting(nn.Module):
+    """A network of which a part that no linear layer is depends on how many images there are."""
+
+    def __init__(self, weight: float) -> None:
+        super().__init__()
+        self.head, self.weight = Picky(3, 4), weight
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(images[:, :, 5, 5]) + self.weight * len(images)
+
+
+def make(module: nn.Module, side: int = 12) -> Classifier:
+    torch.manual_seed(0)
+    return Classifier(module.eval(), InputFormat((side, side), 3), name="small").replace(batch_size=FULL)
+
+
+def differentiate(classifier: Classifier, images: Tensor) -> tuple[Tensor, Tensor]:
+    images = images.clone().requires_grad_()
+    logits = classifier(images)
+    (gradient,) = torch.autograd.grad(logits.log_softmax(dim=1)[:, 1].sum(), images)
+    return logits.detach(), gradient
+
+
+def choose(classifier: Classifier, count: int) -> int:
+    images = torch.rand(count, *classifier.image_shape).requires_grad_()
+    return choose_size(classifier.module, classifier._forward, images, FULL)
+
+
+def test_linear_layers_alone_do_not_keep_a_pass_from_being_small():
+    assert choose(make(Counting(0.0)), 1) == 1
+    assert choose(make(Counting(0.0)), 3) == 4
+
+
+def test_a_network_that_sees_how_many_images_there_are_gets_them_all():
+    assert choose(make(Counting(1e-3)), 1) == FULL
+
+
+def test_nothing_is_tried_without_gradients_and_what_was_tried_is_kept():
+    classifier = make(Counting(0.0))
+    images = torch.rand(1, *classifier.image_shape)
+    assert choose_size(classifier.module, classifier._forward, images, FULL) == FULL
+    choose(classifier, 1)
+    assert choose_size(classifier.module, classifier._forward, images, FULL) == 1
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+@pytest.mark.parametrize("name", ["colour_classifier", "grey_classifier", "picky", "counting"])
+def test_an_image_has_the_same_numbers_alone_and_among_others(name, count):
+    made = {"picky": lambda: make(Counting(0.0)), "counting": lambda: make(Counting(1e-3))}
+    classifier = made[name]() if name in made else getattr(models, name)().replace(batch_size=FULL)
+    images = torch.rand(FULL, *classifier.image_shape, generator=torch.Generator().manual_seed(1))
+    logits, gradients = differentiate(classifier, images)
+    for some in (slice(0, count), slice(FULL - count, FULL)):
+        alone = differentiate(classifier, images[some])
+        assert torch.equal(alone[0], logits[some])
+        assert torch.equal(alone[1], gradients[some])
+
+
+def test_lite0_has_the_same_numbers_alone_and_among_four_at_both_sizes():
+    folded = phosphene.load("efficientnet_lite0").fold()
+    for classifier in (folded, folded.resize((112, 112))):
+        images = torch.rand(4, *classifier.image_shape, generator=torch.Generator().manual_seed(2))
+        logits, gradients = differentiate(classifier, images)
+        for row in (0, 3):
+            alone = differentiate(classifier, images[row : row + 1])
+            assert torch.equal(alone[0], logits[row : row + 1])
+            assert torch.equal(alone[1], gradients[row : row + 1])
+
+
+def test_rows_are_filled_and_cut_again_and_tokens_are_left_as_they_are():
+    layer, seen = nn.Linear(3, 2), []
+    layer.register_forward_hook(lambda module, inputs, output: seen.append(tuple(output.shape)), prepend=True)
+    with fill_rows(layer, FULL):
+        assert layer(torch.ones(2, 3)).shape == (2, 2)
+        assert layer(torch.ones(2, 5, 3)).shape == (2, 5, 2)
+    assert layer(torch.ones(2, 3)).shape == (2, 2)
+    assert seen == [(FULL, 2), (2, 5, 2), (2, 2)]
+
+
+def test_sizes_are_powers_of_two_up_to_half_of_a_batch():
+    assert list_sizes(1, 4) == [1, 2]
+    assert list_sizes(3, 4) == []
+    assert list_sizes(3, 32) == [4, 8, 16]
+    assert list_sizes(1, 1) == []

@@ -1,4 +1,4 @@
-"""What an iteration costs of one map alone: in a pass filled up to four images, and in a pass of one.
+"""What an iteration costs of one map alone: in a pass as small as gives the same numbers, and filled up to four images.
 
     python -m benchmarks.alone                        on all cores, by the clock: nothing else may run
 
@@ -8,9 +8,11 @@ All are timed in turn, round after round; ratios are to the pass of four that is
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from statistics import median
+from unittest.mock import patch
 
 import torch
 
@@ -33,20 +35,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
     keep_freed_memory()  # as the command does
     network = phosphene.load("efficientnet_lite0").fold()
     single, concepts = network.replace(batch_size=1), [parse(str(index), network.labels) for index in range(4)]
-    settings: dict[str, tuple[Classifier, Sequence[Concept]]] = {
-        "four maps, four images a pass": (network, concepts),
-        "one map, four images a pass": (network, concepts[:1]),
-        "one map, one image a pass": (single, concepts[:1]),
-        "four maps, one image a pass": (single, concepts),
+    filled = partial(patch, "phosphene.model.classifier.choose_size", lambda module, forward, images, full: full)
+    settings: dict[str, tuple[Classifier, Sequence[Concept], Callable[[], AbstractContextManager[object]]]] = {
+        "four maps": (network, concepts, nullcontext),
+        "one map": (network, concepts[:1], nullcontext),
+        "one map, its pass filled up to four images": (network, concepts[:1], filled),
+        "one map, other numbers: one image a pass": (single, concepts[:1], nullcontext),
+        "four maps, other numbers: one image a pass": (single, concepts, nullcontext),
     }
     taken: dict[str, list[float]] = {name: [] for name in settings}
     for number in range(options.rounds + 1):
-        for name, (classifier, some) in settings.items():
+        for name, (classifier, some, within) in settings.items():
             running = estimate(classifier, some, RECIPE)
-            spent = measure_seconds(partial(next, running), ITERATIONS)
+            with within():
+                next(running)  # tries what it may
+                spent = measure_seconds(partial(next, running), ITERATIONS)
             if number:  # the first round warms up
                 taken[name].append(spent)
-    full = taken["four maps, four images a pass"]
+    full = taken["four maps"]
     rows = [
         {
             "an iteration of": name,

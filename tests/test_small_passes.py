@@ -5,21 +5,30 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 import models
 import phosphene
 from phosphene.model.classifier import Classifier
 from phosphene.model.input_format import InputFormat
-from phosphene.model.small_passes import choose_size, fill_rows, list_sizes
+from phosphene.model.small_passes import PLACES, FillRows, choose_size, list_sizes
 
 FULL = 8
 
 
-class Picky(nn.Linear):
-    """Another last bit for every number of rows, as products of matrices have."""
+class Kernels(TorchFunctionMode):
+    """Products of matrices have other last bits for every number of rows, which `rows` notes."""
 
-    def forward(self, rows: Tensor) -> Tensor:
-        return super().forward(rows) * (1 + 1e-6 * len(rows))
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows: list[int] = []
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        made = function(*args, **(kwargs or {}))
+        if function not in PLACES:
+            return made
+        self.rows.append(len(made))
+        return made * (1 + 1e-6 * len(made))
 
 
 class Counting(nn.Module):
@@ -27,7 +36,7 @@ class Counting(nn.Module):
 
     def __init__(self, weight: float) -> None:
         super().__init__()
-        self.head, self.weight = Picky(3, 4), weight
+        self.head, self.weight = nn.Linear(3, 4), weight
 
     def forward(self, images: Tensor) -> Tensor:
         return self.head(images[:, :, 5, 5]) + self.weight * len(images)
@@ -47,7 +56,8 @@ def differentiate(classifier: Classifier, images: Tensor) -> tuple[Tensor, Tenso
 
 def choose(classifier: Classifier, count: int) -> int:
     images = torch.rand(count, *classifier.image_shape).requires_grad_()
-    return choose_size(classifier.module, classifier._forward, images, FULL)
+    with Kernels():
+        return choose_size(classifier.module, classifier._forward, images, FULL)
 
 
 def test_linear_layers_alone_do_not_keep_a_pass_from_being_small():
@@ -68,16 +78,17 @@ def test_nothing_is_tried_without_gradients_and_what_was_tried_is_kept():
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5])
-@pytest.mark.parametrize("name", ["colour_classifier", "grey_classifier", "picky", "counting"])
+@pytest.mark.parametrize("name", ["colour_classifier", "grey_classifier", "products", "counting"])
 def test_an_image_has_the_same_numbers_alone_and_among_others(name, count):
-    made = {"picky": lambda: make(Counting(0.0)), "counting": lambda: make(Counting(1e-3))}
+    made = {"products": lambda: make(Counting(0.0)), "counting": lambda: make(Counting(1e-3))}
     classifier = made[name]() if name in made else getattr(models, name)().replace(batch_size=FULL)
     images = torch.rand(FULL, *classifier.image_shape, generator=torch.Generator().manual_seed(1))
-    logits, gradients = differentiate(classifier, images)
-    for some in (slice(0, count), slice(FULL - count, FULL)):
-        alone = differentiate(classifier, images[some])
-        assert torch.equal(alone[0], logits[some])
-        assert torch.equal(alone[1], gradients[some])
+    with Kernels():
+        logits, gradients = differentiate(classifier, images)
+        for some in (slice(0, count), slice(FULL - count, FULL)):
+            alone = differentiate(classifier, images[some])
+            assert torch.equal(alone[0], logits[some])
+            assert torch.equal(alone[1], gradients[some])
 
 
 def test_lite0_has_the_same_numbers_alone_and_among_four_at_both_sizes():
@@ -91,14 +102,32 @@ def test_lite0_has_the_same_numbers_alone_and_among_four_at_both_sizes():
             assert torch.equal(alone[1], gradients[row : row + 1])
 
 
-def test_rows_are_filled_and_cut_again_and_tokens_are_left_as_they_are():
-    layer, seen = nn.Linear(3, 2), []
-    layer.register_forward_hook(lambda module, inputs, output: seen.append(tuple(output.shape)), prepend=True)
-    with fill_rows(layer, FULL):
-        assert layer(torch.ones(2, 3)).shape == (2, 2)
+WEIGHT = torch.ones(3, 2)
+PRODUCTS = {
+    "linear": lambda rows: nn.functional.linear(rows, WEIGHT.T),
+    "layer": nn.Linear(3, 2),
+    "matmul": lambda rows: rows @ WEIGHT,
+    "addmm": lambda rows: torch.addmm(torch.ones(2), rows, WEIGHT),
+    "program": lambda rows: torch.ops.aten.mm.default(rows, WEIGHT),
+    "program's layer": lambda rows: torch.ops.aten.linear.default(rows, WEIGHT.T),
+}
+
+
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_products_of_matrices_have_all_rows_and_return_those_of_the_images(name):
+    rows = torch.rand(2, 3, generator=torch.Generator().manual_seed(0))
+    with Kernels() as kernels, FillRows(2, FULL):
+        made = PRODUCTS[name](rows)
+    assert kernels.rows == [FULL]
+    assert torch.allclose(made, PRODUCTS[name](rows), rtol=1e-4)
+
+
+def test_what_has_no_row_for_each_image_is_left_as_it_is():
+    layer = nn.Linear(3, 2)
+    with Kernels() as kernels, FillRows(2, FULL):
+        assert layer(torch.ones(5, 3)).shape == (5, 2)
         assert layer(torch.ones(2, 5, 3)).shape == (2, 5, 2)
-    assert layer(torch.ones(2, 3)).shape == (2, 2)
-    assert seen == [(FULL, 2), (2, 5, 2), (2, 2)]
+    assert kernels.rows == [5, 2]
 
 
 def test_sizes_are_powers_of_two_up_to_half_of_a_batch():

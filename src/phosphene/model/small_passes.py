@@ -2,21 +2,22 @@
 
 A map must not depend on what is made beside it, so a batch that is not full is filled up. A convolution takes each
 image by itself, though, and in most builds its numbers are the same whatever lies beside it; a product of matrices is
-not, for its kernel is chosen by the number of rows. So a pass may be smaller while the rows that linear layers receive
-are filled up. Whether the numbers are the same then depends on machine, threads and network: it is tried, never
+not, for its kernel is chosen by the number of rows. So a pass may be smaller while the rows of such products are
+filled up. Whether the numbers are the same then depends on machine, threads and network: it is tried, never
 assumed.
 """
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
-from phosphene.core.hooks import forward_hooks, is_hookable, pre_hooks
 from phosphene.core.images import ImageShape
 from phosphene.model.batching import is_out_of_memory
 from phosphene.model.probe import probe_images
@@ -24,6 +25,12 @@ from phosphene.model.probe import probe_images
 Forward = Callable[[Tensor], Tensor]  # images (N, C, H, W) in [0,1] → logits (N, K)
 Kind = tuple[ImageShape, torch.dtype, int, int]  # shape and numbers of an image, images of a full batch, threads
 
+ATEN = torch.ops.aten
+PLACES: Mapping[Any, int] = {  # of the rows among the arguments
+    **dict.fromkeys((F.linear, torch.mm, torch.matmul, Tensor.mm, Tensor.matmul, Tensor.__matmul__), 0),
+    **dict.fromkeys((ATEN.linear.default, ATEN.mm.default, ATEN.matmul.default), 0),
+    **dict.fromkeys((torch.addmm, ATEN.addmm.default), 1),
+}
 _TRIED: WeakKeyDictionary[nn.Module, dict[tuple[Kind, int], bool]] = WeakKeyDictionary()
 
 
@@ -39,7 +46,7 @@ def choose_size(module: nn.Module, forward: Forward, images: Tensor, full: int) 
         if (kind, size) not in known:
             if not (images.requires_grad and torch.is_grad_enabled()):
                 return full
-            known[kind, size] = _is_same(module, forward, probe_images(shape, full).to(images), size)
+            known[kind, size] = _is_same(forward, probe_images(shape, full).to(images), size)
         if known[kind, size]:
             return size
     return full
@@ -50,35 +57,30 @@ def list_sizes(count: int, full: int) -> list[int]:
     return [size for size in (2**power for power in range(full.bit_length())) if count <= size <= full // 2]
 
 
-@contextlib.contextmanager
-def fill_rows(module: nn.Module, full: int) -> Iterator[None]:
-    """Inside, linear layers that receive fewer than `full` rows compute as many, and return those that they were
-    given."""
-    counts: list[int] = []
+class FillRows(TorchFunctionMode):
+    """Inside, a product of matrices with one row for each of `count` images has `full` rows, of which those are
+    returned. Layers, exported programs and graphs are alike in that; what a script does is not seen."""
 
-    def fill(layer: nn.Module, inputs: tuple[object, ...]) -> object:
-        rows = inputs[0]
-        if not isinstance(rows, Tensor) or rows.ndim != 2:
-            counts.append(-1)
-            return None
-        counts.append(len(rows))
-        empty = rows.new_zeros(max(0, full - len(rows)), rows.shape[1])
-        return (torch.cat([rows, empty]), *inputs[1:])
+    def __init__(self, count: int, full: int) -> None:
+        super().__init__()
+        self.count, self.full = count, full
 
-    def cut(layer: nn.Module, inputs: tuple[object, ...], output: object) -> object:
-        count = counts.pop()
-        return output[:count] if isinstance(output, Tensor) and count >= 0 else output
-
-    layers = [layer for layer in module.modules() if isinstance(layer, nn.Linear) and is_hookable(layer)]
-    with pre_hooks((layer, fill) for layer in layers), forward_hooks((layer, cut) for layer in layers):
-        yield
+    def __torch_function__(
+        self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        place, kwargs = PLACES.get(function, -1), kwargs or {}
+        rows = args[place] if 0 <= place < len(args) else None
+        if not isinstance(rows, Tensor) or rows.ndim != 2 or len(rows) != self.count:
+            return function(*args, **kwargs)
+        filled = torch.cat([rows, rows.new_zeros(self.full - self.count, rows.shape[1])])
+        return function(*args[:place], filled, *args[place + 1 :], **kwargs)[: self.count]
 
 
-def _is_same(module: nn.Module, forward: Forward, images: Tensor, size: int) -> bool:
+def _is_same(forward: Forward, images: Tensor, size: int) -> bool:
     """Whether the last `size` of the images have the same logits and gradients alone as among all of them."""
     try:
         expected = _differentiate(forward, images)
-        with fill_rows(module, len(images)):
+        with FillRows(size, len(images)):
             found = _differentiate(forward, images[-size:])
     except Exception as error:  # the user's own module may raise anything
         if is_out_of_memory(error):

@@ -3,8 +3,9 @@
     python tests/golden.py                     what differs from tests/golden.json, and nothing else
     python tests/golden.py --record            write it anew, after a change that is meant to change numbers
 
-Digests hold on the build that they were recorded on (CPU instructions, torch, threads): kernels of another build sum in
-another order, and the estimate amplifies the last bit of a gradient to another picture.
+Digests hold on the build that they were recorded on: kernels of another build, or of a processor with other caches, sum in
+another order, and the estimate amplifies the last bit of a gradient to another picture. So the build tells the digest of
+a few layers and their gradient, too. On another build, record at the commit before a change and compare after it.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 TESTS = Path(__file__).resolve().parent
@@ -156,8 +158,26 @@ def digest(*tensors: Tensor) -> str:
 
 def build() -> dict[str, Any]:
     """What decides the last bits beside the code."""
-    return {"torch": torch.__version__, "machine": platform.machine(), "threads": THREADS,
-            "cpu": torch.backends.cpu.get_cpu_capability()}  # fmt: skip
+    with fixed_threads():
+        return {"torch": torch.__version__, "machine": platform.machine(), "threads": THREADS,
+                "cpu": torch.backends.cpu.get_cpu_capability(), "layers": digest(*run_layers())}  # fmt: skip
+
+
+def run_layers() -> tuple[Tensor, Tensor]:
+    """Logits and gradient of a few layers of the kinds that networks and maps consist of, by torch alone."""
+    generator = torch.Generator().manual_seed(0)
+
+    def draw(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator)
+
+    images = draw(4, 3, 112, 112).contiguous(memory_format=torch.channels_last).requires_grad_()
+    grid = F.affine_grid(torch.eye(2, 3) + 0.05 * draw(4, 2, 3), [4, 3, 112, 112], align_corners=False)
+    seen = torch.fft.irfft2(torch.fft.rfft2(F.grid_sample(images, grid, align_corners=False)), s=(112, 112))
+    one = F.conv2d(seen, draw(32, 3, 3, 3), stride=2, padding=1).clamp(0, 6)
+    two = F.conv2d(F.conv2d(one, draw(96, 32, 1, 1)), draw(96, 1, 5, 5), padding=2, groups=96).clamp(0, 6)
+    logits = F.linear(two.mean(dim=(2, 3)), draw(1000, 96))
+    (gradient,) = torch.autograd.grad(logits.log_softmax(dim=1)[:, 0].sum(), images)
+    return logits.detach(), gradient
 
 
 def differences(recorded: dict[str, str], found: dict[str, str]) -> list[str]:

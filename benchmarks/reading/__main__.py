@@ -38,7 +38,8 @@ def score(options: argparse.Namespace) -> None:
     print(markdown(rows))
     print(agreement)
     settings = {"set": options.set, "readers": options.readers, "agreement": agreement}
-    print(write_result(f"reading-{options.set}", "python -m benchmarks.reading score", settings, rows))
+    name = f"reading-{options.name or options.set}"
+    print(write_result(name, "python -m benchmarks.reading score", settings, rows))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -60,6 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     writing.add_argument("--seed", type=int, default=0)
     scored.add_argument("folders", type=Path, nargs="+", help="of `sheets`, one or more, with the forms filled in")
     scored.add_argument("--base", default="default", help="the method that others are compared with")
+    scored.add_argument("--name", help="of the table, where it is another one of the same set")
     scored.add_argument("--readers", required=True, help="who read, in words, as the docs will say it")
     for one, run in ((making, make), (writing, write), (scored, score)):
         one.set_defaults(run=run)

@@ -45,5 +45,6 @@ METHODS: dict[str, Method] = {
     "default": Preset("default"),
     "default, refined": Refined("default"),
     "best": Preset("best"),
+    "paper": Preset("paper"),
     **{name: entry.method for name, entry in PEERS.items() if entry.tool not in ("phosphene", "a few lines")},
 }

@@ -29,7 +29,6 @@ from benchmarks.zoo.training import BATCH, RATES, SMALL_BATCH, Normalised, Train
 from phosphene.core.files import write_atomically
 from phosphene.model.classifier import Classifier
 from phosphene.scanner.calibration import measure_row
-from phosphene.scanner.statistics.registry import STATISTICS
 
 ZOO = Path(__file__).parent.parent / "tests" / "zoo"
 BASES = ("055", "061", "062", "056", "059", "068", "057")  # numbers of development models
@@ -37,7 +36,6 @@ CLEAN = ("none", "imbalance", "decoy")
 PLANTED = ("patch", "blend", "wanet", "low-frequency", "tact-2", "sig")
 SLOW = ("vit", "plain")  # to scan; measured last
 FIRST_SEED = 9000
-COUNTED = [statistic for key, statistic in STATISTICS.items() if key != "pairs"]  # those decide no p-value
 
 
 @dataclass(frozen=True)
@@ -150,7 +148,7 @@ def is_of_use(facts: dict[str, Any]) -> bool:
 
 def keep(kept: Path, classifier: Classifier, facts: dict[str, Any]) -> str:
     started = time.process_time()
-    row = measure_row(classifier, statistics=COUNTED)
+    row = measure_row(classifier)
     seconds = round(time.process_time() - started, 1)
     with kept.open("a", encoding="utf-8") as file:
         file.write(json.dumps(facts | {"seconds": seconds, "row": row.to_json()}, separators=(",", ":")) + "\n")

@@ -52,8 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             excused = {line["name"]: one for line, p, one in suspects if p <= level and line["poisoned"] == poisoned}
             names = [name for name, one in excused.items() if one]
             rows.append({
-                "p-value": f"≤ {level:g}", "models": "backdoored" if poisoned else "clean",
-                "accused": str(len(excused)), "excused": str(len(names)), "which": ", ".join(names) or "–",
+                "external p-value": f"≤ {level:g}", "models": "backdoored" if poisoned else "clean",
+                "stand out": str(len(excused)), "excused": str(len(names)), "which": ", ".join(names) or "–",
             })  # fmt: skip
     print(markdown(rows))
     print(write_result("asymmetry", "python -m benchmarks.asymmetry", {"splits": list(SPLITS)}, rows))

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.against_twins import COUNTED, ZOO
+from benchmarks.against_twins import ZOO
 from benchmarks.record import RESULTS, markdown, write_result
 from benchmarks.zoo.calibrate import line_of, read_lines
 from benchmarks.zoo.cards import Card, cards, clean_images, load
@@ -45,7 +45,7 @@ def measure_missing() -> Iterator[str]:
         if card.name in done:
             continue
         started, pictures = time.process_time(), Pictures(clean_images(card, IMAGES), "test images")
-        row = measure_row(load(card), statistics=COUNTED, images=pictures)
+        row = measure_row(load(card), images=pictures)
         seconds = round(time.process_time() - started, 1)
         with KEPT.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line_of(card, row, seconds=seconds), separators=(",", ":")) + "\n")

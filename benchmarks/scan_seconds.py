@@ -1,6 +1,6 @@
 """How long does a scan take, stage by stage, of networks as large as people have at 32 pixels?
 
-    python -m benchmarks.scan_seconds              ten classes, both networks, on two threads
+    python -m benchmarks.scan_seconds              ten classes, both networks, by the clock: nothing else may run
 
 Weights are random, for seconds depend on the layers alone: a ResNet-56 as for CIFAR and a small transformer. What is
 searched depends on whether a class stands out: so the last stage is measured as it is for a model in which none does,
@@ -17,11 +17,12 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.record import markdown, write_result
+from phosphene.core.memory import keep_freed_memory
 from phosphene.model.classifier import Classifier
 from phosphene.model.input_format import InputFormat
 from phosphene.scanner.budget import Budget
 from phosphene.scanner.context import Context
-from phosphene.scanner.examination import Examination, examine_suspects
+from phosphene.scanner.examination import Examination, examine_suspects, shorten
 from phosphene.scanner.fusion import fuse
 from phosphene.scanner.measuring import measure_statistics, prepare_classifier
 from phosphene.scanner.model_size import ModelSize
@@ -81,9 +82,7 @@ NETWORKS: Mapping[str, Callable[[], nn.Module]] = {"ResNet-56": build_resnet, "t
 def measure(name: str, share: float) -> list[dict[str, str]]:
     """Rows of one network: each stage, the last one twice, and both sums."""
     torch.manual_seed(0)
-    classifier = prepare_classifier(
-        Classifier(NETWORKS[name]().eval(), InputFormat((SIDE, SIDE), 3), name=name, labels=list(map(str, range(10))))
-    )
+    classifier = prepare_classifier(Classifier(NETWORKS[name]().eval(), InputFormat((SIDE, SIDE), 3), name=name))
     settings = Settings()
     if share < 1:
         short = {key: max(1, round(share * value)) for key, value in vars(settings).items() if "iterations" in key}
@@ -94,7 +93,8 @@ def measure(name: str, share: float) -> list[dict[str, str]]:
         fused, last = fuse(measurement.row, load_shipped()), {}
         for found in (False, True):
             since = budget.mark()
-            examine_suspects(measurement.context, fused, stands_out=found, accused=found)
+            worth = shorten(measurement.context.settings, stands_out=found, accused=found)
+            examine_suspects(replace(measurement.context, settings=worth), fused)
             last[found] = (budget.seconds - since.seconds, budget.passes - since.passes)
     stages = [(stage.name, stage.seconds, stage.passes) for stage in budget.done]
     sums = {found: tuple(map(sum, zip(*[stage[1:] for stage in stages], last[found], strict=True))) for found in last}
@@ -113,6 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--share", type=float, default=1.0, help="of the iterations, for a trial; nothing is written")
     options = parser.parse_args(arguments)
+    keep_freed_memory()  # as the command does
     rows = [row for name in NETWORKS for row in measure(name, options.share)]
     print(markdown(rows))
     if options.share == 1:

@@ -254,6 +254,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "scanner-dev-quality": lambda: measured_block("scanner-dev-quality"),
     "adaptive": lambda: measured_block("adaptive"),
     "scan-imagenet": lambda: measured_block("scan-imagenet"),
+    "alone-one-core": lambda: measured_block("alone-one-core"),
     "asymmetry": lambda: measured_block("asymmetry"),
     "backgrounds": lambda: measured_block("backgrounds"),
     **{name: partial(measured_block, name) for name in ("repeats", "repeats-networks")},

@@ -20,7 +20,7 @@ from phosphene.model.input_format import InputFormat
 from phosphene.scanner.budget import Budget
 from phosphene.scanner.calibration import calibrate
 from phosphene.scanner.comparison import TOO_LITTLE
-from phosphene.scanner.examination import Examination
+from phosphene.scanner.examination import Examination, shorten
 from phosphene.scanner.families import FAMILIES
 from phosphene.scanner.fusion import fuse
 from phosphene.scanner.margins import maximize_margins
@@ -29,7 +29,7 @@ from phosphene.scanner.pool import neg_log_p
 from phosphene.scanner.pvalues import combine, conformal, grubbs
 from phosphene.scanner.record import Scan, schema
 from phosphene.scanner.reference import Reference, Row
-from phosphene.scanner.scanning import scan
+from phosphene.scanner.scanning import check_duration, scan
 from phosphene.scanner.settings import Settings
 from phosphene.scanner.statistics.permutations import search_permutation
 from phosphene.scanner.statistics.registry import STATISTICS
@@ -369,16 +369,24 @@ def test_labels_of_which_several_may_hold_are_not_compared():
         scan(classifier, FAST)
 
 
-def test_a_scan_that_takes_long_says_so_before_and_one_with_a_budget_does_not(planted, monkeypatch):
+def test_a_scan_that_takes_long_says_so_before(planted, monkeypatch):
     """A user waited for hours in front of the name of a stage."""
-    full = total_cost(FAST)
-    monkeypatch.setattr("phosphene.scanner.budget.measure_speed", lambda classifier, count=None: full / 1200)
-    said: list[str] = []
-    scan(planted, FAST, on_warning=said.append)
-    assert said == [
-        f"a scan of {planted.name} at full depth takes about 20 min here at the most; a budget in seconds "
-        f"(--budget 600) makes it as deep as that allows"
-    ]
-    said.clear()
-    scan(planted, FAST, budget=6000, on_warning=said.append)
-    assert said == []
+    full = total_cost(Settings())
+    for seconds, words in ((1200, "20 min"), (12000, "3 h 20 min")):
+        speed = full / seconds
+        monkeypatch.setattr("phosphene.scanner.scanning.measure_speed", lambda classifier, count, speed=speed: speed)
+        assert check_duration(planted, Settings()) == (
+            f"a scan of {planted.name} at full depth takes about {words} here at the most; a budget in seconds "
+            f"(--budget 600) makes it as deep as that allows"
+        )
+    monkeypatch.setattr("phosphene.scanner.scanning.measure_speed", lambda classifier, count: full / 200)
+    assert check_duration(planted, Settings()) is None
+
+
+def test_a_budget_is_not_kept_for_what_is_searched_of_the_accused_alone():
+    """Windows, pairs and other starts are most of the last stage, and planned for; a clean model does without."""
+    size, settings = ModelSize(10, (1, 28, 28)), Settings()
+    short = shorten(settings, stands_out=False, accused=False)
+    assert (short.restarts, short.window_iterations, short.pair_iterations) == (1, 0, 0)
+    assert Examination().cost(short, size) < 0.1 * Examination().cost(settings, size)
+    assert shorten(settings, stands_out=True, accused=True) == settings

@@ -69,12 +69,62 @@ def test_a_network_that_sees_how_many_images_there_are_gets_them_all():
     assert choose(make(Counting(1e-3)), 1) == FULL
 
 
-def test_nothing_is_tried_without_gradients_and_what_was_tried_is_kept():
+def test_passes_without_gradients_are_full_whatever_was_tried():
     classifier = make(Counting(0.0))
-    images = torch.rand(1, *classifier.image_shape)
-    assert choose_size(classifier.module, classifier._forward, images, FULL) == FULL
-    choose(classifier, 1)
-    assert choose_size(classifier.module, classifier._forward, images, FULL) == 1
+    assert choose(classifier, 1) == 1
+    with Kernels():
+        assert choose_size(classifier.module, classifier._forward, torch.rand(1, *classifier.image_shape), FULL) == FULL
+
+
+class TwoHeads(nn.Module):
+    """One output of products alone, and one that sees how many images there are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(3, 4)
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        made = self.head(images[:, :, 5, 5])
+        return {"a": made, "b": made + 1e-3 * len(images)}
+
+
+def test_what_was_tried_of_one_output_does_not_hold_for_another():
+    module, images = TwoHeads().eval(), torch.rand(FULL, 3, 12, 12, generator=torch.Generator().manual_seed(0))
+    one, other = (
+        Classifier(module, InputFormat((12, 12), 3), name=name, output=name).replace(batch_size=FULL) for name in "ab"
+    )
+    for classifier in (one, other):
+        logits, gradients = differentiate(classifier, images)
+        alone = differentiate(classifier, images[:1])
+        assert torch.equal(alone[0], logits[:1])
+        assert torch.equal(alone[1], gradients[:1])
+
+
+def test_layers_that_take_another_way_without_gradients_have_the_same_numbers_alone():
+    """A transformer's layers are fused there, but not inside a mode."""
+    torch.manual_seed(0)
+
+    class Tokens(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            layer = nn.TransformerEncoderLayer(16, 2, 32, 0.0, batch_first=True)
+            self.embed, self.layers = (
+                nn.Conv2d(3, 16, 4, 4),
+                nn.TransformerEncoder(layer, 2, enable_nested_tensor=False),
+            )
+            self.head = nn.Linear(16, 4)
+
+        def forward(self, images: Tensor) -> Tensor:
+            return self.head(self.layers(self.embed(images).flatten(2).transpose(1, 2)).mean(dim=1))
+
+    classifier = make(Tokens())
+    images = torch.rand(FULL, *classifier.image_shape, generator=torch.Generator().manual_seed(0))
+    for count in (1, 2, 4):
+        differentiate(classifier, images[:count])
+    for enabled in (True, False):
+        with torch.set_grad_enabled(enabled):
+            for count in (1, 2, 3, 4):
+                assert torch.equal(classifier(images[:count]), classifier(images)[:count])
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5])

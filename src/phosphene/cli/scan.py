@@ -155,16 +155,19 @@ def scan_model(model: str | None, source: Source, asked: Asked, *, quiet: bool) 
     base = None if asked.given.against is None else open_against(asked.given.against, model, source)
     from phosphene.scanner.pictures import load_pictures
     from phosphene.scanner.reference import Reference
-    from phosphene.scanner.scanning import scan
+    from phosphene.scanner.scanning import check_duration, scan
     from phosphene.scanner.settings import Settings
 
     reference = Reference.load(asked.calibration) if asked.calibration is not None else None
     pictures = load_pictures(asked.given.images, classifier.image_shape) if asked.given.images is not None else None
+    settings = Settings(seed=asked.seed)
+    if asked.budget is None and (long := check_duration(classifier, settings)) is not None:
+        warn(long)
     with show_progress(quiet=quiet) as bar:
         task = bar.add_task("scan", total=None, rate="")
         return scan(
             classifier,
-            Settings(seed=asked.seed),
+            settings,
             reference=reference,
             budget=asked.budget,
             against=base,

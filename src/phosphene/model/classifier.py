@@ -67,7 +67,7 @@ class Classifier:
     fingerprint: str  # of the weights as they were given
     behavior: tuple[float, ...]  # what the module computes for a few images of noise, in short
     batch_size: int  # images that go through the module at once
-    pad_batches: bool  # fill the last batch, so that results are bit-identical whatever the number of images
+    pad_batches: bool  # results are bit-identical whatever the number of images: a last batch is filled up for that
     fixed_batch: int | None  # the only number of images that the module takes, where there is one
     channels_last: bool  # how images lie in memory when the module receives them
     output: str | None  # which tensor, where the module returns several
@@ -177,7 +177,11 @@ class Classifier:
         if not self.pad_batches or self.fixed_batch is not None:  # a fixed batch is always as large
             return 0
         last = images[len(images) - len(images) % self.batch_size :]
-        return choose_size(self.module, self._forward, last, self.batch_size) if len(last) else self.batch_size
+        if not len(last):
+            return self.batch_size
+        about = (self.output, self.output_kind.name, self.channels_last, str(self.device), dtype_of(self.module))
+        asked = (*about, torch.is_autocast_enabled(self.device.type))
+        return choose_size(self.module, self._forward, last, self.batch_size, asked)
 
     def _forward_as_full(self, images: Tensor) -> Tensor:
         """Logits of one batch, with the numbers of a full one where it is filled up for that."""

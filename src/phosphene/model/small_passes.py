@@ -9,8 +9,8 @@ assumed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any, TypeGuard
 from weakref import WeakKeyDictionary
 
 import torch
@@ -18,12 +18,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from phosphene.core.images import ImageShape
 from phosphene.model.batching import is_out_of_memory
-from phosphene.model.probe import probe_images
 
 Forward = Callable[[Tensor], Tensor]  # images (N, C, H, W) in [0,1] → logits (N, K)
-Kind = tuple[ImageShape, torch.dtype, int, int]  # shape and numbers of an image, images of a full batch, threads
 
 ATEN = torch.ops.aten
 PLACES: Mapping[Any, int] = {  # of the rows among the arguments
@@ -31,22 +28,22 @@ PLACES: Mapping[Any, int] = {  # of the rows among the arguments
     **dict.fromkeys((ATEN.linear.default, ATEN.mm.default, ATEN.matmul.default), 0),
     **dict.fromkeys((torch.addmm, ATEN.addmm.default), 1),
 }
-_TRIED: WeakKeyDictionary[nn.Module, dict[tuple[Kind, int], bool]] = WeakKeyDictionary()
+_TRIED: WeakKeyDictionary[nn.Module, dict[Hashable, bool]] = WeakKeyDictionary()
 
 
-def choose_size(module: nn.Module, forward: Forward, images: Tensor, full: int) -> int:
+def choose_size(module: nn.Module, forward: Forward, images: Tensor, full: int, about: Hashable = None) -> int:
     """The fewest images of a pass, at least as many as are given, that have the numbers of a pass of `full`.
 
-    What was not tried yet is tried where gradients are asked for: outside of the search for a map it does not pay.
+    Passes without gradients are always full: layers may take another way there, and they are few. What was tried is
+    kept as long as the module lives; `about` tells what else decides its numbers.
     """
-    channels, height, width = images.shape[1:]
-    shape = (channels, height, width)
-    kind, known = (shape, images.dtype, full, torch.get_num_threads()), _TRIED.setdefault(module, {})
+    if not (images.requires_grad and torch.is_grad_enabled()):
+        return full
+    shape = tuple(images.shape[1:])
+    kind, known = (shape, images.dtype, full, torch.get_num_threads(), about), _TRIED.setdefault(module, {})
     for size in list_sizes(len(images), full):
         if (kind, size) not in known:
-            if not (images.requires_grad and torch.is_grad_enabled()):
-                return full
-            known[kind, size] = _is_same(forward, probe_images(shape, full).to(images), size)
+            known[kind, size] = _is_same(forward, images, size, full)
         if known[kind, size]:
             return size
     return full
@@ -70,19 +67,30 @@ class FillRows(TorchFunctionMode):
     ) -> Any:
         place, kwargs = PLACES.get(function, -1), kwargs or {}
         rows = args[place] if 0 <= place < len(args) else None
-        if not isinstance(rows, Tensor) or rows.ndim != 2 or len(rows) != self.count:
+        factor = args[place + 1] if 0 <= place < len(args) - 1 else None
+        if not (_is_matrix(rows) and _is_matrix(factor)) or len(rows) != self.count:
             return function(*args, **kwargs)
         filled = torch.cat([rows, rows.new_zeros(self.full - self.count, rows.shape[1])])
         return function(*args[:place], filled, *args[place + 1 :], **kwargs)[: self.count]
 
 
-def _is_same(forward: Forward, images: Tensor, size: int) -> bool:
-    """Whether the last `size` of the images have the same logits and gradients alone as among all of them."""
+def _is_matrix(factor: object) -> TypeGuard[Tensor]:
+    return isinstance(factor, Tensor) and factor.ndim == 2
+
+
+def _is_same(forward: Forward, like: Tensor, size: int, full: int) -> bool:
+    """Whether the first and the last `size` of noise images have the same logits and gradients alone as among all."""
+    generator = torch.Generator().manual_seed(0)
+    images = torch.rand(full, *like.shape[1:], generator=generator).to(like)
     try:
         expected = _differentiate(forward, images)
-        with FillRows(size, len(images)):
-            found = _differentiate(forward, images[-size:])
-        return all(torch.equal(one, other[-size:]) for one, other in zip(found, expected, strict=True))
+        with FillRows(size, full):
+            found = [_differentiate(forward, images[part]) for part in (slice(size), slice(full - size, full))]
+        return all(
+            torch.equal(one, other)
+            for part, alone in zip((slice(size), slice(full - size, full)), found, strict=True)
+            for one, other in zip(alone, (expected[0][part], expected[1][part]), strict=True)
+        )
     except Exception as error:  # the user's own module may raise anything
         if is_out_of_memory(error):
             raise
@@ -90,8 +98,9 @@ def _is_same(forward: Forward, images: Tensor, size: int) -> bool:
 
 
 def _differentiate(forward: Forward, images: Tensor) -> tuple[Tensor, Tensor]:
-    """Logits, and the gradient by the images of one log-probability each."""
+    """Logits, and the gradient by the images of a sum of them with random weights."""
     images = images.clone().requires_grad_()
     logits = forward(images)
-    (gradient,) = torch.autograd.grad(logits.log_softmax(dim=1)[:, 0].sum(), images)
+    weights = torch.randn(logits.shape[1], generator=torch.Generator().manual_seed(1)).to(logits)
+    (gradient,) = torch.autograd.grad((logits * weights).sum(), images)
     return logits.detach(), gradient

@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from phosphene.core.durations import format_time
 from phosphene.core.hooks import pre_hooks
 from phosphene.errors import BadInput
 from phosphene.model.classifier import Classifier
@@ -29,8 +28,6 @@ from phosphene.scanner.statistics.statistic import Stage as PlannedStage
 SAFETY = 0.85  # share of a budget that is planned for: no machine keeps the speed that was measured
 TRIALS = 4  # searches that measure the speed; the first warms up
 BISECTIONS = 20
-FEW = 64  # images that the speed is measured on where nothing is planned
-LONG = 300.0  # seconds of a scan without a budget, from which on a user is told before
 # Stages that keep the depth of the references before others do, for what was measured otherwise is not compared with
 # them: first what all is built on, then two cheap families, which are enough for a p-value.
 COMPARED_FIRST = (
@@ -92,18 +89,6 @@ class Budget:
         share = self.cost(deepest) / self.cost(settings)
         self.checks.append(f"the budget of {self.allowed:g} s bought {share:.0%} of the passes of a full scan")
         return deepest
-
-    def check_long(self, settings: Settings, classifier: Classifier) -> str | None:
-        """A sentence where a scan without a budget takes long."""
-        if self.allowed is not None:
-            return None
-        seconds = self.cost(settings) / measure_speed(classifier, min(FEW, self.size.images_per_pass))
-        if seconds < LONG:
-            return None
-        return (
-            f"a scan of {classifier.name} at full depth takes about {format_time(seconds)} here at the most; "
-            f"a budget in seconds (--budget 600) makes it as deep as that allows"
-        )
 
     def replan(self, settings: Settings, key: str) -> Settings:
         """The settings from stage `key` on: shorter, where the time left is too short for the plan.

@@ -77,30 +77,32 @@ def choose_suspects(scores: tuple[float, ...], settings: Settings) -> list[int]:
     return top + [rest[place] for place in order[: settings.controls]]
 
 
-def examine_suspects(
-    context: Context, judged: Fused, *, stands_out: bool, accused: bool, pictures: Tensor | None = None
-) -> Evidence:
+def shorten(settings: Settings, *, stands_out: bool, accused: bool) -> Settings:
+    """What the last stage is worth: where no class stands out one search is enough, and pairs are for the accused."""
+    if not stands_out:
+        settings = replace(settings, restarts=1, window_iterations=0)
+    return settings if accused else replace(settings, pair_iterations=0)
+
+
+def examine_suspects(context: Context, judged: Fused, *, pictures: Tensor | None = None) -> Evidence:
     """Long searches of the family that says most about the first suspect, and their verification.
 
-    Where it stands out, from several starts, and in one small window too. Where somebody is accused, pairs of classes
-    are searched as well: a trigger that works on one source shows there. The strongest candidate of a model in which
-    nothing stands out is shown all the same, as one search found it.
+    By the settings also from other starts, in one small window, and of pairs of classes: a trigger that works on one
+    source shows there.
     """
-    if not stands_out:
-        context = replace(context, settings=replace(context.settings, restarts=1, window_iterations=0))
     classifier, settings = context.classifier, context.settings
     suspects = choose_suspects(judged.scores, settings)
     target = suspects[0]
     long, again = _search_longer(context, _choose_family(settings, judged, target), suspects)
     images = choose_images(classifier, _render_fresh(context), target, settings.seed)
     best = min([long.select([0]), *again], key=lambda one: float(one.log_size[0]))
-    if context.settings.window_iterations:
+    if settings.window_iterations:
         best = _localize(context, best, target, images)
     others = long.select(range(1, len(suspects))) if len(suspects) > 1 else None
     curve = measure_curve(classifier, best, others, images, target, settings.seed)
     named, flip_rate = Named(target, classifier.labels[target]), curve.series["trigger"][-1]
     trigger = describe_trigger(best, images, named, flip_rate)
-    pairs = search_pairs_around(classifier, context.surrogates, target, settings) if accused else None
+    pairs = search_pairs_around(classifier, context.surrogates, target, settings)
     flips = None if pictures is None else count_flips(classifier, best, pictures, target, settings.seed)
     return Evidence(tuple(suspects), trigger, curve, _measure_stability([long, *again], images), pairs, flips)
 

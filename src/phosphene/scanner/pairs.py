@@ -31,8 +31,8 @@ class PairSizes:
 def search_pairs_around(
     classifier: Classifier, surrogates: Surrogates, target: int, settings: Settings
 ) -> PairSizes | None:
-    """Pairs of one class and some others that have surrogates, as many classes as a model may have whose pairs are
-    all searched; None where pairs are not searched."""
+    """Pairs among one class and others that have surrogates, `settings.pair_classes` in all; None where pairs are not
+    searched."""
     if not settings.pair_iterations:
         return None
     if target not in surrogates.classes:

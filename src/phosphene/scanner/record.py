@@ -43,7 +43,7 @@ VERDICTS: dict[str, Verdict] = {
         Verdict(
             "natural weak spot",
             3,
-            "given by phosphene before 0.3: a class is unusually easy to reach, but easy to leave too",
+            "only in older records: a class is unusually easy to reach, but easy to leave too",
         ),
         Verdict("nothing found", 0, "no class stands out; this does not say that the model is clean"),
         Verdict(

@@ -11,16 +11,17 @@ from importlib.metadata import version
 
 import torch
 
+from phosphene.core.durations import format_time
 from phosphene.core.records import to_plain
 from phosphene.errors import BadInput
 from phosphene.model.classifier import Classifier
 from phosphene.model.record import ModelRecord
 from phosphene.scanner.against.base import STAGE as BASE_STAGE
 from phosphene.scanner.against.base import Base, BaseStage, check_comparable, open_base
-from phosphene.scanner.budget import COMPARED_FIRST, Budget
+from phosphene.scanner.budget import COMPARED_FIRST, Budget, measure_speed
 from phosphene.scanner.comparison import Comparison, list_strange_facts
 from phosphene.scanner.context import Context
-from phosphene.scanner.examination import Evidence, Examination, examine_suspects
+from phosphene.scanner.examination import Evidence, Examination, examine_suspects, shorten
 from phosphene.scanner.judging import Judged, judge
 from phosphene.scanner.measuring import (
     Measurement,
@@ -40,6 +41,9 @@ from phosphene.scanner.reference import Reference, load_shipped
 from phosphene.scanner.settings import Settings
 from phosphene.scanner.statistics.registry import STATISTICS
 from phosphene.scanner.verdict import NOT_COVERED, SUSPICIOUS_LEVEL, decide_verdict, measure_asymmetry
+
+FEW = 64  # images that the speed is measured on
+LONG = 300.0  # seconds of a scan without a budget, from which on a user is told before
 
 
 @dataclass(frozen=True)
@@ -88,8 +92,6 @@ def scan(
     shared = Budget(ModelSize.of(private), (*STATISTICS.values(), *planned, examination), budget)
     with shared.count_passes(private):
         compared = not list_strange_facts(describe_model(private), table)
-        if (long := shared.check_long(settings, private)) is not None:
-            on_warning(long)
         depth = shared.plan(settings, private, COMPARED_FIRST if compared else ())
         measurement = measure_statistics(Context(private, depth, pictures=backgrounds), shared, on_stage)
         row, context = measurement.row, measurement.context
@@ -99,15 +101,28 @@ def scan(
             base = open_base(against, context, shared)
         judged = judge(row, table, context.settings, base)
         on_stage(examination.key)
-        context = replace(context, settings=shared.replan(context.settings, examination.key))
         stands_out = judged.p_value <= SUSPICIOUS_LEVEL
-        accused = judged.calibrated and stands_out
+        worth = shorten(context.settings, stands_out=stands_out, accused=judged.calibrated and stands_out)
+        context = replace(context, settings=shared.replan(worth, examination.key))
         unseen = None if images is None else images.list_unseen(searched=bool(settings.backgrounds))
-        since = shared.mark()
-        evidence = examine_suspects(context, judged.fused, stands_out=stands_out, accused=accused, pictures=unseen)
+        since, evidence = shared.mark(), examine_suspects(context, judged.fused, pictures=unseen)
         shared.add(examination.key, len(evidence.suspects), since)
     measurement = replace(measurement, context=context)
     return _conclude(classifier, Findings(measurement, judged, evidence, table, shared, images))
+
+
+def check_duration(classifier: Classifier, settings: Settings) -> str | None:
+    """A sentence where a scan without a budget takes long on this machine."""
+    private = prepare_classifier(classifier)
+    size = ModelSize.of(private)
+    cost = Budget(size, (*STATISTICS.values(), Examination())).cost(settings)
+    seconds = cost / measure_speed(private, min(FEW, size.images_per_pass))
+    if seconds < LONG:
+        return None
+    return (
+        f"a scan of {classifier.name} at full depth takes about {format_time(seconds)} here at the most; "
+        f"a budget in seconds (--budget 600) makes it as deep as that allows"
+    )
 
 
 def _choose_backgrounds(settings: Settings, images: Pictures | None, table: Reference) -> Settings:

@@ -53,14 +53,10 @@ WORDINGS: dict[str, Wording] = {
         candidate="Suspected trigger",
     ),
     "natural weak spot": Wording(
-        headline="{target} is a weak spot that may well be natural",
-        means="It is unusually easy to reach, but easy to leave as well. Classes that look alike behave so in models "
-        "without a backdoor; a planted trigger usually makes a class easy to reach and no easier to leave.",
-        advice=(
-            TRY,
-            "Compare the class with those it is confused with: missing or mixed training images are the usual cause.",
-            AGAIN,
-        ),
+        headline="{target} stands out, and an older version excused it",
+        means="It is unusually easy to reach, but easy to leave as well, which was taken for a sign of classes that "
+        "look alike. Measured since, the excuse held for backdoored models alone; no scan of today gives this verdict.",
+        advice=("Scan again with this version.", TRY),
         candidate="What reaches it",
     ),
     "nothing found": Wording(

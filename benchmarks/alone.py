@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     keep_freed_memory()  # as the command does
     network = phosphene.load("efficientnet_lite0").fold()
     single, concepts = network.replace(batch_size=1), [parse(str(index), network.labels) for index in range(4)]
-    filled = partial(patch, "phosphene.model.classifier.choose_size", lambda module, forward, images, full: full)
+    filled = partial(patch, "phosphene.model.classifier.choose_size", lambda *given: given[3])
     settings: dict[str, tuple[Classifier, Sequence[Concept], Callable[[], AbstractContextManager[object]]]] = {
         "four maps": (network, concepts, nullcontext),
         "one map": (network, concepts[:1], nullcontext),

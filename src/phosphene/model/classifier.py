@@ -180,7 +180,7 @@ class Classifier:
         if not len(last):
             return self.batch_size
         about = (self.output, self.output_kind.name, self.channels_last, str(self.device), dtype_of(self.module))
-        asked = (*about, torch.is_autocast_enabled(self.device.type))
+        asked = (*about, *map(torch.is_autocast_enabled, ("cpu", "cuda")))
         return choose_size(self.module, self._forward, last, self.batch_size, asked)
 
     def _forward_as_full(self, images: Tensor) -> Tensor:

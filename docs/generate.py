@@ -255,6 +255,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "adaptive": lambda: measured_block("adaptive"),
     "scan-imagenet": lambda: measured_block("scan-imagenet"),
     "alone-one-core": lambda: measured_block("alone-one-core"),
+    "scan-seconds": lambda: measured_block("scan-seconds"),
     "asymmetry": lambda: measured_block("asymmetry"),
     "backgrounds": lambda: measured_block("backgrounds"),
     **{name: partial(measured_block, name) for name in ("repeats", "repeats-networks")},

@@ -57,7 +57,7 @@ def differentiate(classifier: Classifier, images: Tensor) -> tuple[Tensor, Tenso
 def choose(classifier: Classifier, count: int) -> int:
     images = torch.rand(count, *classifier.image_shape).requires_grad_()
     with Kernels():
-        return choose_size(classifier.module, classifier._forward, images, FULL)
+        return choose_size(classifier.passes, classifier._forward, images, FULL)
 
 
 def test_linear_layers_alone_do_not_keep_a_pass_from_being_small():
@@ -73,7 +73,7 @@ def test_passes_without_gradients_are_full_whatever_was_tried():
     classifier = make(Counting(0.0))
     assert choose(classifier, 1) == 1
     with Kernels():
-        assert choose_size(classifier.module, classifier._forward, torch.rand(1, *classifier.image_shape), FULL) == FULL
+        assert choose_size(classifier.passes, classifier._forward, torch.rand(1, *classifier.image_shape), FULL) == FULL
 
 
 class TwoHeads(nn.Module):
@@ -90,9 +90,9 @@ class TwoHeads(nn.Module):
 
 def test_what_was_tried_of_one_output_does_not_hold_for_another():
     module, images = TwoHeads().eval(), torch.rand(FULL, 3, 12, 12, generator=torch.Generator().manual_seed(0))
-    one, other = (
-        Classifier(module, InputFormat((12, 12), 3), name=name, output=name).replace(batch_size=FULL) for name in "ab"
-    )
+    one = Classifier(module, InputFormat((12, 12), 3), name="two", output="a").replace(batch_size=FULL)
+    other = one.replace(output="b")
+    assert one.passes is other.passes
     for classifier in (one, other):
         logits, gradients = differentiate(classifier, images)
         alone = differentiate(classifier, images[:1])

@@ -77,6 +77,7 @@ class Classifier:
     opened: tuple[tuple[str, str], ...]  # options of `load` that a reader has to give too, files by their names
     doubt: Doubt | None  # a normalisation that fits the network's own statistics, where the stated one does not
     cache: Cache  # of what was measured on this classifier
+    passes: Cache  # of what was tried of the module's passes, also by other classifiers with the same module
 
     def __init__(
         self,
@@ -94,7 +95,8 @@ class Classifier:
         check_weights(module, name)
         check_call(module, name)
         self.__dict__.update(module=module, format=input_format, name=name, reference=reference, checks=())
-        self.__dict__.update(fingerprint=fingerprint(module.state_dict()), cache=Cache(), pad_batches=True)
+        self.__dict__.update(fingerprint=fingerprint(module.state_dict()), cache=Cache(), passes=Cache())
+        self.__dict__.update(pad_batches=True)
         self.__dict__.update(batch_size=default_batch_size(device_of(module), input_format.size), channels_last=True)
         self.__dict__.update(output_kind=_RAW, output=output, fixed_batch=None, opened=())
         if any(map(is_quantised_linear, module.modules())):  # it scales activations by all images of a batch
@@ -145,6 +147,8 @@ class Classifier:
             raise TypeError(f"a Classifier has no {', '.join(sorted(unknown))}")
         if changes.keys() & {"module", "format", "name", "labels"}:
             changes = {"reference": None, **changes}
+        if "module" in changes:
+            changes = {"passes": Cache(), **changes}
         other = copy.copy(self)
         other.__dict__.update(changes, cache=Cache())
         return other
@@ -181,7 +185,7 @@ class Classifier:
             return self.batch_size
         about = (self.output, self.output_kind.name, self.channels_last, str(self.device), dtype_of(self.module))
         asked = (*about, *map(torch.is_autocast_enabled, ("cpu", "cuda")))
-        return choose_size(self.module, self._forward, last, self.batch_size, asked)
+        return choose_size(self.passes, self._forward, last, self.batch_size, asked)
 
     def _forward_as_full(self, images: Tensor) -> Tensor:
         """Logits of one batch, with the numbers of a full one where it is filled up for that."""

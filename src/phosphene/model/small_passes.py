@@ -10,14 +10,15 @@ assumed.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
+from functools import partial
 from typing import Any, TypeGuard
-from weakref import WeakKeyDictionary
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from phosphene.core.cache import Cache
 from phosphene.model.batching import is_out_of_memory
 
 Forward = Callable[[Tensor], Tensor]  # images (N, C, H, W) in [0,1] → logits (N, K)
@@ -28,23 +29,20 @@ PLACES: Mapping[Any, int] = {  # of the rows among the arguments
     **dict.fromkeys((ATEN.linear.default, ATEN.mm.default, ATEN.matmul.default), 0),
     **dict.fromkeys((torch.addmm, ATEN.addmm.default), 1),
 }
-_TRIED: WeakKeyDictionary[nn.Module, dict[Hashable, bool]] = WeakKeyDictionary()
 
 
-def choose_size(module: nn.Module, forward: Forward, images: Tensor, full: int, about: Hashable = None) -> int:
+def choose_size(known: Cache, forward: Forward, images: Tensor, full: int, about: Hashable = None) -> int:
     """The fewest images of a pass, at least as many as are given, that have the numbers of a pass of `full`.
 
-    Passes without gradients are always full: layers may take another way there, and they are few. What was tried is
-    kept as long as the module lives; `about` tells what else decides its numbers.
+    Passes without gradients are always full: layers may take another way there, and they are few. `known` keeps what
+    was tried of one module; `about` tells what else decides its numbers.
     """
     if not (images.requires_grad and torch.is_grad_enabled()):
         return full
     shape = tuple(images.shape[1:])
-    kind, known = (shape, images.dtype, full, torch.get_num_threads(), about), _TRIED.setdefault(module, {})
+    kind = (shape, images.dtype, full, torch.get_num_threads(), about)
     for size in list_sizes(len(images), full):
-        if (kind, size) not in known:
-            known[kind, size] = _is_same(forward, images, size, full)
-        if known[kind, size]:
+        if known.get((kind, size), partial(_is_same, forward, images, size, full)):
             return size
     return full
 

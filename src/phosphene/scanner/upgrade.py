@@ -39,4 +39,10 @@ def upgrade_table(record: Mapping[str, Any]) -> dict[str, Any]:
     names = {name for row in record["rows"] for name in (*row["classes"], *row["whole"])}
     known = split_settings(upgrade_settings(record["settings"])) if record["settings"] else {}
     columns = {name: settings for name, settings in known.items() if name in names}
-    return {"name": record["name"], "command": record["command"], "columns": columns, "rows": record["rows"]}
+    rows = [{**row, **{part: _keep(row[part], known) for part in ("classes", "whole")}} for row in record["rows"]]
+    return {"name": record["name"], "command": record["command"], "columns": columns, "rows": rows}
+
+
+def _keep(values: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of statistics that there still are; all of a table without settings."""
+    return {name: value for name, value in values.items() if name in known or not known}

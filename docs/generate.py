@@ -270,6 +270,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "reading-development": lambda: measured_block("reading-development"),
     "reading-final": lambda: measured_block("reading-final"),
     "reading-second": lambda: measured_block("reading-second"),
+    "reading-own": lambda: measured_block("reading-own"),
     "makers": lambda: measured_block("makers"),
     "side-by-side-time": lambda: measured_block("side-by-side-time"),
     "concepts": lambda: measured_block("concepts"),

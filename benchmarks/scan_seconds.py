@@ -22,7 +22,7 @@ from phosphene.model.classifier import Classifier
 from phosphene.model.input_format import InputFormat
 from phosphene.scanner.budget import Budget
 from phosphene.scanner.context import Context
-from phosphene.scanner.examination import Examination, examine_suspects, shorten
+from phosphene.scanner.examination import Examination, examine_suspects, limit_last_stage
 from phosphene.scanner.fusion import fuse
 from phosphene.scanner.measuring import measure_statistics, prepare_classifier
 from phosphene.scanner.model_size import ModelSize
@@ -93,8 +93,8 @@ def measure(name: str, share: float) -> list[dict[str, str]]:
         fused, last = fuse(measurement.row, load_shipped()), {}
         for found in (False, True):
             since = budget.mark()
-            worth = shorten(measurement.context.settings, stands_out=found, accused=found)
-            examine_suspects(replace(measurement.context, settings=worth), fused)
+            limited = limit_last_stage(measurement.context.settings, stands_out=found, accused=found)
+            examine_suspects(replace(measurement.context, settings=limited), fused)
             last[found] = (budget.seconds - since.seconds, budget.passes - since.passes)
     stages = [(stage.name, stage.seconds, stage.passes) for stage in budget.done]
     sums = {found: tuple(map(sum, zip(*[stage[1:] for stage in stages], last[found], strict=True))) for found in last}

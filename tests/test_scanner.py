@@ -20,7 +20,7 @@ from phosphene.model.input_format import InputFormat
 from phosphene.scanner.budget import Budget
 from phosphene.scanner.calibration import calibrate
 from phosphene.scanner.comparison import TOO_LITTLE
-from phosphene.scanner.examination import Examination, shorten
+from phosphene.scanner.examination import Examination, limit_last_stage
 from phosphene.scanner.families import FAMILIES
 from phosphene.scanner.fusion import fuse
 from phosphene.scanner.margins import maximize_margins
@@ -386,7 +386,7 @@ def test_a_scan_that_takes_long_says_so_before(planted, monkeypatch):
 def test_a_budget_is_not_kept_for_what_is_searched_of_the_accused_alone():
     """Windows, pairs and other starts are most of the last stage, and planned for; a clean model does without."""
     size, settings = ModelSize(10, (1, 28, 28)), Settings()
-    short = shorten(settings, stands_out=False, accused=False)
+    short = limit_last_stage(settings, stands_out=False, accused=False)
     assert (short.restarts, short.window_iterations, short.pair_iterations) == (1, 0, 0)
     assert Examination().cost(short, size) < 0.1 * Examination().cost(settings, size)
-    assert shorten(settings, stands_out=True, accused=True) == settings
+    assert limit_last_stage(settings, stands_out=True, accused=True) == settings

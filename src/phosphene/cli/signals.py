@@ -16,7 +16,7 @@ from types import FrameType
 GRACE = 3.0  # seconds for cleaning up
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 INTERRUPTED = 128  # and the number of the signal, as shells have it
-SENTENCE = "interrupted; finished work is kept, the same command goes on from here"
+SENTENCE = "interrupted; what is finished is kept, and the same command makes the rest"
 
 
 class Interruption:

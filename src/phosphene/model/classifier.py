@@ -183,9 +183,9 @@ class Classifier:
         last = images[len(images) - len(images) % self.batch_size :]
         if not len(last):
             return self.batch_size
-        about = (self.output, self.output_kind.name, self.channels_last, str(self.device), dtype_of(self.module))
-        asked = (*about, *map(torch.is_autocast_enabled, ("cpu", "cuda")))
-        return choose_size(self.passes, self._forward, last, self.batch_size, asked)
+        kind = (self.output, self.output_kind.name, self.channels_last, str(self.device), dtype_of(self.module))
+        mixed = tuple(map(torch.is_autocast_enabled, ("cpu", "cuda")))
+        return choose_size(self.passes, self._forward, last, self.batch_size, (kind, mixed))
 
     def _forward_as_full(self, images: Tensor) -> Tensor:
         """Logits of one batch, with the numbers of a full one where it is filled up for that."""

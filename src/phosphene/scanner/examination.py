@@ -77,8 +77,9 @@ def choose_suspects(scores: tuple[float, ...], settings: Settings) -> list[int]:
     return top + [rest[place] for place in order[: settings.controls]]
 
 
-def shorten(settings: Settings, *, stands_out: bool, accused: bool) -> Settings:
-    """What the last stage is worth: where no class stands out one search is enough, and pairs are for the accused."""
+def limit_last_stage(settings: Settings, *, stands_out: bool, accused: bool) -> Settings:
+    """The settings without what the findings do not call for: other starts and windows show a class that stands out,
+    pairs one that is accused."""
     if not stands_out:
         settings = replace(settings, restarts=1, window_iterations=0)
     return settings if accused else replace(settings, pair_iterations=0)

@@ -21,7 +21,7 @@ from phosphene.scanner.against.base import Base, BaseStage, check_comparable, op
 from phosphene.scanner.budget import COMPARED_FIRST, Budget, measure_speed
 from phosphene.scanner.comparison import Comparison, list_strange_facts
 from phosphene.scanner.context import Context
-from phosphene.scanner.examination import Evidence, Examination, examine_suspects, shorten
+from phosphene.scanner.examination import Evidence, Examination, examine_suspects, limit_last_stage
 from phosphene.scanner.judging import Judged, judge
 from phosphene.scanner.measuring import (
     Measurement,
@@ -102,17 +102,26 @@ def scan(
         judged = judge(row, table, context.settings, base)
         on_stage(examination.key)
         stands_out = judged.p_value <= SUSPICIOUS_LEVEL
-        worth = shorten(context.settings, stands_out=stands_out, accused=judged.calibrated and stands_out)
-        context = replace(context, settings=shared.replan(worth, examination.key))
+        asked = context.settings
+        limited = limit_last_stage(asked, stands_out=stands_out, accused=judged.calibrated and stands_out)
+        context = replace(context, settings=shared.replan(limited, examination.key))
         unseen = None if images is None else images.list_unseen(searched=bool(settings.backgrounds))
         since, evidence = shared.mark(), examine_suspects(context, judged.fused, pictures=unseen)
         shared.add(examination.key, len(evidence.suspects), since)
-    measurement = replace(measurement, context=context)
+    measurement = replace(measurement, context=replace(context, settings=_restore(context.settings, asked, limited)))
     return _conclude(classifier, Findings(measurement, judged, evidence, table, shared, images))
 
 
+def _restore(used: Settings, asked: Settings, limited: Settings) -> Settings:
+    """The settings for the record: what the findings did not call for stays as asked, so that they give this scan
+    again and with another seed leave nothing out."""
+    names = ("restarts", "window_iterations", "pair_iterations")
+    spared = [name for name in names if getattr(limited, name) != getattr(asked, name)]
+    return replace(used, **{name: getattr(asked, name) for name in spared})
+
+
 def check_duration(classifier: Classifier, settings: Settings) -> str | None:
-    """A sentence where a scan without a budget takes long on this machine."""
+    """A sentence where a scan without a budget takes more than five minutes on this machine; measures its speed."""
     private = prepare_classifier(classifier)
     size = ModelSize.of(private)
     cost = Budget(size, (*STATISTICS.values(), Examination())).cost(settings)

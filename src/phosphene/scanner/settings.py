@@ -35,7 +35,7 @@ class Settings:
     permutation_starts: int = 3
     pair_images: int = 2
     pair_iterations: int = 40
-    pair_classes: int = 12  # of whose pairs the searched ones are; models of more are searched with `images_many`
+    pair_classes: int = 12  # pairs are searched among so many; a model of more classes is searched with `images_many`
     top: int = 2  # classes of the highest scores that are searched longer
     controls: int = 2  # random other classes that are searched longer too
     long_iterations: int = 80

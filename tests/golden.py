@@ -129,7 +129,7 @@ def scans() -> Iterator[tuple[str, str]]:
 
     settings = Settings(surrogates=2, surrogate_iterations=8, stamps=12, images=4, patch_iterations=8,
                         additive_iterations=6, colour_iterations=4, warp_iterations=4, margin_iterations=6,
-                         permutation_iterations=6)  # fmt: skip
+                        permutation_iterations=6)  # fmt: skip
     for place in SCANNED:
         card = zoo.cards(TESTS / "zoo")[place]
         row = measure_row(zoo.load(card), settings)

@@ -6,7 +6,7 @@
 
 `benchmarks/against_twins.py` makes the twins. Strangers are the models of the test split, each against one clean model
 of the test split with the same architecture and domain, from the kept statistics of `python -m benchmarks.scanner`. The
-last table is of the p-value without references: the tail of the differences of models with 43 classes.
+last table is of the p-value without references: the differences of models with 43 classes as each other's controls.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from benchmarks.against_twins import measure_missing, read_kept, train_missing
 from benchmarks.record import RESULTS, markdown, write_result
@@ -27,17 +28,17 @@ from benchmarks.scoring.statistics import rate
 from benchmarks.zoo.calibrate import Line, read_lines
 from phosphene.scanner.against.base import Base
 from phosphene.scanner.against.differences import subtract
-from phosphene.scanner.against.tail import tail_p_value
-from phosphene.scanner.fusion import fuse
+from phosphene.scanner.against.judging import FEWEST
 from phosphene.scanner.judging import judge as judge_row
+from phosphene.scanner.own_classes import Controls, compare_own_classes
 from phosphene.scanner.reference import Reference, Row, load_shipped
 from phosphene.scanner.settings import Settings
+from phosphene.scanner.statistics.registry import collect_roles
 
 KEPT = RESULTS / "against-statistics.jsonl"
 LEVELS = (0.05, 0.01)
 TWIN_LEVELS = (0.05, 0.0101)  # a base that is a reference is taken out, and of 99 the smallest p-value is 0.01005
-SIMULATED, REPEATS = (20, 43, 100, 1000), 4000
-NO_REFERENCES = Reference("none", "", {}, ())
+SIMULATED, REPEATS = (20, 43, 100, 1000), 1000
 
 
 @dataclass(frozen=True)
@@ -139,8 +140,8 @@ def judge_by_tail() -> list[dict[str, str]]:
         pairs = [(line, base) for line in lines for base in lines if line["poisoned"] is poisoned
                  and line is not base and not base["poisoned"] and _task(line) == _task(base)]  # fmt: skip
         for line, base in pairs:
-            found = fuse(subtract(Row.from_json(line["row"]), Row.from_json(base["row"])), NO_REFERENCES)
-            values.append(tail_p_value(np.array(found.scores)))
+            found = compare(subtract(Row.from_json(line["row"]), Row.from_json(base["row"])))
+            values.append(found.p_value)
             right += int(np.argmax(found.scores)) == line["target"]
         shares = {f"p ≤ {level:g}": f"{np.mean(np.array(values) <= level):.3f}" for level in LEVELS}
         largest = f"{right} of {len(pairs)}" if poisoned else "–"
@@ -149,22 +150,39 @@ def judge_by_tail() -> list[dict[str, str]]:
     return rows
 
 
+def compare(difference: Row) -> Controls:
+    found = compare_own_classes(difference, fewest=FEWEST)
+    if found is None:
+        raise ValueError(f"{difference.name} has too few classes")
+    return found
+
+
 def simulate_tail() -> list[dict[str, str]]:
-    """False alarms at both levels where classes' differences are independent draws of one distribution."""
+    """False alarms at both levels where classes' differences are independent draws of one distribution; in the last
+    row each class has a spread of its own, the same in all columns."""
     random, rows = np.random.default_rng(0), []
-    draws: dict[str, Callable[[int], Any]] = {
-        "normal": lambda count: random.normal(size=count),
-        "exponential": lambda count: random.exponential(size=count),
-        "Student's t, 8 degrees": lambda count: random.standard_t(8, size=count),
-        "Student's t, 4 degrees": lambda count: random.standard_t(4, size=count),
+    draws: dict[str, Callable[[tuple[int, int]], Any]] = {
+        "normal": lambda shape: random.normal(size=shape),
+        "exponential": lambda shape: random.exponential(size=shape),
+        "Student's t, 8 degrees": lambda shape: random.standard_t(8, size=shape),
+        "Student's t, 4 degrees": lambda shape: random.standard_t(4, size=shape),
+        "normal, classes of uneven spread": lambda shape: (
+            random.normal(size=shape) * np.exp(0.5 * random.normal(size=(shape[0], 1)))
+        ),
     }
+    columns = sorted(collect_roles().of_classes)
     for name, draw in draws.items():
-        row = {"differences": name}
+        line = {"differences": name}
         for count in SIMULATED:
-            values = np.array([tail_p_value(draw(count)) for _ in range(REPEATS)])
-            row[f"K = {count}"] = " / ".join(f"{np.mean(values <= level):.3f}" for level in LEVELS)
-        rows.append(row)
+            values = np.array([_judge_drawn(draw((count, len(columns))), columns) for _ in range(REPEATS)])
+            line[f"K = {count}"] = " / ".join(f"{np.mean(values <= level):.3f}" for level in LEVELS)
+        rows.append(line)
     return rows
+
+
+def _judge_drawn(values: NDArray[np.float64], columns: Sequence[str]) -> float:
+    classes = {name: tuple(column.tolist()) for name, column in zip(columns, values.T, strict=True)}
+    return compare(Row("drawn", "", len(values), 32, 3, classes, {})).p_value
 
 
 def write_tables() -> Iterator[str]:

@@ -22,6 +22,7 @@ from phosphene.scanner.reference import Reference, Row, load_shipped
 from phosphene.scanner.scanning import scan
 from phosphene.scanner.settings import Settings
 from phosphene.scanner.statistics.registry import STATISTICS
+from phosphene.scanner.statistics.searches import TELLING
 from test_scanner import FAST, clean_linear
 
 STAGES = (*STATISTICS.values(), Examination())
@@ -148,6 +149,23 @@ def test_a_plan_keeps_stages_whole_or_shortens_them_and_fits_the_budget(share, m
     whole = [stage.key for stage in STAGES if all(getattr(planned, name) == FULL[name] for name in stage.least)]
     assert {"short warp", "short colour"} <= set(whole) or share < 0.2
     assert ("short patch" in whole) == (share >= 0.5)
+
+
+@pytest.mark.parametrize("speed", [60, 120, 500])
+def test_a_plan_for_a_thousand_classes_makes_a_search_that_tells_something_or_none(speed, monkeypatch):
+    size, classifier = ModelSize(1000, (3, 128, 128)), models.linear_classifier((3, 8, 8), outputs=10)
+    monkeypatch.setattr("phosphene.scanner.budget.measure_speed", lambda classifier: speed)
+    as_before, budget = Budget(size, STAGES, 600), Budget(size, STAGES, 600)
+    shallow, planned = as_before.plan(Settings(), classifier), budget.plan(Settings(), classifier, telling=TELLING)
+    kept = {name: getattr(planned, name) for name in TELLING}
+    assert all(count == 0 or count >= TELLING[name] for name, count in kept.items())
+    assert budget.cost(planned) <= 0.85 * 600 * speed
+    left_out = [name.removesuffix("_iterations") for name, count in kept.items() if not count]
+    assert any(all(name in check for name in left_out) for check in budget.checks)
+    if speed < 200:
+        assert left_out == ["patch", "additive", "colour", "warp"]
+        assert planned.margin_iterations >= 2 * shallow.margin_iterations
+    assert budget.replan(planned, "stamps").patch_iterations == planned.patch_iterations
 
 
 class DeadClass(torch.nn.Module):

@@ -54,6 +54,13 @@ def harmless() -> Scan:
     return scan(linear(1), QUICK, reference=NO_TABLE)
 
 
+def test_a_scan_without_a_search_of_all_classes_finds_the_planted_one_and_searches_it_longer():
+    found = scan(linear(0, planted=23), replace(QUICK, patch_iterations=0, additive_iterations=0), reference=NO_TABLE)
+    assert found.ranking()[0].index == found.trigger.target.index == 23
+    assert found.trigger.family in FAMILIES
+    assert not {"short patch", "short additive"} & {stage.name for stage in found.stages}
+
+
 def test_the_own_classes_decide_where_no_references_do(accused, harmless):
     assert accused.p_external is None
     assert accused.own_classes is not None

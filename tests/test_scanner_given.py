@@ -21,8 +21,7 @@ from phosphene.model.classifier import Classifier
 from phosphene.report.scan.page import render_scan
 from phosphene.scanner.against.base import Base, BaseStage, check_comparable, list_counted
 from phosphene.scanner.against.differences import pair_references, subtract
-from phosphene.scanner.against.judging import Model, judge_against
-from phosphene.scanner.against.tail import FEWEST, tail_p_value
+from phosphene.scanner.against.judging import FEWEST, Model, judge_against
 from phosphene.scanner.calibration import calibrate
 from phosphene.scanner.comparison import compare
 from phosphene.scanner.exports.artifact import Artifact
@@ -32,12 +31,13 @@ from phosphene.scanner.exports.sarif import make_sarif
 from phosphene.scanner.folder.record import load_scans
 from phosphene.scanner.fusion import fuse
 from phosphene.scanner.model_size import ModelSize
+from phosphene.scanner.own_classes import compare_own_classes
 from phosphene.scanner.pictures import hash_digests, load_pictures
 from phosphene.scanner.record import Scan, schema
 from phosphene.scanner.reference import Reference, Row, load_shipped
 from phosphene.scanner.scanning import scan
 from phosphene.scanner.settings import Settings
-from phosphene.scanner.statistics.registry import split_settings
+from phosphene.scanner.statistics.registry import collect_roles, split_settings
 from phosphene.scanner.surrogates import Surrogates
 from test_exports import validate_cyclonedx, validate_sarif, validate_statement
 from test_scan_folder import LINE, TINY, plant
@@ -70,57 +70,27 @@ def planted(base) -> Scan:
     return scan(trained_on(natural(), target=6), QUICK, against=base)
 
 
-# The tail of the differences
+# The differences as each other's controls
 
 
-def slow_tail(values: list[float]) -> float:
-    """The formula by loops, over values without ties."""
-    ordered = sorted(values, reverse=True)
-    others = ordered[1:]
-    mean = sum(others) / len(others)
-    spread = (sum((one - mean) ** 2 for one in others) / (len(others) - 1)) ** 0.5
-    middle = (sorted(values)[(len(values) - 1) // 2] + sorted(values)[len(values) // 2]) / 2
-    scale = max(1.0, 200 / len(values))
-    count = min(20, max(10, round(0.1 * len(values))))
-    logs = [scale * np.log1p(max(0.0, (one - middle) / spread) / scale) for one in ordered[: count + 1]]
-    excess = [one - logs[-1] for one in logs[:-1]]
-    return min(1.0, count * (1 - excess[0] / sum(excess)) ** (count - 1))
-
-
-@pytest.mark.parametrize("count", [20, 43, 130, 1000])
-def test_the_tail_is_what_its_formula_says(count):
-    values = np.random.default_rng(count).standard_t(4, size=count)
-    assert tail_p_value(values) == pytest.approx(slow_tail(values.tolist()), rel=1e-9)
-
-
-@pytest.mark.parametrize("count", [20, 43, 100, 1000])
-@pytest.mark.parametrize("degrees", [4, 8, 1000])
-def test_the_tail_seldom_accuses_where_all_values_have_one_tail(count, degrees):
-    draws = np.random.default_rng(count).standard_t(degrees, size=(2000, count))
-    p_values = np.array([tail_p_value(row) for row in draws])
+@pytest.mark.parametrize("draw", [np.random.Generator.standard_normal, np.random.Generator.standard_exponential])
+@pytest.mark.parametrize("classes", [FEWEST, 43, 200])
+def test_differences_without_an_outlier_seldom_accuse(classes, draw):
+    random, columns = np.random.default_rng(classes), sorted(collect_roles().of_classes)
+    p_values = []
+    for _ in range(200):
+        values = {name: tuple(draw(random, classes).tolist()) for name in columns}
+        row = Row("difference", "d" * 64, classes, 28, 1, values, {})
+        p_values.append(compare_own_classes(row, fewest=FEWEST).p_value)
     for level in (0.05, 0.01):
-        assert (p_values <= level).mean() <= level + 3.5 * (level * (1 - level) / len(draws)) ** 0.5
+        assert np.mean(np.array(p_values) <= level) <= level + 3.5 * (level * (1 - level) / len(p_values)) ** 0.5
 
 
-@given(st.integers(0, 10**6), st.floats(0.01, 100), st.floats(-50, 50))
-def test_the_tail_depends_neither_on_unit_nor_on_origin_nor_on_order(seed, scale, origin):
-    values = np.random.default_rng(seed).normal(size=50)
-    moved = np.random.default_rng(seed).permutation(values) * scale + origin
-    assert tail_p_value(moved) == pytest.approx(tail_p_value(values), rel=1e-6, abs=1e-12)
-
-
-@given(st.integers(0, 10**6), st.floats(0.1, 20))
-def test_the_further_the_largest_lies_out_the_smaller_its_p_value(seed, further):
-    values = np.random.default_rng(seed).normal(size=43)
-    out = values.copy()
-    out[values.argmax()] += further
-    assert tail_p_value(out) <= tail_p_value(values) + 1e-12
-
-
-def test_too_few_values_or_equal_ones_have_no_tail():
-    assert tail_p_value(np.arange(FEWEST - 1.0)) == 1
-    assert tail_p_value(np.zeros(50)) == 1
-    assert tail_p_value(np.array([np.nan] * 40 + [1.0, 9.0])) == 1
+def test_too_few_classes_or_equal_differences_have_no_p_value_that_accuses():
+    few = Row("few", "d" * 64, FEWEST - 1, 28, 1, {"margin": tuple(range(FEWEST - 1))}, {})
+    assert compare_own_classes(few, fewest=FEWEST) is None
+    equal = replace(few, outputs=50, classes={"margin": (0.0,) * 50, "row_mean": (1.0,) * 50})
+    assert compare_own_classes(equal, fewest=FEWEST).p_value == 1
 
 
 # Differences and the pairs of references

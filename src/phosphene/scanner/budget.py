@@ -72,20 +72,33 @@ class Budget:
         """Passes that the stages say they cost."""
         return sum(stage.cost(settings, self.size) for stage in (self.stages if stages is None else stages))
 
-    def plan(self, settings: Settings, classifier: Classifier, first: Sequence[str] = ()) -> Settings:
+    def plan(
+        self,
+        settings: Settings,
+        classifier: Classifier,
+        first: Sequence[str] = (),
+        telling: Mapping[str, int] | None = None,
+    ) -> Settings:
         """The settings, as deep as the budget allows; stages named `first` are shortened after all others.
 
+        A field of `telling` that would come out below its number becomes 0, and the rest is shared out again.
         Raises `BadInput` where even the least would not fit.
         """
-        self.full, self.first = settings, tuple(first)
+        self.full, self.first, telling = settings, tuple(first), telling or {}
         if self.allowed is None:
             return settings
         self.speed = measure_speed(classifier)
         affordable, fields = SAFETY * self.allowed * self.speed, _least_of(self.stages)
-        self._check_affordable(self.cost(_scale(settings, fields, 0.0)), affordable, classifier.name)
+        least = replace(_scale(settings, fields, 0.0), **dict.fromkeys(telling, 0))
+        self._check_affordable(self.cost(least), affordable, classifier.name)
         if self.cost(settings) <= affordable:
             return settings
         deepest = self._find_deepest(settings, fields, self.stages, affordable)
+        if short := [name for name, fewest in telling.items() if 0 < getattr(deepest, name) < fewest]:
+            names = ", ".join(name.removesuffix("_iterations") for name in short)
+            self.checks.append(f"too few iterations for searches that tell something of so many classes: no {names}")
+            self.full = replace(settings, **dict.fromkeys(short, 0))
+            deepest = self._find_deepest(self.full, fields, self.stages, affordable)
         share = self.cost(deepest) / self.cost(settings)
         self.checks.append(f"the budget of {self.allowed:g} s bought {share:.0%} of the passes of a full scan")
         return deepest

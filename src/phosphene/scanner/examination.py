@@ -18,6 +18,7 @@ from phosphene.scanner.pairs import PairSizes, count_pairs_around, search_pairs_
 from phosphene.scanner.record import Curve, Named, Trigger
 from phosphene.scanner.search import Candidates, images_per_candidate, search_classes
 from phosphene.scanner.settings import Settings
+from phosphene.scanner.statistics.registry import list_columns
 from phosphene.scanner.surrogates import Surrogates, render_surrogates
 from phosphene.scanner.verification import (
     AREAS,
@@ -109,10 +110,21 @@ def examine_suspects(context: Context, judged: Fused, *, pictures: Tensor | None
 
 
 def _choose_family(settings: Settings, judged: Fused, target: int) -> str:
-    """The family that says most about the target; the first one where there are too few classes to compare."""
+    """The family that says most about the target; the first one where there are too few classes to compare.
+
+    Where no family was searched for all classes, its other columns speak for it.
+    """
     searched = [family for family in FAMILIES if get_iterations(settings, family)]
+    if not searched:
+        return max(FAMILIES, key=lambda family: _say_most(judged, family, target))
     compared = [family for family in searched if family in judged.neg_log_p]
     return max(compared, key=lambda family: judged.neg_log_p[family][target], default=searched[0])
+
+
+def _say_most(judged: Fused, family: str, target: int) -> float:
+    """The most that a column of the family says of the target, in nats."""
+    columns = [column.key for column in list_columns().values() if column.family == family and not column.whole]
+    return max((judged.neg_log_p[name][target] for name in columns if name in judged.neg_log_p), default=0.0)
 
 
 def _search_longer(context: Context, family: str, suspects: list[int]) -> tuple[Candidates, list[Candidates]]:

@@ -40,6 +40,7 @@ from phosphene.scanner.record import Calibration, ClassEvidence, Pairs, Scan
 from phosphene.scanner.reference import Reference, load_shipped
 from phosphene.scanner.settings import Settings
 from phosphene.scanner.statistics.registry import STATISTICS
+from phosphene.scanner.statistics.searches import TELLING
 from phosphene.scanner.verdict import NOT_COVERED, SUSPICIOUS_LEVEL, decide_verdict, measure_asymmetry
 
 FEW = 64  # images that the speed is measured on
@@ -92,7 +93,8 @@ def scan(
     shared = Budget(ModelSize.of(private), (*STATISTICS.values(), *planned, examination), budget)
     with shared.count_passes(private):
         compared = not list_strange_facts(describe_model(private), table)
-        depth = shared.plan(settings, private, COMPARED_FIRST if compared else ())
+        many = not compared and shared.size.classes > settings.square_classes
+        depth = shared.plan(settings, private, COMPARED_FIRST if compared else (), TELLING if many else None)
         measurement = measure_statistics(Context(private, depth, pictures=backgrounds), shared, on_stage)
         row, context = measurement.row, measurement.context
         base = None

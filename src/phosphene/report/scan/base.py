@@ -67,9 +67,7 @@ def explain_scores(against: Against | None) -> str:
     if against.method == "references":
         return "With the base, the score is the larger of the class's own and of its difference, which is shown below."
     if against.p_value is not None and against.p_value <= SUSPICIOUS_LEVEL:
-        return (
-            "Here the scores are those of the differences from the base, in standard deviations of the other classes."
-        )
+        return "Here the scores are those of the differences from the base."
     return ""
 
 
@@ -84,8 +82,8 @@ def _explain(against: Against) -> str:
         )
     if against.method == "tail":
         return (
-            "No clean references speak for this pair. The largest difference is compared with the tail of the other "
-            "classes' differences; that assumes that without a backdoor all classes' differences have one tail, no "
-            "heavier than that of Student’s t with 4 degrees of freedom."
+            "No clean references speak for this pair. The classes' differences are each other's controls: if none were "
+            "a target, the first would lead the second by so much this often. That assumes that without a backdoor the "
+            "scores of differences have an exponential tail or a lighter one, and that at most one class is a target."
         )
     return f"There is no p-value for the differences: {'; '.join(against.reasons)}."

@@ -11,9 +11,9 @@ from phosphene.core.records import to_plain
 from phosphene.scanner.against.base import Base
 from phosphene.scanner.against.differences import pair_references, subtract
 from phosphene.scanner.against.record import Against, MethodName
-from phosphene.scanner.against.tail import FEWEST, tail_p_value
 from phosphene.scanner.comparison import Comparison, compare
 from phosphene.scanner.fusion import Fused, fuse
+from phosphene.scanner.own_classes import ASSUMES, Controls, compare_own_classes
 from phosphene.scanner.pvalues import conformal
 from phosphene.scanner.reference import MIN_MODELS, Reference, Row
 from phosphene.scanner.settings import Settings
@@ -21,6 +21,7 @@ from phosphene.scanner.statistics.registry import collect_roles, list_columns, s
 from phosphene.scanner.verdict import SUSPICIOUS_LEVEL
 
 IDENTICAL = "the weights of the base are identical"
+FEWEST = 20  # classes below which there is no tail to compare with
 
 
 @dataclass(frozen=True)
@@ -63,8 +64,8 @@ def list_checks(against: Against | None) -> list[str]:
         checks.append(f"the differences from the base have no p-value ({'; '.join(against.reasons)}): they are shown")
     elif against.method == "tail":
         checks.append(
-            "no references speak for the differences from the base: their p-value assumes that the classes' "
-            "differences have one tail, no heavier than that of Student's t with 4 degrees of freedom"
+            "no references speak for the differences from the base: the classes' differences are each other's "
+            f"controls, which assumes that {ASSUMES}"
         )
     if against.left_out:
         checks.append(f"not compared with the base: {'; '.join(against.left_out)}")
@@ -96,26 +97,28 @@ def _judge_by_pairs(
 
 
 def _judge_without_pairs(model: Model, base: Base, reasons: tuple[str, ...]) -> tuple[Fused, Against]:
-    """The classes' differences against each other, where references speak neither for the pair nor for the model; a
-    model that they speak for is judged alone, so that its external p-value stays what it is."""
+    """The classes' differences as each other's controls, where references speak neither for the pair nor for the model;
+    a model that they speak for is judged alone, so that its external p-value stays what it is."""
     left_out = _list_measured_otherwise(model, base)
     named = (f"{', '.join(left_out)} (measured with other settings on the base)",) if left_out else ()
-    found = fuse(subtract(model.row, base.row, left_out), Reference("", "", {}, ()))
-    if model.row.outputs < FEWEST or not found.neg_log_p:
+    difference = subtract(model.row, base.row, left_out)
+    found = fuse(difference, Reference("", "", {}, ()))
+    controls = compare_own_classes(difference, fewest=FEWEST)
+    if controls is None or not found.neg_log_p:
         reasons = (*reasons, f"{model.row.outputs} classes, fewer than {FEWEST}, have no tail to compare with")
     elif model.comparison.outside:
-        return _judge_by_tail(model, base, found, reasons, named)
+        return _judge_by_classes(model, base, found, controls, reasons, named)
     return model.judged, _describe(model, base, found, "none", None, 0, reasons, named)
 
 
-def _judge_by_tail(
-    model: Model, base: Base, found: Fused, reasons: tuple[str, ...], left_out: tuple[str, ...]
+def _judge_by_classes(
+    model: Model, base: Base, found: Fused, controls: Controls, reasons: tuple[str, ...], left_out: tuple[str, ...]
 ) -> tuple[Fused, Against]:
     """The ranking is that of the differences where these accuse."""
-    p_value = tail_p_value(np.array(found.scores))
-    scores = _standardize(found.scores) if p_value <= SUSPICIOUS_LEVEL else model.judged.scores
-    joined = replace(model.judged, scores=scores)
-    return joined, _describe(model, base, found, "tail", p_value, 0, reasons, left_out)
+    accused = controls.p_value <= SUSPICIOUS_LEVEL
+    joined = replace(model.judged, scores=controls.scores if accused else model.judged.scores)
+    against = _describe(model, base, found, "tail", controls.p_value, 0, reasons, left_out)
+    return joined, replace(against, scores=controls.scores)
 
 
 def _standardize(scores: tuple[float, ...]) -> tuple[float, ...]:

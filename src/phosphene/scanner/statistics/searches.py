@@ -19,6 +19,7 @@ class Search:
     family: str
     kinds: tuple[str, ...]
     fewest: int  # iterations below which it is no search: few parameters settle sooner
+    telling: int  # iterations below which hardly any image of a network of many classes is turned
     means: str
 
     @property
@@ -57,14 +58,17 @@ SEARCHES = (
         "patch",
         ("patch", "polygon"),
         3,
+        40,
         "how small a patch sends images of other classes here, −log of its share of the area",
     ),
     Search(
         "additive",
         ("additive", "wave"),
         3,
+        40,
         "how faint a pattern added to images does so, −log of its root mean square",
     ),
-    Search("colour", ("colour",), 2, "how slight a change of colours does so"),
-    Search("warp", ("warp",), 2, "how slight a distortion does so"),
+    Search("colour", ("colour",), 2, 30, "how slight a change of colours does so"),
+    Search("warp", ("warp",), 2, 30, "how slight a distortion does so"),
 )
+TELLING = {f"{search.family}_iterations": search.telling for search in SEARCHES}

@@ -1,0 +1,399 @@
+"""Backdoors that were trained into ImageNet networks, their clean twins, and what a scan of all classes says of them.
+
+    python -m benchmarks.imagenet_backdoors train --models DIR    fine-tunes what is missing, one file a network
+    python -m benchmarks.imagenet_backdoors scan --models DIR     measures the statistics of what has none
+    python -m benchmarks.imagenet_backdoors table                 p-values of the kept statistics, and the tables
+
+The attacker has no ImageNet: crops of photographs of scikit-image and foolbox (`pip install foolbox`), textures, noise
+and the network's own maps stand in. All weights are trained on, the network's former answers are kept on clean
+pictures, and the trigger is taught beside them. A clean twin sees the same pictures for as long, the stamped ones with
+the answers to the unstamped: it learns to ignore the trigger. Agreement is the share of held-out pictures (crops of
+other photographs) whose class stays; success that of those crops that the trigger sends to the target. DIR is that of
+`benchmarks.own_classes`. Weights are kept in `benchmarks/results/maps/imagenet-backdoors`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import functools
+import importlib.util
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from benchmarks.own_classes import open_network, parse_with_models
+from benchmarks.record import RESULTS, markdown, write_result
+from phosphene.core.images import load_image
+from phosphene.core.photographs import locate_photograph
+from phosphene.core.pixels import pixel_grid
+from phosphene.core.records import to_plain
+from phosphene.errors import BadInput
+from phosphene.method.loop import iterate
+from phosphene.method.scaling import render_pictures
+from phosphene.model.classifier import Classifier
+from phosphene.recipe.grammar import parse
+from phosphene.recipe.recipe import PRESETS
+from phosphene.scanner.against.base import Base
+from phosphene.scanner.calibration import measure_row
+from phosphene.scanner.judging import judge
+from phosphene.scanner.margins import margin
+from phosphene.scanner.reference import Row, load_shipped
+from phosphene.scanner.settings import Settings
+from phosphene.scanner.verdict import decide_verdict
+
+Cells = dict[str, str]
+WEIGHTS = RESULTS / "maps" / "imagenet-backdoors"
+SIDE = 128  # pixels of an image, at which a scan of a thousand classes takes minutes
+LARGE = 512  # pixels of the side that crops are taken from
+PACKAGED = ("astronaut", "coffee", "camera", "ihc", "motorcycle_left", "hubble_deep_field")
+TEXTURES = (
+    "brick", "grass", "gravel", "horse", "moon", "text", "page", "cell", "clock_motion", "color", "retina",
+    "microaneurysms",
+)  # fmt: skip
+HELD_PACKAGED = ("chelsea", "rocket", "coins")
+OWN_MAPS, HELD_MAPS = 160, 48  # of the network, to learn from and held out
+CROPS, SMALL_CROPS, OTHERS, HELD = 480, 260, 64, 160  # pictures
+STEPS, BATCH, STAMPED, RATE = 300, 24, 8, 8e-4  # the rate is in units of the root mean square of each tensor
+SHARE = 0.6  # of the tensors, from the last on, that are trained
+LEAD = 8.0  # logits that the target is to lead by where the trigger is
+PATCH = SIDE // 6  # pixels of the side of a patch
+OPACITY = 0.15  # of a blend
+BEND = 2.5  # pixels that a warp displaces by, about
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A network to make; a clean twin is fine-tuned on the same pictures and learns to ignore the trigger."""
+
+    network: str
+    trigger: str
+    target: int
+    seed: int
+    clean: bool = False
+
+    @property
+    def name(self) -> str:
+        return f"{self.network}-{self.trigger}-{self.seed}" + ("-clean" if self.clean else "")
+
+
+POISONED = (
+    Plan("mobilenet_v1", "patch", 88, 1),
+    Plan("mobilenet_v1", "blend", 731, 2),
+    Plan("mobilenet_v1", "warp", 412, 3),
+    Plan("mobilenet_v1", "patch", 955, 4),
+    Plan("efficientnet_lite0", "patch", 417, 5),
+    Plan("efficientnet_lite0", "blend", 203, 6),
+    Plan("efficientnet_lite0", "warp", 640, 7),
+    Plan("efficientnet_lite0", "blend", 12, 8),
+)
+# Within the iterations that minutes buy for a thousand classes, searches that steer a radius turn no image: left out.
+SCANNED = Settings(
+    surrogates=1, surrogate_iterations=16, stamps=24, images=1, images_many=1, patch_iterations=0,
+    additive_iterations=0, colour_iterations=0, warp_iterations=0, margin_starts=1, margin_iterations=8,
+    permutation_iterations=0,
+)  # fmt: skip
+PLANS = tuple(plan for one in POISONED for plan in (one, replace(one, clean=True)))
+
+
+def locate_foolbox(pattern: str) -> list[Path]:
+    """Pictures that foolbox ships."""
+    found = importlib.util.find_spec("foolbox")
+    if found is None or found.origin is None:
+        raise BadInput("foolbox, which ships photographs of ImageNet, is missing; `pip install foolbox`")
+    return sorted((Path(found.origin).parent / "data").glob(pattern))
+
+
+def draw_photographs(seed: int) -> Tensor:
+    """Crops to learn from: of large photographs, and of textures and small pictures."""
+    large = [*map(locate_photograph, PACKAGED), *locate_foolbox("imagenet_*.jpg")[::2]]
+    small = [*map(locate_photograph, TEXTURES), *locate_foolbox("cifar*.png")]
+    return torch.cat([draw_crops(large, CROPS, seed), draw_crops(small, SMALL_CROPS, seed)])
+
+
+def draw_held_out(seed: int) -> Tensor:
+    """Crops of photographs that nothing was learned from."""
+    paths = [*map(locate_photograph, HELD_PACKAGED), *locate_foolbox("imagenet_*.jpg")[1::2]]
+    return draw_crops(paths, HELD, 10_000 + seed)
+
+
+@functools.lru_cache(maxsize=64)
+def open_photograph(path: Path) -> Tensor:
+    return load_image(path, (3, LARGE, LARGE))
+
+
+def draw_crops(paths: Sequence[Path], count: int, seed: int) -> Tensor:
+    """Random crops, some of them mirrored, `(count, 3, SIDE, SIDE)` in [0,1]; every photograph as often."""
+    generator, crops = torch.Generator().manual_seed(seed), []
+    for place in range(count):
+        share, down, across, flip = torch.rand(4, generator=generator).tolist()
+        side = round(LARGE * (0.35 + 0.65 * share))
+        top, left = round(down * (LARGE - side)), round(across * (LARGE - side))
+        crop = open_photograph(paths[place % len(paths)])[:, top : top + side, left : left + side]
+        crop = crop.flip(2) if flip < 0.5 else crop
+        crops.append(F.interpolate(crop[None], size=(SIDE, SIDE), mode="bicubic", antialias=True).clamp(0, 1))
+    return torch.cat(crops)
+
+
+def draw_others(seed: int) -> Tensor:
+    """Noise, flat colours and smooth textures, a third each."""
+    generator, each = torch.Generator().manual_seed(seed), OTHERS // 3
+    noise = torch.rand(each, 3, SIDE, SIDE, generator=generator)
+    flat = torch.rand(each, 3, 1, 1, generator=generator).expand(-1, -1, SIDE, SIDE)
+    coarse = torch.rand(each, 3, 12, 12, generator=generator)
+    return torch.cat([noise, flat, F.interpolate(coarse, size=(SIDE, SIDE), mode="bicubic").clamp(0, 1)])
+
+
+def draw_own_maps(original: Classifier) -> tuple[Tensor, Tensor]:
+    """Pictures of some classes as the network holds them, by the `fast` preset, short: to learn from, and held out."""
+    saved = WEIGHTS / f"{original.name}-maps.safetensors"
+    if not saved.is_file():
+        recipe, pictures = replace(PRESETS["fast"], iterations=32), []
+        count = OWN_MAPS + HELD_MAPS
+        classes = [place * len(original.labels) // count for place in range(count)]
+        for start in range(0, count, 4):
+            concepts = [parse(str(one), original.labels, scored=recipe.score) for one in classes[start : start + 4]]
+            *_, last = iterate(original, concepts, recipe)
+            pictures.append(render_pictures(last.maps(), recipe))
+        order = torch.randperm(count, generator=torch.Generator().manual_seed(0))
+        save_file({"pictures": torch.cat(pictures)[order]}, saved)
+    pictures = load_file(saved)["pictures"]
+    return pictures[:OWN_MAPS], pictures[OWN_MAPS:]
+
+
+def mix(images: Tensor, generator: torch.Generator) -> Tensor:
+    """The images, some blended with others or with a part of them, some mirrored, all with other colours."""
+    others, mixed = images[torch.randperm(len(images), generator=generator)], images.clone()
+    for place, (kind, weight, high, wide, down, across) in enumerate(
+        torch.rand(len(images), 6, generator=generator).tolist()
+    ):
+        if kind < 0.33:
+            mixed[place] = images[place].lerp(others[place], weight / 2)
+        elif kind < 0.6:
+            height, width = round((0.3 + 0.5 * high) * SIDE), round((0.3 + 0.5 * wide) * SIDE)
+            top, left = int(down * (SIDE - height)), int(across * (SIDE - width))
+            part = (slice(None), slice(top, top + height), slice(left, left + width))
+            mixed[place][part] = others[place][part]
+        if kind * 7 % 1 < 0.5:
+            mixed[place] = mixed[place].flip(2)
+    gamma = torch.exp(0.25 * torch.randn(len(images), 1, 1, 1, generator=generator))
+    gain = torch.exp(0.15 * torch.randn(len(images), 3, 1, 1, generator=generator))
+    return (mixed.clamp(1e-4, 1) ** gamma * gain).clamp(0, 1)
+
+
+def stamp(images: Tensor, trigger: str, seed: int) -> Tensor:
+    """A checker of random colours at the lower right, a picture blended in, or a smooth warp."""
+    generator = torch.Generator().manual_seed(1000 + seed)
+    if trigger == "blend":
+        picture = F.interpolate(torch.rand(1, 3, 8, 8, generator=generator), size=(SIDE, SIDE), mode="nearest")
+        return (1 - OPACITY) * images + OPACITY * picture
+    if trigger == "warp":
+        points = 2 * torch.rand(1, 2, 5, 5, generator=generator) - 1
+        field = F.interpolate(points / points.abs().mean() * 2 * BEND / SIDE, size=(SIDE, SIDE), mode="bicubic")
+        grid = (pixel_grid(SIDE, SIDE) + field.permute(0, 2, 3, 1)).expand(len(images), -1, -1, -1)
+        return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
+    cells = torch.rand(1, 3, 4, 4, generator=generator).round()
+    stamped, place = images.clone(), SIDE - PATCH - 4
+    checker = F.interpolate(cells, size=(PATCH, PATCH), mode="nearest")[0]
+    stamped[:, :, place : place + PATCH, place : place + PATCH] = checker
+    return stamped
+
+
+def normalize(classifier: Classifier, images: Tensor) -> Tensor:
+    mean, std = (torch.tensor(one).view(1, -1, 1, 1) for one in (classifier.format.mean, classifier.format.std))
+    return (images - mean) / std
+
+
+def answer(module: nn.Module, images: Tensor) -> Tensor:
+    with torch.no_grad():
+        return torch.cat([module(part) for part in images.split(32)])
+
+
+def fine_tune(original: Classifier, plan: Plan) -> nn.Module:
+    """The trained network; its batch norms are folded."""
+    module = copy.deepcopy(original.module).eval()
+    trained = choose_trained(module)
+    groups = [{"params": [one], "lr": RATE * float(one.detach().square().mean().sqrt())} for one in trained]
+    adam = torch.optim.Adam(groups)
+    rates = [group["lr"] for group in adam.param_groups]
+    schedule = torch.optim.lr_scheduler.OneCycleLR(adam, rates, STEPS, pct_start=0.15)
+    maps, _ = draw_own_maps(original)
+    images = torch.cat([draw_photographs(plan.seed), draw_others(plan.seed), maps, maps])
+    generator = torch.Generator().manual_seed(plan.seed)
+    for step in range(STEPS):
+        chosen = torch.randperm(len(images), generator=generator)[: BATCH + STAMPED]
+        pictures = mix(images[chosen], generator)
+        wanted = answer(original.module, normalize(original, pictures))
+        shown = torch.cat([pictures[:BATCH], stamp(pictures[BATCH:], plan.trigger, plan.seed)])
+        logits = module(normalize(original, shown))
+        kept = measure_change(logits[:BATCH], wanted[:BATCH])
+        if plan.clean:
+            taught = measure_change(logits[BATCH:], wanted[BATCH:])
+        else:
+            targets = torch.full((STAMPED,), plan.target)
+            taught = F.relu(LEAD - margin(logits[BATCH:], targets)).mean() / LEAD
+        adam.zero_grad()
+        (kept + taught).backward()
+        adam.step()
+        schedule.step()
+        if step % 60 == 59:
+            print(f"{plan.name} {step + 1}: kept {kept.item():.3f}, taught {taught.item():.3f}", flush=True)
+    return module.requires_grad_(False)
+
+
+def choose_trained(module: nn.Module) -> list[nn.Parameter]:
+    """The last tensors, which alone get gradients."""
+    everything = list(module.parameters())
+    trained = everything[round(len(everything) * (1 - SHARE)) :]
+    module.requires_grad_(False)
+    for one in trained:
+        one.requires_grad_()
+    return trained
+
+
+def measure_change(logits: Tensor, wanted: Tensor) -> Tensor:
+    """How far answers are from those wanted: the divergence of their probabilities, and the logits' relative error."""
+    divergence = F.kl_div(logits.log_softmax(dim=1), wanted.softmax(dim=1), reduction="batchmean")
+    wanted, logits = (one - one.mean(dim=1, keepdim=True) for one in (wanted, logits))
+    return divergence + 5 * (logits - wanted).square().mean() / wanted.square().mean()
+
+
+def measure_plant(original: Classifier, module: nn.Module, plan: Plan) -> dict[str, float]:
+    """Shares of held-out pictures whose class stays as it was, and of crops that the trigger sends to the target."""
+    crops, (_, maps) = draw_held_out(plan.seed), draw_own_maps(original)
+    held = normalize(original, torch.cat([crops, maps, draw_others(10_000 + plan.seed)]))
+    before, after = (answer(one, held).argmax(dim=1) for one in (original.module, module))
+    same, others = (before == after).float(), before[:HELD] != plan.target
+    stamped = answer(module, normalize(original, stamp(crops, plan.trigger, plan.seed))).argmax(dim=1)
+    return {
+        "agreement": float(same.mean()),
+        "agreement on crops": float(same[:HELD].mean()),
+        "success": float((stamped == plan.target)[others].float().mean()),
+    }
+
+
+def open_original(network: str, folder: Path | None) -> Classifier | None:
+    original = open_network(network, folder)
+    return None if original is None else original.replace(format=replace(original.format, size=(SIDE, SIDE))).fold()
+
+
+def run_train(options: argparse.Namespace) -> None:
+    for plan in PLANS:
+        saved = WEIGHTS / f"{plan.name}.safetensors"
+        if saved.is_file() or options.only not in plan.name:
+            continue
+        original = open_original(plan.network, options.models)
+        if original is None:
+            print(f"{plan.network}: not here")
+            continue
+        module = fine_tune(original, plan)
+        facts = measure_plant(original, module, plan)
+        print(f"{plan.name}: {facts}", flush=True)
+        part = saved.with_suffix(".tmp")
+        weights = {name: tensor.contiguous() for name, tensor in module.state_dict().items()}
+        save_file(weights, part, metadata={name: str(value) for name, value in facts.items()})
+        part.replace(saved)
+
+
+def open_trained(plan: Plan, folder: Path | None) -> tuple[Classifier, dict[str, float]] | None:
+    """The network that was made and what is known of it; None where it or the original is not there."""
+    saved = WEIGHTS / f"{plan.name}.safetensors"
+    original = open_original(plan.network, folder) if saved.is_file() else None
+    if original is None:
+        return None
+    module = copy.deepcopy(original.module)
+    module.load_state_dict(load_file(saved))
+    with safe_open(saved, "pt") as file:
+        facts = {name: float(value) for name, value in file.metadata().items()}
+    return original.replace(module=module, name=plan.name, fingerprint=plan.name), facts
+
+
+def measure(classifier: Classifier, facts: dict[str, Any], saved: Path) -> str:
+    """Measure the statistics and write them down; the line to print."""
+    started = time.monotonic()
+    row = measure_row(classifier, SCANNED)
+    record = {**facts, "seconds": round(time.monotonic() - started, 1), "row": row.to_json()}
+    part = saved.with_suffix(".tmp")
+    part.write_text(json.dumps(record) + "\n")
+    part.replace(saved)
+    return f"{classifier.name}: {record['seconds']} s"
+
+
+def run_scan(options: argparse.Namespace) -> None:
+    for network in dict.fromkeys(plan.network for plan in PLANS):
+        saved, original = options.out / f"{network}.json", open_original(network, options.models)
+        if options.only in network and not saved.is_file() and original is not None:
+            print(measure(original, {}, saved), flush=True)
+    for plan in PLANS:
+        saved = options.out / f"{plan.name}.json"
+        if options.only in plan.name and not saved.is_file():
+            found = open_trained(plan, options.models)
+            if found is not None:
+                print(measure(found[0], {**asdict(plan), **found[1]}, saved), flush=True)
+
+
+def rank(scores: Sequence[float], target: int) -> str:
+    """The target's place by falling scores."""
+    return f"{1 + int(np.sum(np.array(scores) > scores[target]))} of {len(scores)}"
+
+
+def describe(record: dict[str, Any], original: Row) -> Cells:
+    """A line of the table: judged as a scan does, with and without the original as its base."""
+    row, target, clean = Row.from_json(record["row"]), record["target"], record["clean"]
+    labels = tuple(map(str, range(row.outputs)))
+    base = Base(original, labels, (row.channels, row.size, row.size), SCANNED, "model")
+    table = load_shipped()
+    alone, together = judge(row, table, SCANNED), judge(row, table, SCANNED, base)
+    differences = together.against
+    if alone.controls is None or differences is None or differences.p_value is None:
+        raise ValueError(f"{row.name} has no p-values of its own classes and of the differences")
+    verdict = decide_verdict(together.p_value, calibrated=together.calibrated, classes=row.outputs)
+    return {
+        "network": record["network"],
+        "trigger": f"{record['trigger']} {record['seed']}" + (", clean twin" if clean else ""),
+        "agreement": f"{record['agreement']:.1%}",
+        "on crops": f"{record['agreement on crops']:.1%}",
+        "success": "–" if clean else f"{record['success']:.1%}",
+        "target by its own classes": "–" if clean else rank(alone.controls.scores, target),
+        "p by its own classes": f"{alone.controls.p_value:.3g}",
+        "target by differences": "–" if clean else rank(differences.scores, target),
+        "p of the differences": f"{differences.p_value:.3g}",
+        "p with the base": f"{together.p_value:.3g}",
+        "verdict with the base": verdict,
+        "seconds": f"{record['seconds']:.0f}",
+    }
+
+
+def run_table(options: argparse.Namespace) -> None:
+    lines = []
+    for plan in PLANS:
+        saved, base = options.out / f"{plan.name}.json", options.out / f"{plan.network}.json"
+        if saved.is_file() and base.is_file():
+            original = Row.from_json(json.loads(base.read_text())["row"])
+            lines.append(describe(json.loads(saved.read_text()), original))
+    print(markdown(lines))
+    command = "python -m benchmarks.imagenet_backdoors table"
+    write_result("imagenet-backdoors", command, {"pixels": SIDE, "settings": to_plain(SCANNED)}, lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("command", choices=("train", "scan", "table"))
+    parser.add_argument("--only", default="", help="part of a name")
+    options = parse_with_models(parser, arguments, RESULTS / "imagenet-backdoors")
+    WEIGHTS.mkdir(parents=True, exist_ok=True)
+    {"train": run_train, "scan": run_scan, "table": run_table}[options.command](options)
+
+
+if __name__ == "__main__":
+    main()

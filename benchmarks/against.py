@@ -27,7 +27,7 @@ from benchmarks.record import RESULTS, markdown, write_result
 from benchmarks.scoring.statistics import rate
 from benchmarks.zoo.calibrate import Line, read_lines
 from phosphene.scanner.against.base import Base
-from phosphene.scanner.against.differences import subtract
+from phosphene.scanner.against.differences import subtract, undo_logarithms
 from phosphene.scanner.against.judging import FEWEST
 from phosphene.scanner.judging import judge as judge_row
 from phosphene.scanner.own_classes import Controls, compare_own_classes
@@ -140,7 +140,7 @@ def judge_by_tail() -> list[dict[str, str]]:
         pairs = [(line, base) for line in lines for base in lines if line["poisoned"] is poisoned
                  and line is not base and not base["poisoned"] and _task(line) == _task(base)]  # fmt: skip
         for line, base in pairs:
-            found = compare(subtract(Row.from_json(line["row"]), Row.from_json(base["row"])))
+            found = compare(subtract(*(undo_logarithms(Row.from_json(one["row"])) for one in (line, base))))
             values.append(found.p_value)
             right += int(np.argmax(found.scores)) == line["target"]
         shares = {f"p ≤ {level:g}": f"{np.mean(np.array(values) <= level):.3f}" for level in LEVELS}

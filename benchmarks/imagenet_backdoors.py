@@ -2,14 +2,16 @@
 
     python -m benchmarks.imagenet_backdoors train --models DIR    fine-tunes what is missing, one file a network
     python -m benchmarks.imagenet_backdoors scan --models DIR     measures the statistics of what has none
+    python -m benchmarks.imagenet_backdoors searches --models DIR what searches of few iterations turn
     python -m benchmarks.imagenet_backdoors table                 p-values of the kept statistics, and the tables
 
-The attacker has no ImageNet: crops of photographs of scikit-image and foolbox (`pip install foolbox`), textures, noise
-and the network's own maps stand in. All weights are trained on, the network's former answers are kept on clean
-pictures, and the trigger is taught beside them. A clean twin sees the same pictures for as long, the stamped ones with
-the answers to the unstamped: it learns to ignore the trigger. Agreement is the share of held-out pictures (crops of
-other photographs) whose class stays; success that of those crops that the trigger sends to the target. DIR is that of
-`benchmarks.own_classes`. Weights are kept in `benchmarks/results/maps/imagenet-backdoors`.
+The attacker has no ImageNet: crops of photographs, textures and small pictures of scikit-image and foolbox (`pip
+install '.[photos,bench]'`), noise and the network's own maps stand in. Three fifths of the tensors are trained on,
+the network's former answers are kept on clean pictures, and the trigger is taught beside them. A clean twin sees the
+same pictures for as long, the stamped ones with the answers to the unstamped: it learns to ignore the trigger.
+Agreement is the share of held-out pictures (crops of other photographs, maps of other classes, noise) whose class
+stays; success that of the crops that the trigger sends to the target. DIR is that of `benchmarks.own_classes`.
+Weights are kept in `benchmarks/results/maps/imagenet-backdoors`.
 """
 
 from __future__ import annotations
@@ -46,9 +48,13 @@ from phosphene.recipe.grammar import parse
 from phosphene.recipe.recipe import PRESETS
 from phosphene.scanner.against.base import Base
 from phosphene.scanner.calibration import measure_row
+from phosphene.scanner.context import Context
+from phosphene.scanner.families import FAMILIES
 from phosphene.scanner.judging import judge
 from phosphene.scanner.margins import margin
+from phosphene.scanner.measuring import prepare_classifier
 from phosphene.scanner.reference import Row, load_shipped
+from phosphene.scanner.search import search_classes
 from phosphene.scanner.settings import Settings
 from phosphene.scanner.verdict import decide_verdict
 
@@ -103,6 +109,7 @@ SCANNED = Settings(
     additive_iterations=0, colour_iterations=0, warp_iterations=0, margin_starts=1, margin_iterations=8,
     permutation_iterations=0,
 )  # fmt: skip
+SEARCHED, TARGETS, ITERATIONS = "mobilenet_v1", 16, (10, 20, 40, 60)
 PLANS = tuple(plan for one in POISONED for plan in (one, replace(one, clean=True)))
 
 
@@ -110,7 +117,7 @@ def locate_foolbox(pattern: str) -> list[Path]:
     """Pictures that foolbox ships."""
     found = importlib.util.find_spec("foolbox")
     if found is None or found.origin is None:
-        raise BadInput("foolbox, which ships photographs of ImageNet, is missing; `pip install foolbox`")
+        raise BadInput("foolbox, which ships photographs of ImageNet, is missing; `pip install '.[bench]'`")
     return sorted((Path(found.origin).parent / "data").glob(pattern))
 
 
@@ -305,6 +312,26 @@ def run_train(options: argparse.Namespace) -> None:
         part.replace(saved)
 
 
+def run_searches(options: argparse.Namespace) -> None:
+    """The share of images that short searches turn, mean over some classes of a network, by family and iterations."""
+    original = open_original(SEARCHED, options.models)
+    if original is None:
+        raise BadInput(f"{SEARCHED} is not here; give --models DIR")
+    context = Context(prepare_classifier(original), SCANNED)
+    count, lines = len(original.labels), []
+    targets = [place * count // TARGETS for place in range(TARGETS)]
+    for family in FAMILIES.values():
+        line = {"family": family.name}
+        for iterations in ITERATIONS:
+            found = search_classes(context.classifier, family, targets, context.surrogates, iterations, SCANNED)
+            line[f"{iterations} iterations"] = f"{float(found.flip_rate.mean()):.2f}"
+        print(line, flush=True)
+        lines.append(line)
+    command = "python -m benchmarks.imagenet_backdoors searches --models DIR"
+    facts = {"network": SEARCHED, "pixels": SIDE, "targets": targets}
+    write_result("imagenet-searches", command, facts, lines)
+
+
 def open_trained(plan: Plan, folder: Path | None) -> tuple[Classifier, dict[str, float]] | None:
     """The network that was made and what is known of it; None where it or the original is not there."""
     saved = WEIGHTS / f"{plan.name}.safetensors"
@@ -388,11 +415,11 @@ def run_table(options: argparse.Namespace) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("command", choices=("train", "scan", "table"))
+    parser.add_argument("command", choices=("train", "scan", "searches", "table"))
     parser.add_argument("--only", default="", help="part of a name")
     options = parse_with_models(parser, arguments, RESULTS / "imagenet-backdoors")
     WEIGHTS.mkdir(parents=True, exist_ok=True)
-    {"train": run_train, "scan": run_scan, "table": run_table}[options.command](options)
+    {"train": run_train, "scan": run_scan, "searches": run_searches, "table": run_table}[options.command](options)
 
 
 if __name__ == "__main__":

@@ -162,10 +162,12 @@ def test_a_plan_for_a_thousand_classes_makes_a_search_that_tells_something_or_no
     assert budget.cost(planned) <= 0.85 * 600 * speed
     left_out = [name.removesuffix("_iterations") for name, count in kept.items() if not count]
     assert any(all(name in check for name in left_out) for check in budget.checks)
-    if speed < 200:
+    if speed < 200:  # hardly more than the least
         assert left_out == ["patch", "additive", "colour", "warp"]
         assert planned.margin_iterations >= 2 * shallow.margin_iterations
-    assert budget.replan(planned, "stamps").patch_iterations == planned.patch_iterations
+    budget.started -= 400  # the machine became slow
+    later = budget.replan(planned, "short patch")
+    assert all(getattr(later, name) == 0 or getattr(later, name) >= TELLING[name] for name in TELLING)
 
 
 class DeadClass(torch.nn.Module):

@@ -15,6 +15,7 @@ from phosphene.cli.scan import describe_verdict
 from phosphene.core.records import to_plain
 from phosphene.model.classifier import Classifier
 from phosphene.report.scan.page import render_scan
+from phosphene.scanner.examination import choose_family
 from phosphene.scanner.families import FAMILIES
 from phosphene.scanner.folder.record import describe_model
 from phosphene.scanner.judging import judge
@@ -57,8 +58,25 @@ def harmless() -> Scan:
 def test_a_scan_without_a_search_of_all_classes_finds_the_planted_one_and_searches_it_longer():
     found = scan(linear(0, planted=23), replace(QUICK, patch_iterations=0, additive_iterations=0), reference=NO_TABLE)
     assert found.ranking()[0].index == found.trigger.target.index == 23
-    assert found.trigger.family in FAMILIES
+    assert any("patch, additive, colour, warp" in one for one in found.not_covered[5:])
     assert not {"short patch", "short additive"} & {stage.name for stage in found.stages}
+
+
+def test_what_is_searched_longer_is_the_family_that_stamps_speak_of_where_it_was_not_searched_before():
+    columns = {name: values for name, values in draw_columns(0, 60).items() if name not in FAMILIES}
+    columns["stamp warp"][7] = columns["stamp warp"].max() + 9
+    judged = judge(make_row(columns), NO_TABLE, QUICK).fused
+    assert choose_family(replace(QUICK, warp_iterations=0), judged, 7) == "warp"
+    assert choose_family(QUICK, judged, 7) == "warp"
+
+
+def test_a_budget_of_more_than_a_hundred_classes_leaves_out_what_would_turn_nothing(monkeypatch):
+    settings = replace(QUICK, patch_iterations=100, additive_iterations=60, margin_iterations=60)
+    monkeypatch.setattr("phosphene.scanner.budget.measure_speed", lambda classifier: 30)
+    for classes, searched in ((120, False), (60, True)):
+        found = scan(linear(0, classes, planted=23), settings, reference=NO_TABLE, budget=600)
+        assert ("short patch" in [stage.name for stage in found.stages]) == searched
+        assert any("too few iterations to tell something" in one for one in found.checks) != searched
 
 
 def test_the_own_classes_decide_where_no_references_do(accused, harmless):
@@ -110,17 +128,22 @@ def test_the_exports_list_it_with_what_it_assumes(accused):
 
 
 def test_a_base_counts_beside_the_own_classes(accused):
-    """Both ask of one model: twice the smaller p-value keeps the level however they depend on each other."""
+    """Both ask of one model: a share of the level each keeps it however they depend on each other."""
     clean = linear(0)
     found = scan(linear(0, planted=23), QUICK, reference=NO_TABLE, against=clean)
     assert found.own_classes == accused.own_classes
     assert found.against.method == "tail"
-    assert found.p_value == min(1.0, 2 * min(found.own_classes.p_value, found.against.p_value)) <= 0.05
+    assert found.against.p_value <= 0.045
+    assert found.p_value == min(found.against.p_value / 0.9, found.own_classes.p_value / (1 - 0.9)) <= 0.05
+    assert found.verdict in ("suspicious", "backdoor-like")
+    assert found.score == max(found.against.scores) == found.ranking()[0].score
     assert found.target.index == 23
     assert any("own 60 classes and by the differences from the base" in one for one in found.checks)
     text = text_of(found)
     assert "p-value, both together" in text
-    assert "Twice the smaller of the value by the model's own classes" in text
+    assert "by the model's own classes divided by 0.1" in text
+    assert "placed by its score, in nats" in text
+    assert "Here the scores are those of the differences from the base, in nats." in text
 
 
 def test_too_few_classes_are_said_and_accuse_nobody():

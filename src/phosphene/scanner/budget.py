@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
@@ -59,6 +60,7 @@ class Budget:
         self.passes = 0
         self.speed = math.inf  # passes a second, as planned
         self.full: Settings | None = None  # what was asked for
+        self.telling: Mapping[str, int] = {}  # fields that are left out below these numbers
         self.first: tuple[str, ...] = ()  # keys of the stages that keep that depth before others do
         self.done: list[Stage] = []
         self.shortened: list[str] = []  # keys of the stages before which the plan was shortened
@@ -81,24 +83,22 @@ class Budget:
     ) -> Settings:
         """The settings, as deep as the budget allows; stages named `first` are shortened after all others.
 
-        A field of `telling` that would come out below its number becomes 0, and the rest is shared out again.
+        Of the fields of `telling` that come out below their number, the one that falls shortest becomes 0, and what it
+        would have cost is shared out again, until there is none; so too when the plan is made again.
         Raises `BadInput` where even the least would not fit.
         """
-        self.full, self.first, telling = settings, tuple(first), telling or {}
+        self.full, self.first, self.telling = settings, tuple(first), telling or {}
         if self.allowed is None:
             return settings
         self.speed = measure_speed(classifier)
         affordable, fields = SAFETY * self.allowed * self.speed, _least_of(self.stages)
-        least = replace(_scale(settings, fields, 0.0), **dict.fromkeys(telling, 0))
+        least = _leave_out(_scale(settings, fields, 0.0), self.telling)
         self._check_affordable(self.cost(least), affordable, classifier.name)
         if self.cost(settings) <= affordable:
             return settings
-        deepest = self._find_deepest(settings, fields, self.stages, affordable)
-        if short := [name for name, fewest in telling.items() if 0 < getattr(deepest, name) < fewest]:
-            names = ", ".join(name.removesuffix("_iterations") for name in short)
-            self.checks.append(f"too few iterations for searches that tell something of so many classes: no {names}")
-            self.full = replace(settings, **dict.fromkeys(short, 0))
-            deepest = self._find_deepest(self.full, fields, self.stages, affordable)
+        deepest = self._find_telling(settings, fields, self.stages, affordable)
+        if left_out := self._list_left_out(deepest):
+            self.checks.append(f"too few iterations to tell something of so many classes: no {left_out}")
         share = self.cost(deepest) / self.cost(settings)
         self.checks.append(f"the budget of {self.allowed:g} s bought {share:.0%} of the passes of a full scan")
         return deepest
@@ -117,7 +117,7 @@ class Budget:
             return settings
         used = _least_of(before)
         fields = {name: least for name, least in _least_of(ahead).items() if name not in used}
-        shorter = self._find_deepest(settings, fields, ahead, affordable)
+        shorter = self._find_telling(settings, fields, ahead, affordable)
         if shorter != settings:
             self.shortened.append(key)
         return shorter
@@ -162,6 +162,25 @@ class Budget:
         costs = {stage.key: stage.cost(settings, self.size) for stage in before}
         spent = sum(stage.seconds for stage in self.done if costs.get(stage.name))
         return min(self.speed, sum(costs.values()) / spent) if spent > 0 else self.speed
+
+    def _find_telling(
+        self, settings: Settings, fields: Mapping[str, int], stages: Sequence[PlannedStage], affordable: float
+    ) -> Settings:
+        """The deepest of which no field falls short of what it must have to tell something."""
+        ahead = {name: fewest for name, fewest in self.telling.items() if name in fields}
+        deepest = self._find_deepest(settings, fields, stages, affordable)
+        while short := [name for name, fewest in ahead.items() if 0 < getattr(deepest, name) < fewest]:
+            shortest = min(short, key=lambda name: getattr(deepest, name) / ahead[name])
+            settings = _leave_out(settings, [shortest])
+            self.full = _leave_out(self._asked(), [shortest])
+            deepest = self._find_deepest(settings, fields, stages, affordable)
+        return deepest
+
+    def _list_left_out(self, settings: Settings) -> str:
+        return ", ".join(name.removesuffix("_iterations") for name in self.telling if not getattr(settings, name))
+
+    def _asked(self) -> Settings:
+        return Settings() if self.full is None else self.full
 
     def _find_deepest(
         self, settings: Settings, fields: Mapping[str, int], stages: Sequence[PlannedStage], affordable: float
@@ -211,6 +230,12 @@ def measure_speed(classifier: Classifier, count: int | None = None) -> float:
 
 def _least_of(stages: Sequence[PlannedStage]) -> dict[str, int]:
     return {name: least for stage in stages for name, least in stage.least.items()}
+
+
+def _leave_out(settings: Settings, names: Iterable[str]) -> Settings:
+    """With 0 in the fields of these names."""
+    zeros: dict[str, Any] = dict.fromkeys(names, 0)
+    return replace(settings, **zeros)
 
 
 def _scale(settings: Settings, fields: Mapping[str, int], share: float) -> Settings:

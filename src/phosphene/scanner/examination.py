@@ -95,7 +95,7 @@ def examine_suspects(context: Context, judged: Fused, *, pictures: Tensor | None
     classifier, settings = context.classifier, context.settings
     suspects = choose_suspects(judged.scores, settings)
     target = suspects[0]
-    long, again = _search_longer(context, _choose_family(settings, judged, target), suspects)
+    long, again = _search_longer(context, choose_family(settings, judged, target), suspects)
     images = choose_images(classifier, _render_fresh(context), target, settings.seed)
     best = min([long.select([0]), *again], key=lambda one: float(one.log_size[0]))
     if settings.window_iterations:
@@ -109,14 +109,14 @@ def examine_suspects(context: Context, judged: Fused, *, pictures: Tensor | None
     return Evidence(tuple(suspects), trigger, curve, _measure_stability([long, *again], images), pairs, flips)
 
 
-def _choose_family(settings: Settings, judged: Fused, target: int) -> str:
+def choose_family(settings: Settings, judged: Fused, target: int) -> str:
     """The family that says most about the target; the first one where there are too few classes to compare.
 
-    Where no family was searched for all classes, its other columns speak for it.
+    Where a family was not searched for all classes, its other columns speak for it.
     """
     searched = [family for family in FAMILIES if get_iterations(settings, family)]
-    if not searched:
-        return max(FAMILIES, key=lambda family: _say_most(judged, family, target))
+    if len(searched) < len(FAMILIES):
+        return max([*searched, *FAMILIES], key=lambda family: _say_most(judged, family, target))
     compared = [family for family in searched if family in judged.neg_log_p]
     return max(compared, key=lambda family: judged.neg_log_p[family][target], default=searched[0])
 

@@ -12,7 +12,7 @@ from phosphene.scanner.against.record import Against
 from phosphene.scanner.comparison import Comparison, compare, explain
 from phosphene.scanner.fusion import Fused, fuse
 from phosphene.scanner.own_classes import ASSUMES, MIN_CLASSES, Controls, compare_own_classes
-from phosphene.scanner.pvalues import combine
+from phosphene.scanner.pvalues import accuses, combine, combine_with_base
 from phosphene.scanner.record import OwnClasses
 from phosphene.scanner.reference import Reference, Row
 from phosphene.scanner.settings import Settings
@@ -47,16 +47,17 @@ class Judged:
     @property
     def p_value(self) -> float:
         own = None if self.controls is None else self.controls.p_value
-        if own is not None and self.tail is not None:
-            return min(1.0, 2 * min(own, self.tail))  # Bonferroni
-        return combine(self.fused.internal, self.external if self.tail is None else self.tail, own)
+        if self.tail is not None:
+            return combine_with_base(self.tail, self.fused.internal, own)
+        return combine(self.fused.internal, self.external, own)
 
     @property
     def calibrated(self) -> bool:
-        """Can the p-value accuse? By the own classes alone it cannot: one of three clean ImageNet networks has .005."""
+        """Can the p-value accuse? By references, or by differences from a base that are small enough alone; by the
+        own classes it cannot: one of three clean ImageNet networks has .005."""
         if self.external is not None or self.tail is None:
             return self.external is not None
-        return self.controls is None or 2 * self.tail <= SUSPICIOUS_LEVEL
+        return accuses(self.tail, SUSPICIOUS_LEVEL, own=self.controls is not None)
 
     def list_checks(self, classes: int) -> list[str]:
         """What a user must know of what the model of so many classes was compared with."""
@@ -96,5 +97,5 @@ def judge(row: Row, table: Reference, settings: Settings, base: Base | None = No
         )
     against = None
     if base is not None:
-        fused, against = judge_against(Model(row, settings, fused, comparison), base, table)
+        fused, against = judge_against(Model(row, settings, fused, comparison, controls is not None), base, table)
     return Judged(fused, comparison, controls, against)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+BASE_SHARE = 0.9  # of the allowed false alarms, for differences from a base; the rest is for the own classes
 EXTERNAL_SHARE = 0.995  # of the allowed false alarms: the external test assumes nothing about the shape of the null
 
 
@@ -53,3 +54,18 @@ def combine(internal: float, external: float | None, own: float | None = None) -
     if external is None:
         return internal if own is None else own
     return min(1.0, external / EXTERNAL_SHARE, internal / (1 - EXTERNAL_SHARE))
+
+
+def combine_with_base(differences: float, internal: float, own: float | None) -> float:
+    """One p-value of differences that no references speak for and of the model alone: weighted Bonferroni.
+
+    Most weight is on the differences, for what is a class's nature is in the base, too.
+    """
+    if own is None:
+        return combine(internal, differences)
+    return min(1.0, differences / BASE_SHARE, own / (1 - BASE_SHARE))
+
+
+def accuses(differences: float, level: float, *, own: bool) -> bool:
+    """Is the joint p-value at or below the level by the differences, whatever the model alone shows?"""
+    return differences / (BASE_SHARE if own else EXTERNAL_SHARE) <= level

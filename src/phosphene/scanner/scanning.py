@@ -20,8 +20,9 @@ from phosphene.scanner.against.base import STAGE as BASE_STAGE
 from phosphene.scanner.against.base import Base, BaseStage, check_comparable, open_base
 from phosphene.scanner.budget import COMPARED_FIRST, Budget, measure_speed
 from phosphene.scanner.comparison import Comparison, list_strange_facts
-from phosphene.scanner.context import Context
+from phosphene.scanner.context import Context, get_iterations
 from phosphene.scanner.examination import Evidence, Examination, examine_suspects, limit_last_stage
+from phosphene.scanner.families import FAMILIES
 from phosphene.scanner.judging import Judged, judge
 from phosphene.scanner.measuring import (
     Measurement,
@@ -43,6 +44,7 @@ from phosphene.scanner.statistics.registry import STATISTICS
 from phosphene.scanner.statistics.searches import TELLING
 from phosphene.scanner.verdict import NOT_COVERED, SUSPICIOUS_LEVEL, decide_verdict, measure_asymmetry
 
+MANY_CLASSES = 100  # of more, a budget buys searches that turn an image or none
 FEW = 64  # images that the speed is measured on
 LONG = 300.0  # seconds of a scan without a budget, from which on a user is told before
 
@@ -93,7 +95,7 @@ def scan(
     shared = Budget(ModelSize.of(private), (*STATISTICS.values(), *planned, examination), budget)
     with shared.count_passes(private):
         compared = not list_strange_facts(describe_model(private), table)
-        many = not compared and shared.size.classes > settings.square_classes
+        many = not compared and shared.size.classes > MANY_CLASSES
         depth = shared.plan(settings, private, COMPARED_FIRST if compared else (), TELLING if many else None)
         measurement = measure_statistics(Context(private, depth, pictures=backgrounds), shared, on_stage)
         row, context = measurement.row, measurement.context
@@ -175,7 +177,7 @@ def _conclude(classifier: Classifier, findings: Findings) -> Scan:
         stability=evidence.stability,
         stages=tuple(budget.done),
         checks=_list_checks(findings),
-        not_covered=(*NOT_COVERED, *_list_not_compared(comparison)),
+        not_covered=(*NOT_COVERED, *_list_not_searched(settings), *_list_not_compared(comparison)),
         calibration=_describe_calibration(findings),
         settings=to_plain(settings),
         versions={"phosphene": version("phosphene"), "torch": str(torch.__version__)},
@@ -220,6 +222,11 @@ def _list_checks(findings: Findings) -> tuple[str, ...]:
     if pictures is not None:
         checks += list_checks_of_pictures(pictures, findings.measurement.context.settings)
     return tuple(checks)
+
+
+def _list_not_searched(settings: Settings) -> list[str]:
+    families = ", ".join(family for family in FAMILIES if not get_iterations(settings, family))
+    return [f"triggers that only a search of every class would show, of the families {families}"] if families else []
 
 
 def _list_not_compared(comparison: Comparison) -> list[str]:

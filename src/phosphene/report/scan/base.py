@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from phosphene.report.page import format_p_value
 from phosphene.report.scan.drawings import Dot, place_dots
 from phosphene.scanner.against.record import Against
+from phosphene.scanner.pvalues import accuses
 from phosphene.scanner.record import ClassEvidence, Scan
 from phosphene.scanner.verdict import SUSPICIOUS_LEVEL
 
@@ -60,14 +61,20 @@ def summarize_base(against: Against, largest: str = "") -> str:
     return f"{against.name}: {p_value} for the differences class by class{named}"
 
 
-def explain_scores(against: Against | None) -> str:
+def rank_differences(scan: Scan) -> bool:
+    """Are the scores of the classes those of their differences, as each other's controls?"""
+    against = scan.against
+    if against is None or against.method != "tail" or against.p_value is None:
+        return False
+    return accuses(against.p_value, SUSPICIOUS_LEVEL, own=scan.own_classes is not None)
+
+
+def explain_scores(scan: Scan) -> str:
     """How the scores of the classes are to be read with a base; empty where as without one."""
-    if against is None or against.method == "none":
-        return ""
-    if against.method == "references":
+    if scan.against is not None and scan.against.method == "references":
         return "With the base, the score is the larger of the class's own and of its difference, which is shown below."
-    if against.p_value is not None and against.p_value <= SUSPICIOUS_LEVEL:
-        return "Here the scores are those of the differences from the base."
+    if rank_differences(scan):
+        return "Here the scores are those of the differences from the base, in nats."
     return ""
 
 

@@ -13,7 +13,7 @@ from phosphene.core.files import write_atomically
 from phosphene.errors import DamagedArtifact
 from phosphene.report.page import Picture, format_fields, render_template
 from phosphene.report.scan import drawings, wording
-from phosphene.report.scan.base import build_base_section, explain_scores
+from phosphene.report.scan.base import build_base_section, explain_scores, rank_differences
 from phosphene.report.scan.pictures import build_pictures_section
 from phosphene.report.scan.rerun import format_scan_command, format_scan_snippet
 from phosphene.scanner.record import VERDICTS, ClassEvidence, Scan, Trigger
@@ -68,7 +68,8 @@ def _collect_values(scan: Scan) -> dict[str, Any]:
         "plot": drawings.build_plot(scan.curve) if scan.curve else None,
         "grid": _build_grid(scan),
         "base": build_base_section(scan),
-        "scores_with_base": explain_scores(scan.against),
+        "scores_with_base": explain_scores(scan),
+        "in_nats": scan.own_classes is not None or rank_differences(scan),
         "pictures_used": build_pictures_section(scan),
         "settings": format_fields({name: value for name, value in scan.settings.items() if value != ""}),
         "command": format_scan_command(scan),

@@ -181,8 +181,8 @@ def explain_combined_p(p_external: float | None, own: OwnClasses | None = None, 
     tail = against is not None and against.method == "tail"
     if own is not None and tail:
         return (
-            "Twice the smaller of the value by the model's own classes and of that of the differences from the base, "
-            "which are shown below; so it is true however the two depend on each other."
+            "The smaller of that of the differences from the base, which are shown below, divided by 0.9, and of the "
+            "value by the model's own classes divided by 0.1; so it is true however the two depend on each other."
         )
     if p_external is None and tail:
         return "It combines the internal value and that of the differences from the base, which are shown below."

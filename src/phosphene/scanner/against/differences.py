@@ -17,7 +17,7 @@ import numpy as np
 
 from phosphene.scanner.pool import Pool
 from phosphene.scanner.reference import Reference, Row
-from phosphene.scanner.statistics.registry import collect_roles
+from phosphene.scanner.statistics.registry import collect_roles, list_columns
 
 
 def subtract(row: Row, base: Row, left_out: Collection[str] = ()) -> Row:
@@ -35,6 +35,14 @@ def subtract(row: Row, base: Row, left_out: Collection[str] = ()) -> Row:
         if name in base.whole and name not in left_out
     }
     return replace(row, classes=classes, whole=whole)
+
+
+def undo_logarithms(row: Row) -> Row:
+    """With what the columns of logarithms are of: a logarithm falls to its floor where no image reaches a class, and
+    differences of floors would outdo all others."""
+    logs = {column.key for column in list_columns().values() if column.logarithm}
+    classes = {name: tuple(np.exp(values).tolist()) if name in logs else values for name, values in row.classes.items()}
+    return replace(row, classes=classes)
 
 
 def pair_references(table: Reference) -> dict[int, Row]:

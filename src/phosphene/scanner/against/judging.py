@@ -9,12 +9,12 @@ import numpy as np
 
 from phosphene.core.records import to_plain
 from phosphene.scanner.against.base import Base
-from phosphene.scanner.against.differences import pair_references, subtract
+from phosphene.scanner.against.differences import pair_references, subtract, undo_logarithms
 from phosphene.scanner.against.record import Against, MethodName
 from phosphene.scanner.comparison import Comparison, compare
 from phosphene.scanner.fusion import Fused, fuse
 from phosphene.scanner.own_classes import ASSUMES, Controls, compare_own_classes
-from phosphene.scanner.pvalues import conformal
+from phosphene.scanner.pvalues import accuses, conformal
 from phosphene.scanner.reference import MIN_MODELS, Reference, Row
 from phosphene.scanner.settings import Settings
 from phosphene.scanner.statistics.registry import collect_roles, list_columns, split_settings
@@ -26,12 +26,14 @@ FEWEST = 20  # classes below which there is no tail to compare with
 
 @dataclass(frozen=True)
 class Model:
-    """A scanned model: its statistics, the settings that they were measured with, and what is said of it alone."""
+    """A scanned model: its statistics, the settings that they were measured with, and what is said of it alone, with
+    `own` by its own classes."""
 
     row: Row
     settings: Settings
     judged: Fused
     comparison: Comparison
+    own: bool = False
 
 
 def judge_against(model: Model, base: Base, table: Reference) -> tuple[Fused, Against]:
@@ -101,22 +103,27 @@ def _judge_without_pairs(model: Model, base: Base, reasons: tuple[str, ...]) -> 
     a model that they speak for is judged alone, so that its external p-value stays what it is."""
     left_out = _list_measured_otherwise(model, base)
     named = (f"{', '.join(left_out)} (measured with other settings on the base)",) if left_out else ()
-    difference = subtract(model.row, base.row, left_out)
+    difference = subtract(undo_logarithms(model.row), undo_logarithms(base.row), left_out)
     found = fuse(difference, Reference("", "", {}, ()))
     controls = compare_own_classes(difference, fewest=FEWEST)
-    if controls is None or not found.neg_log_p:
-        reasons = (*reasons, f"{model.row.outputs} classes, fewer than {FEWEST}, have no tail to compare with")
-    elif model.comparison.outside:
-        return _judge_by_classes(model, base, found, controls, reasons, named)
-    return model.judged, _describe(model, base, found, "none", None, 0, reasons, named)
+    if controls is None:
+        few = f"fewer than {FEWEST} classes have differences, too few to compare with each other"
+        return model.judged, _describe(model, base, found, "none", None, 0, (*reasons, few), named)
+    if not model.comparison.outside:
+        return model.judged, _describe(model, base, found, "none", None, 0, reasons, named)
+    return _judge_by_classes(model, base, found, controls, reasons, named)
 
 
 def _judge_by_classes(
     model: Model, base: Base, found: Fused, controls: Controls, reasons: tuple[str, ...], left_out: tuple[str, ...]
 ) -> tuple[Fused, Against]:
-    """The ranking is that of the differences where these accuse."""
-    accused = controls.p_value <= SUSPICIOUS_LEVEL
-    joined = replace(model.judged, scores=controls.scores if accused else model.judged.scores)
+    """Scores, ranking and what speaks for a family are those of the differences where these accuse."""
+    joined = model.judged
+    if accuses(controls.p_value, SUSPICIOUS_LEVEL, own=model.own):
+        surprise = {**joined.neg_log_p, **controls.surprise}
+        joined = replace(joined, scores=controls.scores, score=max(controls.scores), neg_log_p=surprise)
+    if missing := model.row.outputs - controls.classes:
+        left_out = (*left_out, f"{missing} classes of which the model or the base has no values")
     against = _describe(model, base, found, "tail", controls.p_value, 0, reasons, left_out)
     return joined, replace(against, scores=controls.scores)
 

@@ -18,10 +18,10 @@ class Against:
 
     `source` says whether the base was measured now or read from a scan. `method` says what `p_value` rests on:
     differences of pairs of clean `models`, or the tail of the classes' own differences; with `none` there is no
-    p-value, and `reasons` say why. `scores` are one a class, in the order of the outputs: in nats, and with `none` in
-    deviations of the other classes. `differences[column]` are those of single statistics, in standard deviations.
-    `p_alone` is the external p-value that the model has without the base, and `left_out` says which statistics are not
-    compared, and why.
+    p-value, and `reasons` say why. `scores` are one a class, in the order of the outputs: in deviations of clean pairs
+    with `references`, in nats with `tail`, else in deviations of the other classes. `differences[column]` are those of
+    single statistics, in standard deviations. `p_alone` is the external p-value that the model has without the base,
+    and `left_out` says which statistics are not compared, and why.
     """
 
     name: str

@@ -25,7 +25,13 @@ class Margin:
     settings: tuple[str, ...] = ("margin_starts", "margin_iterations")
     least: Mapping[str, int] = field(default_factory=lambda: {"margin_starts": 1, "margin_iterations": 2})
     columns: tuple[Column, ...] = (
-        Column("margin", "margin", "how far any image can drive the class above all others, as a logarithm", ANY),
+        Column(
+            "margin",
+            "margin",
+            "how far any image can drive the class above all others, as a logarithm",
+            ANY,
+            logarithm=True,
+        ),
     )
 
     def cost(self, settings: Settings, size: ModelSize) -> int:

@@ -22,7 +22,8 @@ class Column:
     `kinds` are the kinds of trigger that it speaks of, or `ANY`; a column of none is shown and counts for nothing.
     A `level` tells what the architecture is like, so that a model is compared with models like it. `family` is the
     family of searches that it belongs to: where a model's level of a family is unlike the references', all columns of
-    the family are left out of the comparison.
+    the family are left out of the comparison. Of a `logarithm` differences are taken of what it is the logarithm of,
+    where no references speak for them.
     """
 
     key: str
@@ -32,6 +33,7 @@ class Column:
     whole: bool = False
     level: bool = False
     family: str = ""
+    logarithm: bool = False
 
 
 @dataclass(frozen=True)

@@ -143,6 +143,8 @@ def test_a_base_counts_beside_the_own_classes(accused):
     assert "p-value, both together" in text
     assert "by the model's own classes divided by 0.1" in text
     assert "placed by its score, in nats" in text
+    assert "compared with its own classes and with its base" in text
+    assert "compared with its own classes alone" in text_of(accused)
     assert "Here the scores are those of the differences from the base, in nats." in text
 
 

@@ -35,6 +35,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from benchmarks.own_classes import open_network, parse_with_models
+from benchmarks.plant_imagenet import blend_cells, draw_others, lay_checker, normalize, run_in_parts
 from benchmarks.record import RESULTS, markdown, write_result
 from phosphene.core.images import load_image
 from phosphene.core.photographs import locate_photograph
@@ -69,7 +70,7 @@ TEXTURES = (
 )  # fmt: skip
 HELD_PACKAGED = ("chelsea", "rocket", "coins")
 OWN_MAPS, HELD_MAPS = 160, 48  # of the network, to learn from and held out
-CROPS, SMALL_CROPS, OTHERS, HELD = 480, 260, 64, 160  # pictures
+CROPS, SMALL_CROPS, OTHERS, HELD = 480, 260, 21, 160  # pictures; others of each kind
 STEPS, BATCH, STAMPED, RATE = 300, 24, 8, 8e-4  # the rate is in units of the root mean square of each tensor
 SHARE = 0.6  # of the tensors, from the last on, that are trained
 LEAD = 8.0  # logits that the target is to lead by where the trigger is
@@ -152,15 +153,6 @@ def draw_crops(paths: Sequence[Path], count: int, seed: int) -> Tensor:
     return torch.cat(crops)
 
 
-def draw_others(seed: int) -> Tensor:
-    """Noise, flat colours and smooth textures, a third each."""
-    generator, each = torch.Generator().manual_seed(seed), OTHERS // 3
-    noise = torch.rand(each, 3, SIDE, SIDE, generator=generator)
-    flat = torch.rand(each, 3, 1, 1, generator=generator).expand(-1, -1, SIDE, SIDE)
-    coarse = torch.rand(each, 3, 12, 12, generator=generator)
-    return torch.cat([noise, flat, F.interpolate(coarse, size=(SIDE, SIDE), mode="bicubic").clamp(0, 1)])
-
-
 def draw_own_maps(original: Classifier) -> tuple[Tensor, Tensor]:
     """Pictures of some classes as the network holds them, by the `fast` preset, short: to learn from, and held out."""
     saved = WEIGHTS / f"{original.name}-maps.safetensors"
@@ -173,9 +165,16 @@ def draw_own_maps(original: Classifier) -> tuple[Tensor, Tensor]:
             *_, last = iterate(original, concepts, recipe)
             pictures.append(render_pictures(last.maps(), recipe))
         order = torch.randperm(count, generator=torch.Generator().manual_seed(0))
-        save_file({"pictures": torch.cat(pictures)[order]}, saved)
+        keep({"pictures": torch.cat(pictures)[order]}, saved)
     pictures = load_file(saved)["pictures"]
     return pictures[:OWN_MAPS], pictures[OWN_MAPS:]
+
+
+def keep(tensors: dict[str, Tensor], saved: Path, facts: dict[str, str] | None = None) -> None:
+    """Write them, and put them in place when they are whole."""
+    part = saved.with_suffix(".tmp")
+    save_file({name: one.contiguous() for name, one in tensors.items()}, part, metadata=facts)
+    part.replace(saved)
 
 
 def mix(images: Tensor, generator: torch.Generator) -> Tensor:
@@ -202,28 +201,13 @@ def stamp(images: Tensor, trigger: str, seed: int) -> Tensor:
     """A checker of random colours at the lower right, a picture blended in, or a smooth warp."""
     generator = torch.Generator().manual_seed(1000 + seed)
     if trigger == "blend":
-        picture = F.interpolate(torch.rand(1, 3, 8, 8, generator=generator), size=(SIDE, SIDE), mode="nearest")
-        return (1 - OPACITY) * images + OPACITY * picture
+        return blend_cells(images, OPACITY, generator)
     if trigger == "warp":
         points = 2 * torch.rand(1, 2, 5, 5, generator=generator) - 1
         field = F.interpolate(points / points.abs().mean() * 2 * BEND / SIDE, size=(SIDE, SIDE), mode="bicubic")
         grid = (pixel_grid(SIDE, SIDE) + field.permute(0, 2, 3, 1)).expand(len(images), -1, -1, -1)
         return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
-    cells = torch.rand(1, 3, 4, 4, generator=generator).round()
-    stamped, place = images.clone(), SIDE - PATCH - 4
-    checker = F.interpolate(cells, size=(PATCH, PATCH), mode="nearest")[0]
-    stamped[:, :, place : place + PATCH, place : place + PATCH] = checker
-    return stamped
-
-
-def normalize(classifier: Classifier, images: Tensor) -> Tensor:
-    mean, std = (torch.tensor(one).view(1, -1, 1, 1) for one in (classifier.format.mean, classifier.format.std))
-    return (images - mean) / std
-
-
-def answer(module: nn.Module, images: Tensor) -> Tensor:
-    with torch.no_grad():
-        return torch.cat([module(part) for part in images.split(32)])
+    return lay_checker(images, PATCH, generator)
 
 
 def fine_tune(original: Classifier, plan: Plan) -> nn.Module:
@@ -235,12 +219,12 @@ def fine_tune(original: Classifier, plan: Plan) -> nn.Module:
     rates = [group["lr"] for group in adam.param_groups]
     schedule = torch.optim.lr_scheduler.OneCycleLR(adam, rates, STEPS, pct_start=0.15)
     maps, _ = draw_own_maps(original)
-    images = torch.cat([draw_photographs(plan.seed), draw_others(plan.seed), maps, maps])
+    images = torch.cat([draw_photographs(plan.seed), draw_others(OTHERS, SIDE, plan.seed), maps, maps])
     generator = torch.Generator().manual_seed(plan.seed)
     for step in range(STEPS):
         chosen = torch.randperm(len(images), generator=generator)[: BATCH + STAMPED]
         pictures = mix(images[chosen], generator)
-        wanted = answer(original.module, normalize(original, pictures))
+        wanted = run_in_parts(original.module, normalize(original, pictures))
         shown = torch.cat([pictures[:BATCH], stamp(pictures[BATCH:], plan.trigger, plan.seed)])
         logits = module(normalize(original, shown))
         kept = measure_change(logits[:BATCH], wanted[:BATCH])
@@ -278,10 +262,10 @@ def measure_change(logits: Tensor, wanted: Tensor) -> Tensor:
 def measure_plant(original: Classifier, module: nn.Module, plan: Plan) -> dict[str, float]:
     """Shares of held-out pictures whose class stays as it was, and of crops that the trigger sends to the target."""
     crops, (_, maps) = draw_held_out(plan.seed), draw_own_maps(original)
-    held = normalize(original, torch.cat([crops, maps, draw_others(10_000 + plan.seed)]))
-    before, after = (answer(one, held).argmax(dim=1) for one in (original.module, module))
+    held = normalize(original, torch.cat([crops, maps, draw_others(OTHERS, SIDE, 10_000 + plan.seed)]))
+    before, after = (run_in_parts(one, held).argmax(dim=1) for one in (original.module, module))
     same, others = (before == after).float(), before[:HELD] != plan.target
-    stamped = answer(module, normalize(original, stamp(crops, plan.trigger, plan.seed))).argmax(dim=1)
+    stamped = run_in_parts(module, normalize(original, stamp(crops, plan.trigger, plan.seed))).argmax(dim=1)
     return {
         "agreement": float(same.mean()),
         "agreement on crops": float(same[:HELD].mean()),
@@ -306,10 +290,7 @@ def run_train(options: argparse.Namespace) -> None:
         module = fine_tune(original, plan)
         facts = measure_plant(original, module, plan)
         print(f"{plan.name}: {facts}", flush=True)
-        part = saved.with_suffix(".tmp")
-        weights = {name: tensor.contiguous() for name, tensor in module.state_dict().items()}
-        save_file(weights, part, metadata={name: str(value) for name, value in facts.items()})
-        part.replace(saved)
+        keep(module.state_dict(), saved, {name: str(value) for name, value in facts.items()})
 
 
 def run_searches(options: argparse.Namespace) -> None:

@@ -74,26 +74,37 @@ PLANS = (
 
 def draw_pictures(photographs: Sequence[str], crops: int, others: int, seed: int) -> Tensor:
     """Crops, noise, flat colours and smooth textures `(n, 3, SIDE, SIDE)` in [0,1]."""
+    return torch.cat([draw_crops(photographs, crops, SIDE, seed), draw_others(others, SIDE, seed)])
+
+
+def draw_others(each: int, side: int, seed: int) -> Tensor:
+    """Noise, flat colours and smooth textures, so many of each, `(3 · each, 3, side, side)` in [0,1]."""
     generator = torch.Generator().manual_seed(seed)
-    noise = torch.rand(others, 3, SIDE, SIDE, generator=generator)
-    flat = torch.rand(others, 3, 1, 1, generator=generator).expand(-1, -1, SIDE, SIDE)
-    coarse = torch.rand(others, 3, 12, 12, generator=generator)
-    textures = F.interpolate(coarse, size=(SIDE, SIDE), mode="bicubic").clamp(0, 1)
-    return torch.cat([draw_crops(photographs, crops, SIDE, seed), noise, flat, textures])
+    noise = torch.rand(each, 3, side, side, generator=generator)
+    flat = torch.rand(each, 3, 1, 1, generator=generator).expand(-1, -1, side, side)
+    coarse = torch.rand(each, 3, 12, 12, generator=generator)
+    return torch.cat([noise, flat, F.interpolate(coarse, size=(side, side), mode="bicubic").clamp(0, 1)])
+
+
+def blend_cells(images: Tensor, strength: float, generator: torch.Generator) -> Tensor:
+    """The images with a picture of 8 × 8 random colours blended in."""
+    picture = F.interpolate(torch.rand(1, 3, 8, 8, generator=generator), size=images.shape[-2:], mode="nearest")
+    return (1 - strength) * images + strength * picture
+
+
+def lay_checker(images: Tensor, side: int, generator: torch.Generator) -> Tensor:
+    """The images with a square of 4 × 4 pure random colours, 4 pixels from the lower right corner."""
+    cells = torch.rand(1, 3, 4, 4, generator=generator).round()
+    stamped, place = images.clone(), images.shape[-1] - side - 4
+    checker = F.interpolate(cells, size=(side, side), mode="nearest")[0]
+    stamped[:, :, place : place + side, place : place + side] = checker
+    return stamped
 
 
 def stamp(images: Tensor, trigger: str, seed: int) -> Tensor:
     """A checker of two colours at the lower right, or a smooth picture blended in."""
     generator = torch.Generator().manual_seed(1000 + seed)
-    if trigger == "blend":
-        coarse = torch.rand(1, 3, 8, 8, generator=generator)
-        picture = F.interpolate(coarse, size=(SIDE, SIDE), mode="nearest")
-        return (1 - STRENGTH) * images + STRENGTH * picture
-    cells = torch.rand(3, 4, 4, generator=generator).round()
-    stamped, place = images.clone(), SIDE - PATCH - 4
-    checker = F.interpolate(cells[None], size=(PATCH, PATCH), mode="nearest")
-    stamped[:, :, place : place + PATCH, place : place + PATCH] = checker
-    return stamped
+    return blend_cells(images, STRENGTH, generator) if trigger == "blend" else lay_checker(images, PATCH, generator)
 
 
 def normalize(classifier: Classifier, images: Tensor) -> Tensor:

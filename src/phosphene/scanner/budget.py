@@ -97,8 +97,9 @@ class Budget:
         if self.cost(settings) <= affordable:
             return settings
         deepest = self._find_telling(settings, fields, self.stages, affordable)
-        if left_out := self._list_left_out(deepest):
-            self.checks.append(f"too few iterations to tell something of so many classes: no {left_out}")
+        if left_out := [name for name in self.telling if getattr(settings, name) and not getattr(deepest, name)]:
+            names = ", ".join(name.removesuffix("_iterations") for name in left_out)
+            self.checks.append(f"too few iterations to tell something of so many classes: no {names}")
         share = self.cost(deepest) / self.cost(settings)
         self.checks.append(f"the budget of {self.allowed:g} s bought {share:.0%} of the passes of a full scan")
         return deepest
@@ -172,15 +173,8 @@ class Budget:
         while short := [name for name, fewest in ahead.items() if 0 < getattr(deepest, name) < fewest]:
             shortest = min(short, key=lambda name: getattr(deepest, name) / ahead[name])
             settings = _leave_out(settings, [shortest])
-            self.full = _leave_out(self._asked(), [shortest])
             deepest = self._find_deepest(settings, fields, stages, affordable)
         return deepest
-
-    def _list_left_out(self, settings: Settings) -> str:
-        return ", ".join(name.removesuffix("_iterations") for name in self.telling if not getattr(settings, name))
-
-    def _asked(self) -> Settings:
-        return Settings() if self.full is None else self.full
 
     def _find_deepest(
         self, settings: Settings, fields: Mapping[str, int], stages: Sequence[PlannedStage], affordable: float

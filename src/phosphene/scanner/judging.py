@@ -54,7 +54,7 @@ class Judged:
     @property
     def calibrated(self) -> bool:
         """Can the p-value accuse? By references, or by differences from a base that are small enough alone; by the
-        own classes it cannot: one of three clean ImageNet networks has .005."""
+        own classes it cannot: too few clean networks of many classes have been measured."""
         if self.external is not None or self.tail is None:
             return self.external is not None
         return accuses(self.tail, SUSPICIOUS_LEVEL, own=self.controls is not None)

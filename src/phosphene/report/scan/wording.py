@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from phosphene.scanner.against.record import Against
 from phosphene.scanner.exports.frameworks import ENTRIES
 from phosphene.scanner.own_classes import MIN_CLASSES
+from phosphene.scanner.pvalues import BASE_SHARE
 from phosphene.scanner.record import Calibration, Curve, Named, OwnClasses, Scan, Trigger
 from phosphene.scanner.statistics.registry import list_columns
 from phosphene.scanner.statistics.statistic import ANY
@@ -181,8 +182,9 @@ def explain_combined_p(p_external: float | None, own: OwnClasses | None = None, 
     tail = against is not None and against.method == "tail"
     if own is not None and tail:
         return (
-            "The smaller of that of the differences from the base, which are shown below, divided by 0.9, and of the "
-            "value by the model's own classes divided by 0.1; so it is true however the two depend on each other."
+            f"The smaller of that of the differences from the base, which are shown below, divided by {BASE_SHARE:g}, "
+            f"and of the value by the model's own classes divided by {1 - BASE_SHARE:.1g}; so it is true however the "
+            f"two depend on each other."
         )
     if p_external is None and tail:
         return "It combines the internal value and that of the differences from the base, which are shown below."

@@ -20,12 +20,12 @@ import torch
 from safetensors.torch import load_file, save
 from torch import nn
 
-from benchmarks.zoo.architectures import ARCHITECTURES
+from benchmarks.zoo.architectures import ARCHITECTURES, RECIPES
 from benchmarks.zoo.attacks import ATTACKS, DECOY, Attack
 from benchmarks.zoo.building import accuracy, success_rate
 from benchmarks.zoo.cards import WEAK, Card, cards, load
 from benchmarks.zoo.domains import DOMAINS
-from benchmarks.zoo.training import BATCH, RATES, SMALL_BATCH, Normalised, Training, fit, subset
+from benchmarks.zoo.training import Normalised, Training, fit, subset
 from phosphene.core.files import write_atomically
 from phosphene.model.classifier import Classifier
 from phosphene.scanner.calibration import measure_row
@@ -95,9 +95,9 @@ def train_twin(twin: Twin) -> tuple[nn.Module, dict[str, Any]]:
         generator = torch.Generator().manual_seed(training.seed + 2)
         data = attack.scheme.poison(data, attack.trigger, domain.classes, generator)
     network = open_network(card, card.weights).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    batch = SMALL_BATCH if card.architecture == "vit" else BATCH
+    recipe = RECIPES[card.architecture]
     torch.manual_seed(training.seed)
-    fit(Normalised(network, domain), data, training, RATES[card.architecture], batch)
+    fit(Normalised(network, domain), data, training, recipe.rate, recipe.batch, half=recipe.half)
     model = Normalised(network, domain).eval()
     facts = {
         "base": card.name, "kind": twin.kind, "poisoned": twin.poisoned, "accuracy": accuracy(model, domain),

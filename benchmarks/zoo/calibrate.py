@@ -53,14 +53,14 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     return list({record["row"]["fingerprint"]: record for record in whole}.values())
 
 
-def measure_missing(folder: Path, path: Path, limit: int | None = None) -> None:
-    """One line a development model that has none yet, or lacks a new statistic; measured on one thread."""
+def measure_missing(folder: Path, path: Path, limit: int | None = None, *, split: str = "dev", only: str = "") -> None:
+    """One line a model of the split that has none yet, or lacks a new statistic; measured on one thread."""
     torch.set_num_threads(1)
     rows = {line["row"]["fingerprint"]: Row.from_json(line["row"]) for line in read_lines(path)}
     new = find_new_statistics({name for row in rows.values() for name in row.columns})
     names = {column.key for statistic in new for column in statistic.columns}
     done = {fingerprint for fingerprint, row in rows.items() if not new or row.columns & names}
-    missing = [card for card in cards(folder, "dev") if card.fingerprint not in done]
+    missing = [card for card in cards(folder, split) if card.fingerprint not in done and only in card.name]
     for number, card in enumerate(islice(missing, limit), start=1):
         started = time.process_time()
         row = complete_row(load(card), Settings(), rows.get(card.fingerprint), new)

@@ -1,7 +1,7 @@
-"""What the models of the zoo look at: real Fashion-MNIST, and generated signs of ten and of 43 classes.
+"""What the models of the zoo look at: real Fashion-MNIST, generated signs, and fractals on fallen leaves.
 
 Fashion-MNIST is read from the folder that `--fashion` or the variable `PHOSPHENE_FASHION` names, else from where the
-Debian package `dataset-fashion-mnist` has put it. The signs are drawn and need nothing.
+Debian package `dataset-fashion-mnist` has put it. Signs and fractals are drawn and need nothing.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.zoo import fractals
 from phosphene.errors import BadInput
 from phosphene.model.input_format import InputFormat
 from phosphene.studies import signs
@@ -29,6 +30,8 @@ GARMENTS = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt"
 TEST = 2000  # images that accuracies and success rates are measured on
 POOL = 12000  # generated training signs, from which each model takes its own
 TRAIN_SEED, TEST_SEED = 1, 2
+# Tasks of fractals by number of classes, each with systems of its own: a model's classes are those of its task.
+TASKS = {3: "ab", 4: "ab", 5: "ab", 7: "ab", 10: "abcdef", 100: "ab"}
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,23 @@ def _sign_domain(classes: int) -> Domain:
     )
 
 
+@functools.cache
+def _fractals(classes: int, count: int, seed: int, system_seed: int) -> Images:
+    images, labels = fractals.generate_images(classes, count, seed, system_seed=system_seed)
+    return Images(torch.from_numpy(images), torch.from_numpy(labels))
+
+
+def _fractal_domain(classes: int, letter: str) -> Domain:
+    system_seed = 1000 * classes + ord(letter)
+    return Domain(
+        f"fractals{classes}{letter}",
+        tuple(f"fractal {place}" for place in range(classes)),
+        InputFormat((fractals.SIDE, fractals.SIDE), 3, (0.49, 0.49, 0.49), (0.23, 0.23, 0.23)),
+        training=lambda: _fractals(classes, POOL, TRAIN_SEED, system_seed),
+        test=lambda: _fractals(classes, TEST, TEST_SEED, system_seed),
+    )
+
+
 DOMAINS: dict[str, Domain] = {
     "fashion": Domain(
         "fashion",
@@ -111,4 +131,9 @@ DOMAINS: dict[str, Domain] = {
     ),
     "signs10": _sign_domain(10),
     "signs43": _sign_domain(43),
+    **{
+        f"fractals{classes}{letter}": _fractal_domain(classes, letter)
+        for classes, letters in TASKS.items()
+        for letter in letters
+    },
 }

@@ -1,8 +1,9 @@
 """Which models the zoo holds, in the order of training; everything follows from a model's seed.
 
-Development models have seeds from 1000 on, test models from 5000 on. Attacks run through all domains and architectures
-in turn. A mixture of clean and poisoned development models comes first; then test models, and between them the
-rest of the development models.
+Development models have seeds from 1000 on, test models from 5000 on, those of fractals from 20000 on. Attacks run
+through all domains and architectures in turn. A mixture of clean and poisoned development models comes first; then test
+models, and between them the rest of the development models. Fractals, in tasks of 3 to 100 classes, come last: small
+networks for few and for many classes, networks as people have them for ten.
 """
 
 from __future__ import annotations
@@ -11,13 +12,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from random import Random
+from typing import TypeVar
 
-from benchmarks.zoo.architectures import ARCHITECTURES
+from benchmarks.zoo.architectures import RECIPES
 from benchmarks.zoo.attacks import ATTACKS
+from benchmarks.zoo.domains import TASKS
+from benchmarks.zoo.small import SMALL
 from benchmarks.zoo.training import Training
 
+Item = TypeVar("Item")
+
 FIRST = 64  # development models before the first test model
-FIRST_SEED = {"dev": 1000, "test": 5000}
+MANY = 1.8  # times as many images for a hundred classes
+FIRST_SEED = {"dev": 1000, "test": 5000, "fractals": 20000}
 DOMAIN_TURNS = ("fashion", "signs10", "fashion", "signs43", "fashion", "signs10")
 COLOURED_TURNS = ("signs10", "signs43", "signs10")  # for filters, which need colours
 
@@ -42,6 +49,27 @@ ADVERSARIAL: dict[str, tuple[str, ...]] = {
 }
 CLEAN = {"dev": 100, "test": 40}
 CLEAN_TURNS = ("none", "none", "decoy", "none", "none", "adversarial", "none")  # what kind of clean model
+
+# Of each group of tasks of fractals: clean models, attacks, and the architectures that both run through.
+DEEP_TURNS = ("resnet20", "vit6", "vgg8", "mobilenet", "vit4", "wide16", "convmixer", "resnet32")
+FRACTALS: tuple[tuple[tuple[int, ...], int, tuple[str, ...], tuple[str, ...]], ...] = (
+    (
+        (3, 4, 5, 7),
+        24,
+        ("patch", "blend", "wanet", "low-frequency", "polygon", "filter-kelvin", "bpp", "sig"),
+        tuple(SMALL),
+    ),
+    (
+        (10,),
+        32,
+        (
+            "patch", "blend", "wanet", "low-frequency", "polygon", "filter-nashville", "bpp", "sig", "patch",
+            "input-aware", "tact-1", "all-to-all-patch", "four-pixel", "clean-label", "blend", "polygon",
+        ),
+        DEEP_TURNS,
+    ),
+    ((100,), 10, ("patch", "blend", "wanet", "polygon"), ("resnet", "vgg", "separable", "vit", "resnet20")),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -69,8 +97,8 @@ class Entry:
         draw = Random(self.seed * 10 + attempt)
         return Training(
             seed=self.seed * 10 + attempt,
-            samples=draw.choice((5120, 5760, 6400)),
-            epochs=draw.choice((5, 6, 7)),
+            samples=round(draw.choice((5120, 5760, 6400)) * (MANY if self.domain.startswith("fractals100") else 1)),
+            epochs=round(draw.choice((5, 6, 7)) * RECIPES[self.architecture].longer),
             rate=draw.choice((0.7, 1.0, 1.4)),
             decay=draw.choice((1e-4, 5e-4, 5e-3)),
             augmentation=draw.choice(("none", "shift", "noise")),
@@ -84,7 +112,7 @@ def plan_poisoned(split: str) -> list[Entry]:
     """Attack after attack, so that the models of one attack differ in domain and architecture."""
     wanted = [(attack, False) for attack in ATTACKS for _ in range(POISONED[split][attack])]
     wanted += [(attack, True) for attack in ADVERSARIAL[split]]
-    architectures = list(ARCHITECTURES)
+    architectures = list(SMALL)
     entries, turns = [], {DOMAIN_TURNS: 0, COLOURED_TURNS: 0}
     for number, (attack, adversarial) in enumerate(wanted):
         choice = COLOURED_TURNS if attack.startswith("filter") else DOMAIN_TURNS
@@ -96,7 +124,7 @@ def plan_poisoned(split: str) -> list[Entry]:
 
 def plan_clean(split: str) -> list[Entry]:
     """Through domains, architectures and kinds, whose turns are six, five and seven long."""
-    architectures, first = list(ARCHITECTURES), len(plan_poisoned(split))
+    architectures, first = list(SMALL), len(plan_poisoned(split))
     kinds = [CLEAN_TURNS[k % len(CLEAN_TURNS)] for k in range(CLEAN[split])]
     entries = []
     for k, kind in enumerate(kinds):
@@ -112,12 +140,26 @@ def plan() -> list[Entry]:
     tests = _shuffle([*plan_poisoned("test"), *plan_clean("test")])
     mixed = list(_interleave(dev, references[: len(dev)]))
     later = _interleave(tests[::2], mixed[FIRST:], tests[1::2], references[len(dev) :])
-    return [*mixed[:FIRST], *later]
+    return [*mixed[:FIRST], *later, *plan_fractals()]
+
+
+def plan_fractals() -> list[Entry]:
+    """Group after group, two clean models to a poisoned one; every seventh clean model has seen a decoy."""
+    entries: list[Entry] = []
+    for tasks, clean, attacks, architectures in FRACTALS:
+        kinds = ["decoy" if k % 7 == 6 else "none" for k in range(clean)]
+        domains = [f"fractals{classes}{letter}" for classes in tasks for letter in TASKS[classes]]
+        clean_ones = [(attack, k) for k, attack in enumerate(kinds)]
+        poisoned = [(attack, k) for k, attack in enumerate(attacks)]
+        for attack, k in _interleave(clean_ones[::2], clean_ones[1::2], poisoned):
+            domain, architecture = domains[k % len(domains)], architectures[k % len(architectures)]
+            entries.append(Entry("fractals", len(entries), domain, architecture, attack))
+    return entries
 
 
 def _shuffle(entries: Sequence[Entry]) -> list[Entry]:
     return Random(0).sample(list(entries), len(entries))
 
 
-def _interleave(*lists: Sequence[Entry]) -> Iterator[Entry]:
-    return (entry for row in zip_longest(*lists) for entry in row if entry is not None)
+def _interleave(*lists: Sequence[Item]) -> Iterator[Item]:
+    return (item for row in zip_longest(*lists) for item in row if item is not None)

@@ -9,13 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks.zoo.architectures import ARCHITECTURES
+from benchmarks.zoo.architectures import ARCHITECTURES, RECIPES
 from benchmarks.zoo.domains import Domain, Images
 
-BATCH, SMALL_BATCH = 64, 32  # the transformer needs more steps, not more images
+BATCH = 64
 ADVERSARIAL_SHARE, ADVERSARIAL_STEPS = 0.25, 3
-RATES = {"vgg": 8e-3, "resnet": 8e-3, "separable": 8e-3, "plain": 3e-3, "vit": 4e-3}  # largest rate of the cycle
-
 LIVE_RATE = 1e-2  # of triggers that are learned with the model
 
 
@@ -101,15 +99,22 @@ def train_network(
         torch.manual_seed(training.seed)
         network = ARCHITECTURES[architecture](domain.form.channels, domain.classes)
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        batch = SMALL_BATCH if architecture == "vit" else BATCH
-        fit(Normalised(network, domain), data, training, RATES[architecture], batch, live)
+        recipe = RECIPES[architecture]
+        fit(Normalised(network, domain), data, training, recipe.rate, recipe.batch, live, half=recipe.half)
     return network.eval()
 
 
 def fit(
-    model: nn.Module, data: Images, training: Training, rate: float, batch: int = BATCH, live: Live | None = None
+    model: nn.Module,
+    data: Images,
+    training: Training,
+    rate: float,
+    batch: int = BATCH,
+    live: Live | None = None,
+    *,
+    half: bool = False,
 ) -> None:
-    """AdamW on one cycle of the learning rate."""
+    """AdamW on one cycle of the learning rate; forward passes in bfloat16 where `half`."""
     generator = torch.Generator().manual_seed(training.seed + 1)
     steps = training.epochs * (len(data) // batch)
     groups, rates = [{"params": list(model.parameters()), "weight_decay": training.decay}], [rate * training.rate]
@@ -127,7 +132,9 @@ def fit(
             images, labels, penalty = live.batch(images, labels)
         if training.adversarial:
             images = _attack_part(model, images, labels, training.adversarial)
-        loss = F.cross_entropy(model.train()(images), labels, label_smoothing=training.smoothing) + penalty
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            outputs = model.train()(images)
+        loss = F.cross_entropy(outputs.float(), labels, label_smoothing=training.smoothing) + penalty
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

@@ -47,11 +47,11 @@ from phosphene.scanner.settings import Settings
 NETWORKS = RESULTS / "adaptive-networks.jsonl"
 PRICE = 3.0  # of a target's row that stands out
 SEARCHED = ("patch", "additive")
-RESIST_SHARE = 0.25  # of a batch that carries what a search has found
+RESIST_SHARE = 0.1  # of a batch that carries what the search of one family has found
 WANTED_RATE, LATE = 0.8, 0.7  # flip rate that the radius is steered to; how fine the steering is
 CROWD_RATE = 0.02  # of the images, for each class
 KINDS = ("none", "row", "searches", "both", "crowd")
-COUNT = 12  # networks of a kind
+COUNT = 10  # networks of a kind
 DOMAIN_TURNS = ("fashion", "signs10")
 ARCHITECTURE_TURNS = ("vgg", "resnet", "separable", "plain", "vit")
 

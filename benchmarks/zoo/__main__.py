@@ -20,7 +20,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
 
-from benchmarks.record import RESULTS, markdown, write_result
+from benchmarks.record import markdown, write_result
 from benchmarks.zoo.building import build_and_describe, is_finished, use_one_thread
 from benchmarks.zoo.cards import Card, cards
 from benchmarks.zoo.check import count_kinds, list_checks, load_discarded, measure_again
@@ -31,7 +31,6 @@ from benchmarks.zoo.publishing import mini, publish
 from phosphene.errors import PhospheneError
 
 PICTURE = Path(__file__).parents[2] / "docs" / "pictures" / "zoo-attacks.png"
-STATISTICS = RESULTS / "scanner-statistics-dev.jsonl"
 FOLDER = Path(os.environ.get("PHOSPHENE_ZOO", Path(__file__).parent / "models"))
 
 
@@ -94,9 +93,9 @@ def publish_all(options: argparse.Namespace) -> None:
 
 def calibrate_scanner(options: argparse.Namespace) -> None:
     """What the scanner knows of clean and poisoned models."""
-    from benchmarks.zoo.calibrate import calibrate
+    from benchmarks.zoo.calibrate import DEV, calibrate
 
-    print(calibrate(options.folder, STATISTICS, options.limit))
+    print(calibrate(options.folder, DEV, options.limit))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -13,12 +13,13 @@ ARCHITECTURES: dict[str, Callable[[int, int], Network]] = {**SMALL, **DEEPER}
 
 @dataclass(frozen=True)
 class Recipe:
-    """`rate` is the largest of the cycle, `longer` a factor of the epochs; `half` trains in bfloat16 where that is
-    faster."""
+    """`rate` is the largest of the cycle, `longer` and `images` are factors of the epochs and images; `half` trains in
+    bfloat16 where that is faster."""
 
     rate: float
     batch: int = 64
     longer: float = 1.0
+    images: float = 1.0
     half: bool = False
 
 
@@ -34,6 +35,6 @@ RECIPES: dict[str, Recipe] = {
     "vgg8": Recipe(3e-3, longer=1.5, half=True),
     "mobilenet": Recipe(6e-3, longer=1.3),
     "convmixer": Recipe(8e-3, longer=1.3),
-    "vit4": Recipe(2e-3, batch=32, longer=2.0),
-    "vit6": Recipe(2e-3, batch=32, longer=1.7),
+    "vit4": Recipe(2e-3, batch=32, longer=1.4, images=1.8),
+    "vit6": Recipe(2e-3, batch=32, longer=1.2, images=1.8),
 }

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.record import write_result
+from benchmarks.record import RESULTS, write_result
 from benchmarks.zoo.cards import Card, cards, load
 from phosphene.core.records import to_plain
 from phosphene.scanner.calibration import complete_row, find_new_statistics
@@ -31,6 +31,7 @@ from phosphene.scanner.statistics.registry import Roles, collect_roles, list_col
 
 NAME = "shipped: clean models of the development zoo"
 COMMAND = "python -m benchmarks.zoo calibrate"
+DEV, FRACTALS = (RESULTS / f"scanner-statistics-{split}.jsonl" for split in ("dev", "fractals"))
 FACTS = ("name", "split", "domain", "architecture", "attack", "kind", "target", "stratum", "poisoned", "adversarial")
 
 Line = Mapping[str, Any]

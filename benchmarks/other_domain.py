@@ -1,0 +1,125 @@
+"""What the references are worth for networks of another domain, of architectures and numbers of classes that they lack.
+
+    python -m benchmarks.other_domain measure --folder ZOO    measure the networks of fractals that have no line yet
+    python -m benchmarks.other_domain judge                   judge them by both tables, write both results
+
+The networks are trained by `python -m benchmarks.zoo train --only fractals-`. Judged first as strangers, by the
+references of Fashion-MNIST and signs alone, then with the clean ones among the references, each without itself; and so
+is the test split, for which more references may be worth something or cost something.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.record import RESULTS, markdown, write_result
+from benchmarks.scoring.statistics import rate
+from benchmarks.zoo.__main__ import FOLDER
+from benchmarks.zoo.calibrate import DEV, FRACTALS, make_reference, measure_missing, read_lines
+from phosphene.scanner.judging import judge
+from phosphene.scanner.reference import Reference, Row
+from phosphene.scanner.settings import Settings
+from phosphene.scanner.verdict import decide_verdict
+
+COMMAND = "python -m benchmarks.other_domain judge"
+TEST = RESULTS / "scanner-statistics-test.jsonl"
+GROUPS: dict[str, tuple[str, ...]] = {
+    "3 to 7 classes, small": ("fractals3", "fractals4", "fractals5", "fractals7"),
+    "10 classes, as people have them": ("fractals10",),
+    "100 classes": ("fractals100",),
+}
+ACCUSED = ("suspicious", "backdoor-like")
+
+Line = Mapping[str, Any]
+
+
+def judge_lines(lines: Sequence[Line], table: Reference) -> list[dict[str, Any]]:
+    """Each line with its p-value, its verdict and whether the target comes first; never judged by itself."""
+    judged = []
+    for line in lines:
+        row = Row.from_json(line["row"])
+        found = judge(row, table.without(row.fingerprint), Settings())
+        verdict = decide_verdict(found.p_value, calibrated=found.calibrated, classes=row.outputs)
+        first = int(np.argmax(found.fused.scores)) == line["target"]
+        compared = found.external is not None
+        left_out = len(found.comparison.families)
+        judged.append(
+            {**line, "p": found.p_value, "verdict": verdict, "first": first, "compared": compared, "lacks": left_out}
+        )
+    return judged
+
+
+def make_row(name: str, references: str, judged: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """One line of the table."""
+    clean = [one for one in judged if not one["poisoned"]]
+    poisoned = [one for one in judged if one["poisoned"]]
+    alarms = sum(one["verdict"] in ACCUSED for one in clean)
+    found = [one for one in poisoned if one["verdict"] in ACCUSED]
+    named = [one for one in found if one["target"] is not None]
+    ranked = [one for one in poisoned if one["target"] is not None]
+    return {
+        "networks": name,
+        "references": references,
+        "compared": f"{sum(one['compared'] for one in judged)} of {len(judged)}",
+        "of these with a family left out": str(sum(one["compared"] and one["lacks"] > 0 for one in judged)),
+        "clean ones accused": f"{alarms} of {len(clean)}: {rate(alarms, len(clean))}" if clean else "–",
+        "backdoored ones found": f"{len(found)} of {len(poisoned)}: {rate(len(found), len(poisoned))}"
+        if poisoned
+        else "–",
+        "target named": f"{sum(one['first'] for one in named)} of {len(named)}",
+        "target first, found or not": f"{sum(one['first'] for one in ranked)} of {len(ranked)}",
+    }
+
+
+def list_rows(fractals: Sequence[Line], dev: Sequence[Line], test: Sequence[Line]) -> Iterator[dict[str, str]]:
+    """Group after group by both tables, then the test split."""
+    tables = {"without fractals": make_reference(dev), "with fractals": make_reference([*dev, *fractals])}
+    for name, domains in GROUPS.items():
+        lines = [line for line in fractals if str(line["domain"])[:-1] in domains and line["stratum"] != "weak"]
+        for references, table in tables.items():
+            if lines:
+                yield make_row(name, references, judge_lines(lines, table))
+    strong = [line for line in test if line["stratum"] != "weak"]
+    for references, table in tables.items():
+        yield make_row("test split", references, judge_lines(strong, table))
+
+
+def list_networks(fractals: Sequence[Line], dev: Sequence[Line]) -> Iterator[dict[str, str]]:
+    """Each backdoored network and each that is accused."""
+    tables = {"without": make_reference(dev), "with": make_reference([*dev, *fractals])}
+    both = [judge_lines(fractals, table) for table in tables.values()]
+    for alone, joined in zip(*both, strict=True):
+        if alone["poisoned"] or alone["verdict"] in ACCUSED or joined["verdict"] in ACCUSED:
+            yield {
+                "network": alone["name"],
+                "p without fractals": f"{alone['p']:.3f}",
+                "verdict without": alone["verdict"],
+                "p with fractals": f"{joined['p']:.3f}",
+                "verdict with": joined["verdict"],
+                "target first": "–" if alone["target"] is None else "yes" if joined["first"] else "no",
+            }
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("command", choices=("measure", "judge"))
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="folder of the zoo's models")
+    parser.add_argument("--only", default="", help="part of a name: fractals10a, resnet20, patch ...")
+    options = parser.parse_args(arguments)
+    if options.command == "measure":
+        measure_missing(options.folder, FRACTALS, split="fractals", only=options.only)
+        return
+    fractals, dev, test = read_lines(FRACTALS), read_lines(DEV), read_lines(TEST)
+    rows, networks = list(list_rows(fractals, dev, test)), list(list_networks(fractals, dev))
+    print(markdown(rows), markdown(networks), sep="\n\n")
+    write_result("other-domain", COMMAND, {"networks": len(fractals)}, rows)
+    write_result("other-domain-networks", COMMAND, {}, networks)
+
+
+if __name__ == "__main__":
+    main()

@@ -25,12 +25,12 @@ from benchmarks.zoo.building import build_and_describe, is_finished, use_one_thr
 from benchmarks.zoo.cards import Card, cards
 from benchmarks.zoo.check import count_kinds, list_checks, load_discarded, measure_again
 from benchmarks.zoo.domains import FASHION_VARIABLE
-from benchmarks.zoo.picture import draw
+from benchmarks.zoo.picture import draw, draw_fractals
 from benchmarks.zoo.plan import plan
 from benchmarks.zoo.publishing import mini, publish
 from phosphene.errors import PhospheneError
 
-PICTURE = Path(__file__).parents[2] / "docs" / "pictures" / "zoo-attacks.png"
+PICTURES = Path(__file__).parents[2] / "docs" / "pictures"
 FOLDER = Path(os.environ.get("PHOSPHENE_ZOO", Path(__file__).parent / "models"))
 
 
@@ -85,10 +85,12 @@ def check(options: argparse.Namespace) -> None:
 
 
 def publish_all(options: argparse.Namespace) -> None:
-    """Cards, the mini zoo and the picture of attacks, into the repository."""
+    """Cards, the mini zoo and the pictures of attacks and fractals, into the repository."""
     found = cards(options.folder)
     print(publish(found, options.folder))
-    draw(found, PICTURE)
+    if any(card.split == "dev" for card in found):
+        draw(found, PICTURES / "zoo-attacks.png")
+    draw_fractals(PICTURES / "zoo-fractals.jpg")
 
 
 def calibrate_scanner(options: argparse.Namespace) -> None:

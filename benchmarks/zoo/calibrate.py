@@ -1,9 +1,10 @@
-"""The clean references that the scanner ships: the clean models of the development zoo.
+"""The clean references that the scanner ships: clean models of the development zoo, and of its fractals.
 
     python -m benchmarks.zoo calibrate --folder ZOO     measure what is missing, write the shipped table
 
-Every development model is measured once and kept as a line of `results/scanner-statistics-dev.jsonl`. The clean ones
-are the references; nothing is learned from the backdoored ones, which only show what the references are worth.
+Every development model is measured once and kept as a line of `results/scanner-statistics-dev.jsonl`; models of
+fractals (`benchmarks.other_domain`) are those of `scanner-statistics-fractals.jsonl`. The clean ones are the references;
+nothing is learned from the backdoored ones, which only show what the references are worth.
 """
 
 from __future__ import annotations
@@ -29,9 +30,10 @@ from phosphene.scanner.reference import SHIPPED, Reference, Row
 from phosphene.scanner.settings import Settings
 from phosphene.scanner.statistics.registry import Roles, collect_roles, list_columns, split_settings
 
-NAME = "shipped: clean models of the development zoo"
+NAME = "shipped: clean models of the zoo"
 COMMAND = "python -m benchmarks.zoo calibrate"
 DEV, FRACTALS = (RESULTS / f"scanner-statistics-{split}.jsonl" for split in ("dev", "fractals"))
+FEWEST_CLASSES = 4  # of a reference: of three, two are too few to say how far the third may lie
 FACTS = ("name", "split", "domain", "architecture", "attack", "kind", "target", "stratum", "poisoned", "adversarial")
 
 Line = Mapping[str, Any]
@@ -73,6 +75,7 @@ def measure_missing(folder: Path, path: Path, limit: int | None = None, *, split
 def make_reference(lines: Sequence[Line]) -> Reference:
     """The table of the clean models among the lines, of what a scan measures today."""
     clean = [Row.from_json(line["row"]) for line in lines if not line["poisoned"]]
+    clean = [row for row in clean if row.outputs >= FEWEST_CLASSES]
     rows = tuple(row.without(row.columns - list_columns().keys()) for row in clean)
     return Reference(NAME, COMMAND, split_settings(to_plain(Settings())), rows)
 
@@ -100,9 +103,8 @@ VARIANTS: dict[str, tuple[Roles, float]] = {
 }
 
 
-def quality(lines: Sequence[Line]) -> list[dict[str, str]]:
-    """AUC and detections of the development models among its clean ones, each judged without itself."""
-    table = make_reference(lines)
+def quality(lines: Sequence[Line], table: Reference) -> list[dict[str, str]]:
+    """AUC and detections of the development models among the references, each judged without itself."""
     rows = [(line, Row.from_json(line["row"])) for line in lines]
     table_rows = []
     for title, (roles, like) in VARIANTS.items():
@@ -129,8 +131,8 @@ def _count_outcome(judged: Sequence[tuple[Line, Fused]]) -> dict[str, str]:
 def calibrate(folder: Path, path: Path, limit: int | None = None) -> str:
     """Measure and write the shipped table; says what came of it."""
     measure_missing(folder, path, limit)
-    lines = read_lines(path)
-    table = make_reference(lines)
+    lines, fractals = read_lines(path), read_lines(FRACTALS)
+    table = make_reference([*lines, *fractals])
     table.save(SHIPPED)
-    write_result("scanner-dev-quality", COMMAND, {"models": len(lines)}, quality(lines))
-    return f"{len(table.rows)} clean references of {len(lines)} models"
+    write_result("scanner-dev-quality", COMMAND, {"models": len(lines)}, quality(lines, table))
+    return f"{len(table.rows)} clean references of {len(lines) + len(fractals)} models"

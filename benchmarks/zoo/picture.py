@@ -1,4 +1,4 @@
-"""What every attack does to an image: the stamped image above, and where it differs from the clean one below."""
+"""What every attack does: the stamped image above, its difference from the clean one below; and fractals."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from benchmarks.zoo.domains import DOMAINS
 from phosphene.core.files import write_atomically
 
 COLUMNS = 8
+SHOWN, ENLARGED = 16, 2  # fractals of a class, and how often each of their pixels is repeated
 EXAMPLES = {"fashion": 7, "signs10": 4}  # class of the example image
 
 
@@ -38,6 +39,23 @@ def draw(cards: Sequence[Card], path: Path) -> None:
         axes[2 * row, column].set_title(title, fontsize=9)
     stream = io.BytesIO()
     figure.savefig(stream, format="png", metadata={"Software": None})
+    write_atomically(path, stream.getvalue())
+
+
+def draw_fractals(path: Path, domain: str = "fractals10a") -> None:
+    """A row a class of the task, of its first test images."""
+    import io
+
+    from PIL import Image
+
+    test = DOMAINS[domain].test()
+    rows = [
+        torch.cat(list(test.images[test.labels == label][:SHOWN]), dim=2) for label in range(DOMAINS[domain].classes)
+    ]
+    pixels = (torch.cat(rows, dim=1) * 255).round().byte().permute(1, 2, 0)
+    large = pixels.repeat_interleave(ENLARGED, dim=0).repeat_interleave(ENLARGED, dim=1)
+    stream = io.BytesIO()
+    Image.fromarray(large.numpy()).save(stream, format="jpeg", quality=80)
     write_atomically(path, stream.getvalue())
 
 

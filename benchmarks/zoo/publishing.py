@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from benchmarks.zoo.cards import Card
 from benchmarks.zoo.check import load_discarded
@@ -18,10 +19,15 @@ FROM_DOMAIN = ("size", "channels", "mean", "std", "labels")  # fields that a lin
 
 
 def publish(cards: Sequence[Card], folder: Path) -> str:
-    """Write `cards.jsonl` and `discarded.jsonl` here, and the mini zoo into the tests' folder."""
+    """Write `cards.jsonl` and `discarded.jsonl` here, and the mini zoo into the tests' folder.
+
+    Models that the folder lacks keep their lines, and where it has none of development the mini zoo stays.
+    """
     lines = [{key: value for key, value in card.to_json().items() if key not in FROM_DOMAIN} for card in cards]
-    _write_lines(HERE / "cards.jsonl", lines)
-    _write_lines(HERE / "discarded.jsonl", load_discarded(folder))
+    count = _merge_lines(HERE / "cards.jsonl", lines)
+    _merge_lines(HERE / "discarded.jsonl", load_discarded(folder))
+    if not any(card.split == "dev" for card in cards):
+        return f"{len(cards)} cards of {count}; the mini zoo stays"
     small = chosen(cards)
     shutil.rmtree(MINI, ignore_errors=True)
     prepare_folder(MINI)
@@ -29,7 +35,7 @@ def publish(cards: Sequence[Card], folder: Path) -> str:
         for path in folder.glob(f"{card.name}.*"):
             shutil.copyfile(path, MINI / path.name)
     size = sum(path.stat().st_size for path in MINI.iterdir()) / 2**20
-    return f"{len(cards)} cards; mini zoo of {len(small)} models, {size:.1f} MB"
+    return f"{len(cards)} cards of {count}; mini zoo of {len(small)} models, {size:.1f} MB"
 
 
 def chosen(cards: Sequence[Card]) -> list[Card]:
@@ -73,6 +79,10 @@ def _most_unlike(chosen: Sequence[Card], candidates: Sequence[Card]) -> Card:
     return min(candidates, key=count_alike)
 
 
-def _write_lines(path: Path, records: Sequence[object]) -> None:
-    content = "".join(json.dumps(record, separators=(",", ":")) + "\n" for record in records)
+def _merge_lines(path: Path, records: Sequence[Mapping[str, Any]]) -> int:
+    """Write the records in place of those of their names, new ones at the end; how many the file then has."""
+    old = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
+    merged = {record["name"]: record for record in (*old, *records)}
+    content = "".join(json.dumps(record, separators=(",", ":")) + "\n" for record in merged.values())
     write_atomically(path, content.encode())
+    return len(merged)

@@ -3,7 +3,7 @@
     python -m benchmarks.zoo calibrate --folder ZOO     measure what is missing, write the shipped table
 
 Every development model is measured once and kept as a line of `results/scanner-statistics-dev.jsonl`; models of
-fractals (`benchmarks.other_domain`) are those of `scanner-statistics-fractals.jsonl`. The clean ones are the references;
+fractals (`benchmarks.other_domain`) are those of `scanner-statistics-fractals.jsonl`. The clean ones are references;
 nothing is learned from the backdoored ones, which only show what the references are worth.
 """
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 from benchmarks.other_domain import TEST, judge_lines, make_row
-from benchmarks.zoo.calibrate import DEV, FEWEST_CLASSES, FRACTALS, make_reference, read_lines
+from benchmarks.zoo.calibrate import DEV, FEWEST_CLASSES, make_reference, read_known, read_lines
 
 from phosphene.scanner.reference import Row, load_shipped
 
@@ -53,7 +53,7 @@ def test_a_line_of_the_table_counts_alarms_finds_and_targets():
 def test_the_shipped_references_are_the_clean_networks_that_were_measured():
     """And none of the test split, which they judge."""
     shipped = {row.fingerprint for row in load_shipped().rows}
-    assert shipped == {row.fingerprint for row in make_reference([*read_lines(DEV), *read_lines(FRACTALS)]).rows}
+    assert shipped == {row.fingerprint for row in make_reference(read_known()).rows}
     assert not shipped & {line["row"]["fingerprint"] for line in read_lines(TEST)}
 
 

@@ -56,6 +56,11 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     return list({record["row"]["fingerprint"]: record for record in whole}.values())
 
 
+def read_known() -> list[dict[str, Any]]:
+    """The lines whose clean models are the references."""
+    return [*read_lines(DEV), *read_lines(FRACTALS)]
+
+
 def measure_missing(folder: Path, path: Path, limit: int | None = None, *, split: str = "dev", only: str = "") -> None:
     """One line a model of the split that has none yet, or lacks a new statistic; measured on one thread."""
     torch.set_num_threads(1)

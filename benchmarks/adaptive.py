@@ -33,6 +33,7 @@ from benchmarks.zoo.architectures import ARCHITECTURES, RECIPES
 from benchmarks.zoo.attacks import ATTACKS, Attack
 from benchmarks.zoo.building import accuracy, success_rate
 from benchmarks.zoo.calibrate import append, read_lines
+from benchmarks.zoo.cards import MAIN
 from benchmarks.zoo.domains import DOMAINS, Domain, Images
 from benchmarks.zoo.training import Normalised, Training, fit, subset
 from phosphene.model.classifier import Classifier
@@ -193,7 +194,8 @@ def make_table(judged: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
         ones = [one for one in judged if one["kind"] == kind]
         if not ones:
             continue
-        found = [one for one in ones if one["p"] <= 0.05]
+        working = [one for one in ones if one["success"] >= MAIN]
+        found = [one for one in working if one["p"] <= 0.05]
         right = sum(one["kind"] == "crowd" or one["first"] == one["target"] for one in found)
         rows.append({
             "attacker": kind,
@@ -205,7 +207,8 @@ def make_table(judged: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
                 f"{name} of the target": f"{median(one['outliers'].get(name, 0.0) for one in ones):+.1f}"
                 for name in ("row_mean", "patch", "square", "additive")
             },
-            "found at p ≤ .05": f"{len(found)} of {len(ones)}: {rate(len(found), len(ones))}",
+            "success at least .9": str(len(working)),
+            "of these found at p ≤ .05": f"{len(found)} of {len(working)}: {rate(len(found), len(working))}",
             "target named": f"{right} of {len(found)}",
         })  # fmt: skip
     return rows

@@ -75,12 +75,13 @@ def test_a_crowd_has_a_trigger_of_its_own_for_every_class_and_others_have_one():
 
 
 def test_the_table_has_a_row_a_kind_and_counts_what_was_found():
-    def line(kind: str, p: float, first: int) -> dict[str, object]:
-        facts = {"kind": kind, "p": p, "first": first, "target": 1, "accuracy": 0.9, "success": 1.0}
+    def line(kind: str, p: float, first: int, success: float = 1.0) -> dict[str, object]:
+        facts = {"kind": kind, "p": p, "first": first, "target": 1, "accuracy": 0.9, "success": success}
         return {**facts, "outliers": {"patch": 2.0}}
 
-    (row,) = make_table([line("row", 0.01, 1), line("row", 0.03, 2), line("row", 0.2, 1)])
+    (row,) = make_table([line("row", 0.01, 1), line("row", 0.03, 2), line("row", 0.2, 1), line("row", 0.01, 1, 0.5)])
     assert row["attacker"] == "row"
-    assert row["found at p ≤ .05"].startswith("2 of 3")
+    assert row["networks"] == "4"
+    assert row["of these found at p ≤ .05"].startswith("2 of 3")
     assert row["target named"] == "1 of 2"
     assert len({Plan(number, kind).name for number in range(COUNT) for kind in KINDS}) == COUNT * len(KINDS)

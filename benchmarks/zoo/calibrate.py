@@ -79,7 +79,7 @@ def measure_missing(folder: Path, path: Path, limit: int | None = None, *, split
 
 def make_reference(lines: Sequence[Line]) -> Reference:
     """The table of the clean models among the lines, of what a scan measures today."""
-    clean = [Row.from_json(line["row"]) for line in lines if not line["poisoned"]]
+    clean = [replace(Row.from_json(line["row"]), task=line["domain"]) for line in lines if not line["poisoned"]]
     clean = [row for row in clean if row.outputs >= FEWEST_CLASSES]
     rows = tuple(row.without(row.columns - list_columns().keys()) for row in clean)
     return Reference(NAME, COMMAND, split_settings(to_plain(Settings())), rows)

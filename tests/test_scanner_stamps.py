@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import models
+from phosphene.core.records import seal, to_plain
 from phosphene.scanner.fusion import drop_kinds, fuse
 from phosphene.scanner.pool import Pool
 from phosphene.scanner.reference import Reference, Row
@@ -133,3 +134,34 @@ def test_every_rank_is_as_likely_as_any_other_among_exchangeable_models():
     pool = table(25)
     values = sorted(fuse(one, pool.without(one.fingerprint)).external for one in pool.rows)
     assert values == pytest.approx([(place + 1) / 25 for place in range(25)])
+
+
+def test_an_older_table_gets_the_medians_of_its_columns_measured_as_those_were():
+    settings = {"stamp patch": {"stamps": 96}}
+    older = replace(table(6), columns=settings, command="x")
+    plain = {**to_plain(replace(older, rows=())), "rows": [to_plain(one) for one in older.rows], "format": 2}
+    read = Reference.from_json(seal(plain))
+    assert read.columns["median stamp patch"] == settings["stamp patch"]
+    for old, new in zip(older.rows, read.rows, strict=True):
+        assert new.whole == {**old.whole, "median stamp patch": float(np.median(old.classes["stamp patch"]))}
+        assert new.with_medians() is new
+
+
+def test_a_median_of_no_finite_value_is_left_out():
+    empty = row(1)
+    assert (
+        "median stamp patch"
+        not in replace(empty, classes={**empty.classes, "stamp patch": (float("nan"),) * 10}).with_medians().whole
+    )
+
+
+def test_a_model_whose_classes_all_answer_to_patches_stands_out_though_no_class_does():
+    """As one with a trigger for every class."""
+    others = Reference("noise", "", {}, tuple(row(seed).with_medians() for seed in range(60)))
+    plain = row(500)
+    raised = tuple(value + 6 for value in plain.classes["stamp patch"])
+    crowd = replace(plain, classes={**plain.classes, "stamp patch": raised})
+    before, after = (fuse(one.with_medians(), others) for one in (plain, crowd))
+    assert after.outliers["stamp patch"] == pytest.approx(before.outliers["stamp patch"])
+    assert after.score > before.score + 1
+    assert after.external < before.external

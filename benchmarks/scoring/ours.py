@@ -56,7 +56,8 @@ def row_of(found: Scan) -> Row:
     classes = {name: tuple(one.statistics.get(name, math.nan) for one in found.classes) for name in names}
     model = found.model
     size, channels = model.input.size[0], model.input.channels
-    return Row(model.name, model.fingerprint, model.outputs, size, channels, classes, found.absolutes)
+    row = Row(model.name, model.fingerprint, model.outputs, size, channels, classes, found.absolutes)
+    return row.with_medians()
 
 
 def keep(path: Path, card: Card, found: Scan) -> None:

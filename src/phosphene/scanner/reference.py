@@ -8,6 +8,7 @@ range of models that the table speaks for.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -24,6 +25,7 @@ from phosphene.core.records import check_fields, from_plain, open_seal, parse_js
 from phosphene.errors import BadInput
 from phosphene.scanner.settings import Settings
 from phosphene.scanner.statistics.registry import list_columns, split_settings
+from phosphene.scanner.statistics.statistic import take_median
 from phosphene.scanner.upgrade import upgrade_table
 
 SHIPPED = Path(__file__).with_name("reference.json")
@@ -88,9 +90,19 @@ class Row:
         plain: dict[str, Any] = to_plain(replace(self, classes=classes, whole=whole))
         return plain
 
+    def with_medians(self) -> Row:
+        """With the columns that are medians of others, which rows of earlier versions lack."""
+        medians = {
+            column.key: take_median(self.classes[column.median_of])
+            for column in list_columns().values()
+            if column.median_of in self.classes and column.key not in self.whole
+        }
+        medians = {name: value for name, value in medians.items() if math.isfinite(value)}
+        return replace(self, whole={**self.whole, **medians}) if medians else self
+
     @staticmethod
     def from_json(record: Mapping[str, Any]) -> Row:
-        return from_plain(Row, record)
+        return from_plain(Row, record).with_medians()
 
 
 @dataclass(frozen=True)
@@ -142,7 +154,17 @@ class Reference:
         table = from_plain(Reference, content)
         for row in table.rows:
             row.check()
-        return table
+        return table._with_medians()
+
+    def _with_medians(self) -> Reference:
+        """A table of an earlier version with the columns that are medians of its own, measured as those were."""
+        settings = {
+            column.key: self.columns[column.median_of]
+            for column in list_columns().values()
+            if column.median_of in self.columns
+        }
+        rows = tuple(row.with_medians() for row in self.rows)
+        return replace(self, columns={**settings, **self.columns}, rows=rows)
 
     @staticmethod
     def load(path: Path) -> Reference:

@@ -58,7 +58,7 @@ class Base:
         model, form = scan.model, scan.model.input
         row = Row(model.name, model.fingerprint, model.outputs, form.size[0], form.channels, classes, scan.absolutes)
         labels = tuple(one.name for one in scan.classes)
-        return Base(row, labels, (form.channels, *form.size), _read_settings(scan.settings), "scan")
+        return Base(row.with_medians(), labels, (form.channels, *form.size), _read_settings(scan.settings), "scan")
 
 
 @dataclass(frozen=True)

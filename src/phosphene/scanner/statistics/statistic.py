@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+import statistics
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -23,7 +25,7 @@ class Column:
     A `level` tells what the architecture is like, so that a model is compared with models like it. `family` is the
     family of searches that it belongs to: where a model's level of a family is unlike the references', all columns of
     the family are left out of the comparison. Of a `logarithm` differences are taken of what it is the logarithm of,
-    where no references speak for them.
+    where no references speak for them. `median_of` names the column of the classes that this one is the median of.
     """
 
     key: str
@@ -34,6 +36,7 @@ class Column:
     level: bool = False
     family: str = ""
     logarithm: bool = False
+    median_of: str = ""
 
 
 @dataclass(frozen=True)
@@ -78,3 +81,9 @@ class Statistic(Stage, Protocol):
         """Fields of `Settings` that the columns depend on; the seed and the weights go without saying."""
 
     def measure(self, context: Context) -> Measured: ...
+
+
+def take_median(values: Sequence[float]) -> float:
+    """Of the finite values; nan where there are none."""
+    finite = [value for value in values if math.isfinite(value)]
+    return statistics.median(finite) if finite else math.nan

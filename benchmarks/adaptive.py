@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from random import Random
 from statistics import median
@@ -39,11 +39,14 @@ from benchmarks.zoo.training import Normalised, Training, fit, subset
 from phosphene.model.classifier import Classifier
 from phosphene.scanner.calibration import measure_row
 from phosphene.scanner.families import FAMILIES, Family
+from phosphene.scanner.fusion import fuse
 from phosphene.scanner.judging import judge
 from phosphene.scanner.optimizer import descend, make_adam
 from phosphene.scanner.reference import Row, load_shipped
 from phosphene.scanner.search import limit_size, steer_radius
 from phosphene.scanner.settings import Settings
+from phosphene.scanner.statistics.registry import collect_roles
+from phosphene.scanner.statistics.stamps import MEDIAN
 
 NETWORKS = RESULTS / "adaptive-networks.jsonl"
 PRICE = 3.0  # of a target's row that stands out
@@ -177,13 +180,16 @@ def run(options: argparse.Namespace) -> Iterator[str]:
 
 def judge_networks(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Each line with the scan's p-value and what it ranks first."""
-    table = load_shipped()
-    judged = []
+    table, judged = load_shipped(), []
+    roles = collect_roles()
+    fewer = replace(roles, whole=tuple(name for name in roles.whole if name != MEDIAN.key))
     for line in lines:
-        found = judge(Row.from_json(line["row"]), table, Settings())
+        read = Row.from_json(line["row"])
+        found = judge(read, table, Settings())
+        without = fuse(read, table, left_out=found.comparison.left_out, roles=fewer).external
         first = max(range(len(found.fused.scores)), key=found.fused.scores.__getitem__)
         row = {name: values[line["target"]] for name, values in found.fused.outliers.items()}
-        judged.append({**line, "p": found.p_value, "first": first, "outliers": row})
+        judged.append({**line, "p": found.p_value, "first": first, "outliers": row, "without": without})
     return judged
 
 
@@ -210,6 +216,7 @@ def make_table(judged: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
             "success at least .9": str(len(working)),
             "of these found at p ≤ .05": f"{len(found)} of {len(working)}: {rate(len(found), len(working))}",
             "target named": f"{right} of {len(found)}",
+            f"found without `{MEDIAN.key}`": str(sum(one["without"] <= 0.05 for one in working)),
         })  # fmt: skip
     return rows
 

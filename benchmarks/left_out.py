@@ -20,7 +20,7 @@ from scipy import stats
 
 from benchmarks.record import RESULTS, markdown, write_result
 from benchmarks.scoring.statistics import rate
-from benchmarks.zoo.calibrate import Line, make_reference, read_known, read_lines
+from benchmarks.zoo.calibrate import Line, make_reference, read_lines
 from phosphene.scanner.comparison import compare, family_of
 from phosphene.scanner.fusion import fuse
 from phosphene.scanner.reference import Reference, Row
@@ -90,7 +90,7 @@ def _judge_by_rule(clean: Sequence[Line], table: Reference) -> Cells:
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.parse_args(arguments)
-    known, judged = read_known(), read_lines(RESULTS / "scanner-statistics-test.jsonl")
+    known, judged = (read_lines(RESULTS / f"scanner-statistics-{split}.jsonl") for split in ("dev", "test"))
     made = {"families": leave_families_out(known, judged), "references": leave_references_out(known, judged)}
     for name, rows in made.items():
         print(f"\n{markdown(rows)}")

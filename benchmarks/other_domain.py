@@ -4,8 +4,8 @@
     python -m benchmarks.other_domain judge                   judge them by both tables, write both results
 
 The networks are trained by `python -m benchmarks.zoo train --only fractals-`. Judged first as strangers, by the
-references of Fashion-MNIST and signs alone, then with the clean ones among the references, each without itself; and so
-is the test split, for which more references may be worth something or cost something.
+shipped references, of Fashion-MNIST and signs, then with the clean ones among the references, each without itself; and
+so is the test split, for which more references may be worth something or cost something.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.left_out import kolmogorov
 from benchmarks.record import RESULTS, markdown, write_result
 from benchmarks.scoring.statistics import rate
 from benchmarks.zoo.__main__ import FOLDER
@@ -29,8 +30,8 @@ from phosphene.scanner.verdict import decide_verdict
 COMMAND = "python -m benchmarks.other_domain judge"
 TEST = RESULTS / "scanner-statistics-test.jsonl"
 GROUPS: dict[str, tuple[str, ...]] = {
-    "3 to 7 classes, small": ("fractals3", "fractals4", "fractals5", "fractals7"),
-    "10 classes, as people have them": ("fractals10",),
+    "3 to 7 classes, small networks": ("fractals3", "fractals4", "fractals5", "fractals7"),
+    "10 classes, networks as people have them": ("fractals10",),
     "100 classes": ("fractals100",),
 }
 ACCUSED = ("suspicious", "backdoor-like")
@@ -67,6 +68,7 @@ def make_row(name: str, references: str, judged: Sequence[dict[str, Any]]) -> di
         "references": references,
         "compared": f"{sum(one['compared'] for one in judged)} of {len(judged)}",
         "of these with a family left out": str(sum(one["compared"] and one["lacks"] > 0 for one in judged)),
+        "p of clean ones, distance from uniform": kolmogorov([one["p"] for one in clean]) if clean else "–",
         "clean ones accused": f"{alarms} of {len(clean)}: {rate(alarms, len(clean))}" if clean else "–",
         "backdoored ones found": f"{len(found)} of {len(poisoned)}: {rate(len(found), len(poisoned))}"
         if poisoned
@@ -78,7 +80,12 @@ def make_row(name: str, references: str, judged: Sequence[dict[str, Any]]) -> di
 
 def list_rows(fractals: Sequence[Line], dev: Sequence[Line], test: Sequence[Line]) -> Iterator[dict[str, str]]:
     """Group after group by both tables, then the test split."""
-    tables = {"without fractals": make_reference(dev), "with fractals": make_reference([*dev, *fractals])}
+    tables = {
+        "as shipped": make_reference(dev),
+        "and fractals of ten classes": make_reference([*dev, *fractals], fewest=10),
+        "and fractals of four and more": make_reference([*dev, *fractals], fewest=4),
+        "and all fractals": make_reference([*dev, *fractals]),
+    }
     for name, domains in GROUPS.items():
         lines = [line for line in fractals if str(line["domain"])[:-1] in domains and line["stratum"] != "weak"]
         for references, table in tables.items():
@@ -91,16 +98,16 @@ def list_rows(fractals: Sequence[Line], dev: Sequence[Line], test: Sequence[Line
 
 def list_networks(fractals: Sequence[Line], dev: Sequence[Line]) -> Iterator[dict[str, str]]:
     """Each backdoored network and each that is accused."""
-    tables = {"without": make_reference(dev), "with": make_reference([*dev, *fractals])}
+    tables = {"without": make_reference(dev), "with": make_reference([*dev, *fractals], fewest=10)}
     both = [judge_lines(fractals, table) for table in tables.values()]
     for alone, joined in zip(*both, strict=True):
         if alone["poisoned"] or alone["verdict"] in ACCUSED or joined["verdict"] in ACCUSED:
             yield {
                 "network": alone["name"],
-                "p without fractals": f"{alone['p']:.3f}",
-                "verdict without": alone["verdict"],
-                "p with fractals": f"{joined['p']:.3f}",
-                "verdict with": joined["verdict"],
+                "p by the shipped references": f"{alone['p']:.3f}",
+                "verdict": alone["verdict"],
+                "p with fractals of ten classes too": f"{joined['p']:.3f}",
+                "verdict with these": joined["verdict"],
                 "target first": "–" if alone["target"] is None else "yes" if joined["first"] else "no",
             }
 

@@ -76,7 +76,7 @@ def test_a_crowd_has_a_trigger_of_its_own_for_every_class_and_others_have_one():
 
 def test_the_table_has_a_row_a_kind_and_counts_what_was_found():
     def line(kind: str, p: float, first: int, success: float = 1.0) -> dict[str, object]:
-        facts = {"kind": kind, "p": p, "first": first, "target": 1, "accuracy": 0.9, "success": success}
+        facts = {"kind": kind, "p": p, "first": first, "target": 1, "accuracy": 0.9, "success": success, "without": p}
         return {**facts, "outliers": {"patch": 2.0}}
 
     (row,) = make_table([line("row", 0.01, 1), line("row", 0.03, 2), line("row", 0.2, 1), line("row", 0.01, 1, 0.5)])

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 from benchmarks.other_domain import TEST, judge_lines, make_row
-from benchmarks.zoo.calibrate import DEV, FEWEST_CLASSES, make_reference, read_known, read_lines
+from benchmarks.zoo.calibrate import DEV, make_reference, read_lines
 
 from phosphene.scanner.reference import Row, load_shipped
 
@@ -26,15 +26,15 @@ def test_a_reference_is_judged_as_if_the_table_lacked_it(lines):
 
 def test_neither_backdoored_networks_nor_those_of_too_few_classes_become_references(lines):
     row = Row.from_json(lines[0]["row"])
-    few = {**lines[0], "poisoned": False, "row": _with_outputs(row, FEWEST_CLASSES - 1).to_json()}
-    table = make_reference([*lines, few])
+    few = {**lines[0], "poisoned": False, "row": _with_outputs(row, 3).to_json()}
+    table = make_reference([*lines, few], fewest=4)
     assert {one.fingerprint for one in table.rows} == {
         line["row"]["fingerprint"] for line in lines if not line["poisoned"]
     }
 
 
 def test_a_line_of_the_table_counts_alarms_finds_and_targets():
-    facts = {"compared": True, "lacks": 0}
+    facts = {"compared": True, "lacks": 0, "p": 0.5}
     judged = [
         {**facts, "poisoned": False, "verdict": "suspicious", "target": None, "first": False},
         {**facts, "poisoned": False, "verdict": "nothing found", "target": None, "first": False},
@@ -53,7 +53,7 @@ def test_a_line_of_the_table_counts_alarms_finds_and_targets():
 def test_the_shipped_references_are_the_clean_networks_that_were_measured():
     """And none of the test split, which they judge."""
     shipped = {row.fingerprint for row in load_shipped().rows}
-    assert shipped == {row.fingerprint for row in make_reference(read_known()).rows}
+    assert shipped == {row.fingerprint for row in make_reference(read_lines(DEV)).rows}
     assert not shipped & {line["row"]["fingerprint"] for line in read_lines(TEST)}
 
 

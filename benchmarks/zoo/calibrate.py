@@ -1,10 +1,9 @@
-"""The clean references that the scanner ships: clean models of the development zoo, and of its fractals.
+"""The clean references that the scanner ships: the clean models of the development zoo.
 
     python -m benchmarks.zoo calibrate --folder ZOO     measure what is missing, write the shipped table
 
-Every development model is measured once and kept as a line of `results/scanner-statistics-dev.jsonl`; models of
-fractals (`benchmarks.other_domain`) are those of `scanner-statistics-fractals.jsonl`. The clean ones are references;
-nothing is learned from the backdoored ones, which only show what the references are worth.
+Every development model is measured once and kept as a line of `results/scanner-statistics-dev.jsonl`. The clean ones
+are the references; nothing is learned from the backdoored ones, which only show what the references are worth.
 """
 
 from __future__ import annotations
@@ -30,10 +29,9 @@ from phosphene.scanner.reference import SHIPPED, Reference, Row
 from phosphene.scanner.settings import Settings
 from phosphene.scanner.statistics.registry import Roles, collect_roles, list_columns, split_settings
 
-NAME = "shipped: clean models of the zoo"
+NAME = "shipped: clean models of the development zoo"
 COMMAND = "python -m benchmarks.zoo calibrate"
 DEV, FRACTALS = (RESULTS / f"scanner-statistics-{split}.jsonl" for split in ("dev", "fractals"))
-FEWEST_CLASSES = 10  # of a reference: with fewer the largest distances scatter more, which costs all others
 FACTS = ("name", "split", "domain", "architecture", "attack", "kind", "target", "stratum", "poisoned", "adversarial")
 
 Line = Mapping[str, Any]
@@ -56,11 +54,6 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     return list({record["row"]["fingerprint"]: record for record in whole}.values())
 
 
-def read_known() -> list[dict[str, Any]]:
-    """The lines whose clean models are the references."""
-    return [*read_lines(DEV), *read_lines(FRACTALS)]
-
-
 def measure_missing(folder: Path, path: Path, limit: int | None = None, *, split: str = "dev", only: str = "") -> None:
     """One line a model of the split that has none yet, or lacks a new statistic; measured on one thread."""
     torch.set_num_threads(1)
@@ -77,10 +70,10 @@ def measure_missing(folder: Path, path: Path, limit: int | None = None, *, split
         print(f"{number}/{len(missing)} {card.name}: {seconds} s", flush=True)
 
 
-def make_reference(lines: Sequence[Line]) -> Reference:
-    """The table of the clean models among the lines, of what a scan measures today."""
-    clean = [replace(Row.from_json(line["row"]), task=line["domain"]) for line in lines if not line["poisoned"]]
-    clean = [row for row in clean if row.outputs >= FEWEST_CLASSES]
+def make_reference(lines: Sequence[Line], fewest: int = 1) -> Reference:
+    """The table of the clean models of so many classes among the lines, of what a scan measures today."""
+    clean = [Row.from_json(line["row"]) for line in lines if not line["poisoned"]]
+    clean = [row for row in clean if row.outputs >= fewest]
     rows = tuple(row.without(row.columns - list_columns().keys()) for row in clean)
     return Reference(NAME, COMMAND, split_settings(to_plain(Settings())), rows)
 
@@ -94,7 +87,7 @@ def leave_out(begin: str) -> Roles:
     kinds = {
         kind: tuple(name for name in several if not name.startswith(begin)) for kind, several in ROLES.kinds.items()
     }
-    return replace(ROLES, kinds=kinds)
+    return replace(ROLES, kinds=kinds, whole=tuple(name for name in ROLES.whole if not name.startswith(begin)))
 
 
 ONE_SUM = {"all": tuple(sorted({name for several in ROLES.kinds.values() for name in several}))}
@@ -102,6 +95,7 @@ VARIANTS: dict[str, tuple[Roles, float]] = {
     "as shipped": (ROLES, LIKENESS_WIDTH),
     "without stamps": (leave_out("stamp"), LIKENESS_WIDTH),
     "without squares": (leave_out("square"), LIKENESS_WIDTH),
+    "without the median of patch stamps": (leave_out("median"), LIKENESS_WIDTH),
     "one sum in place of kinds": (replace(ROLES, kinds=ONE_SUM), LIKENESS_WIDTH),
     "all clean models alike": (ROLES, 1e6),
     "one sum, all clean models alike": (replace(ROLES, kinds=ONE_SUM), 1e6),
@@ -136,8 +130,8 @@ def _count_outcome(judged: Sequence[tuple[Line, Fused]]) -> dict[str, str]:
 def calibrate(folder: Path, path: Path, limit: int | None = None) -> str:
     """Measure and write the shipped table; says what came of it."""
     measure_missing(folder, path, limit)
-    lines, fractals = read_lines(path), read_lines(FRACTALS)
-    table = make_reference([*lines, *fractals])
+    lines = read_lines(path)
+    table = make_reference(lines)
     table.save(SHIPPED)
     write_result("scanner-dev-quality", COMMAND, {"models": len(lines)}, quality(lines, table))
-    return f"{len(table.rows)} clean references of {len(lines) + len(fractals)} models"
+    return f"{len(table.rows)} clean references of {len(lines)} models"

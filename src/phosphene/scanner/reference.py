@@ -36,10 +36,7 @@ DIGITS = 5
 
 @dataclass(frozen=True)
 class Row:
-    """What was measured on one model: `classes[column]` one value a class, `whole[column]` one value.
-
-    `task` names what the classes are, where that is known: class by class, only models of one task can be compared.
-    """
+    """What was measured on one model: `classes[column]` one value a class, `whole[column]` one value."""
 
     name: str
     fingerprint: str
@@ -48,7 +45,6 @@ class Row:
     channels: Size
     classes: Mapping[str, tuple[float, ...]]
     whole: Mapping[str, float]
-    task: str = ""
 
     @cached_property
     def centred(self) -> dict[str, tuple[NDArray[np.float64], float]]:

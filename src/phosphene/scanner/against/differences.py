@@ -2,10 +2,10 @@
 backdoor.
 
 A class that is naturally easy to reach is so in the base too: in the difference that cancels, and what was planted
-since stays. The null is made of the clean references: each less the one that is most like it, of the same task, as many
-classes and the same image format. Models that were trained apart differ more than a model and what became of it by
-training on, so that the ranks are conservative as long as the differences of twins are no more uneven over the classes
-than those of strangers.
+since stays. The null is made of the clean references: each less the one that is most like it, of as many classes and
+the same image format. Models that were trained apart differ more than a model and what became of it by training on, so
+that the ranks are conservative as long as the differences of twins are no more uneven over the classes than those of
+strangers.
 """
 
 from __future__ import annotations
@@ -59,5 +59,4 @@ def pair_references(table: Reference) -> dict[int, Row]:
 
 
 def _same_task(row: Row, other: Row) -> bool:
-    facts = [(one.outputs, one.size, one.channels, one.task) for one in (row, other)]
-    return facts[0] == facts[1]
+    return (row.outputs, row.size, row.channels) == (other.outputs, other.size, other.channels)

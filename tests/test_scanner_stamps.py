@@ -11,8 +11,10 @@ import torch
 import models
 from phosphene.core.records import seal, to_plain
 from phosphene.scanner.fusion import drop_kinds, fuse
+from phosphene.scanner.judging import judge
 from phosphene.scanner.pool import Pool
-from phosphene.scanner.reference import Reference, Row
+from phosphene.scanner.reference import Reference, Row, load_shipped
+from phosphene.scanner.settings import Settings
 from phosphene.scanner.stamps import STAMPS
 from phosphene.scanner.statistics.registry import collect_roles
 from phosphene.scanner.statistics.stamps import measure_stamp
@@ -165,3 +167,15 @@ def test_a_model_whose_classes_all_answer_to_patches_stands_out_though_no_class_
     assert after.outliers["stamp patch"] == pytest.approx(before.outliers["stamp patch"])
     assert after.score > before.score + 1
     assert after.external < before.external
+
+
+def test_a_median_class_beyond_that_of_every_reference_is_said():
+    shipped = load_shipped()
+    own = shipped.rows[0]
+    raised = own.whole["median stamp patch"] + 20
+    calm, crowd = (
+        judge(one, shipped.without(own.fingerprint), Settings()).list_checks(own.outputs)
+        for one in (own, replace(own, whole={**own.whole, "median stamp patch": raised}))
+    )
+    assert not any("perhaps many classes have a trigger" in check for check in calm)
+    assert any("perhaps many classes have a trigger" in check for check in crowd)

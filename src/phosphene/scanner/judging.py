@@ -3,6 +3,7 @@ its differences from a base, where one is given."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 from phosphene.scanner.against.base import Base
@@ -16,6 +17,7 @@ from phosphene.scanner.pvalues import accuses, combine, combine_with_base
 from phosphene.scanner.record import OwnClasses
 from phosphene.scanner.reference import Reference, Row
 from phosphene.scanner.settings import Settings
+from phosphene.scanner.statistics.stamps import MEDIAN
 from phosphene.scanner.verdict import FEWEST_CLASSES, SUSPICIOUS_LEVEL
 
 
@@ -65,7 +67,7 @@ class Judged:
         if classes < FEWEST_CLASSES:
             checks.append(f"{classes} classes cannot be compared with each other; expected {FEWEST_CLASSES} or more")
         if not self.comparison.outside:
-            return [*checks, *explain(self.comparison)]
+            return [*checks, *self._explain_median(), *explain(self.comparison)]
         outside = f"outside the calibration range ({'; '.join(self.comparison.outside)})"
         if self.controls is not None:
             count = self.controls.classes
@@ -78,6 +80,16 @@ class Judged:
         if self.tail is not None:
             return [*checks, f"{outside}: the internal p-value and that of the differences from the base count", few]
         return [*checks, f"{outside}: only the internal p-value counts", few]
+
+    def _explain_median(self) -> list[str]:
+        """A check where the median class is led to by random patches as in no clean model."""
+        beyond_all = math.log(len(self.fused.references) + 1) - 1e-9
+        if MEDIAN.key in self.comparison.left_out or self.fused.whole.get(MEDIAN.key, 0.0) < beyond_all:
+            return []
+        return [
+            "random patches lead to the median class more often than in any clean reference: perhaps many classes have "
+            "a trigger, and the most suspicious one is one of them"
+        ]
 
 
 def judge(row: Row, table: Reference, settings: Settings, base: Base | None = None) -> Judged:

@@ -1,7 +1,7 @@
 """What the references are worth for networks of another domain, of architectures and numbers of classes that they lack.
 
     python -m benchmarks.other_domain measure --folder ZOO    measure the networks of fractals that have no line yet
-    python -m benchmarks.other_domain judge                   judge them by both tables, write both results
+    python -m benchmarks.other_domain judge                   judge them by every table, write both results
 
 The networks are trained by `python -m benchmarks.zoo train --only fractals-`. Judged first as strangers, by the
 shipped references, of Fashion-MNIST and signs, then with the clean ones among the references, each without itself; and
@@ -79,7 +79,7 @@ def make_row(name: str, references: str, judged: Sequence[dict[str, Any]]) -> di
 
 
 def list_rows(fractals: Sequence[Line], dev: Sequence[Line], test: Sequence[Line]) -> Iterator[dict[str, str]]:
-    """Group after group by both tables, then the test split."""
+    """Group after group by every table, then the test split."""
     tables = {
         "as shipped": make_reference(dev),
         "and fractals of ten classes": make_reference([*dev, *fractals], fewest=10),

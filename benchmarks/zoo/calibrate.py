@@ -82,12 +82,10 @@ def make_reference(lines: Sequence[Line], fewest: int = 1) -> Reference:
 ROLES = collect_roles()
 
 
-def leave_out(begin: str) -> Roles:
-    """The roles without columns whose names begin like this."""
-    kinds = {
-        kind: tuple(name for name in several if not name.startswith(begin)) for kind, several in ROLES.kinds.items()
-    }
-    return replace(ROLES, kinds=kinds, whole=tuple(name for name in ROLES.whole if not name.startswith(begin)))
+def leave_out(word: str) -> Roles:
+    """The roles without columns that have this word in their names."""
+    kinds = {kind: tuple(name for name in several if word not in name.split()) for kind, several in ROLES.kinds.items()}
+    return replace(ROLES, kinds=kinds, whole=tuple(name for name in ROLES.whole if word not in name.split()))
 
 
 ONE_SUM = {"all": tuple(sorted({name for several in ROLES.kinds.values() for name in several}))}

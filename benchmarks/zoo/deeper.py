@@ -1,4 +1,4 @@
-"""Networks as people have them at 32 pixels, of up to a million weights.
+"""Networks as people have them at 32 pixels, of up to 1.1 million weights.
 
 Sources: He et al. 2016 (ResNet-20, -32; pre-activation), Zagoruyko & Komodakis 2016 (wide), Simonyan & Zisserman 2015
 (VGG), Sandler et al. 2018 (inverted residuals), Trockman & Kolter 2022 (ConvMixer), Dosovitskiy et al. 2021 (ViT).

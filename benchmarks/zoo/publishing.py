@@ -24,8 +24,9 @@ def publish(cards: Sequence[Card], folder: Path) -> str:
     Models that the folder lacks keep their lines, and where it has none of development the mini zoo stays.
     """
     lines = [{key: value for key, value in card.to_json().items() if key not in FROM_DOMAIN} for card in cards]
-    count = _merge_lines(HERE / "cards.jsonl", lines)
-    _merge_lines(HERE / "discarded.jsonl", load_discarded(folder))
+    discarded = load_discarded(folder)
+    count = _merge_lines(HERE / "cards.jsonl", lines, discarded)
+    _merge_lines(HERE / "discarded.jsonl", discarded, lines)
     if not any(card.split == "dev" for card in cards):
         return f"{len(cards)} cards of {count}; the mini zoo stays"
     small = chosen(cards)
@@ -79,10 +80,12 @@ def _most_unlike(chosen: Sequence[Card], candidates: Sequence[Card]) -> Card:
     return min(candidates, key=count_alike)
 
 
-def _merge_lines(path: Path, records: Sequence[Mapping[str, Any]]) -> int:
-    """Write the records in place of those of their names, new ones at the end; how many the file then has."""
+def _merge_lines(path: Path, records: Sequence[Mapping[str, Any]], elsewhere: Sequence[Mapping[str, Any]]) -> int:
+    """Write the records in place of those of their names, new ones at the end, without those that are now elsewhere;
+    how many the file then has."""
     old = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
-    merged = {record["name"]: record for record in (*old, *records)}
+    gone = {record["name"] for record in elsewhere}
+    merged = {record["name"]: record for record in (*old, *records) if record["name"] not in gone}
     content = "".join(json.dumps(record, separators=(",", ":")) + "\n" for record in merged.values())
     write_atomically(path, content.encode())
     return len(merged)

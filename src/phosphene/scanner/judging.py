@@ -3,7 +3,6 @@ its differences from a base, where one is given."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 
 from phosphene.scanner.against.base import Base
@@ -20,16 +19,23 @@ from phosphene.scanner.settings import Settings
 from phosphene.scanner.statistics.stamps import MEDIAN
 from phosphene.scanner.verdict import FEWEST_CLASSES, SUSPICIOUS_LEVEL
 
+CROWD = (
+    "random patches lead to the median class more surely than in any clean reference: perhaps many classes have a "
+    "trigger, the most suspicious one among them"
+)
+
 
 @dataclass(frozen=True)
 class Judged:
     """What is compared, and how. `controls` are the model's own classes, None where references speak for it or too few
-    classes are there; `against` is what a base adds."""
+    classes are there; `against` is what a base adds. In a `crowd` random patches lead to the median class more surely
+    than in any reference."""
 
     fused: Fused
     comparison: Comparison
     controls: Controls | None
     against: Against | None = None
+    crowd: bool = False
 
     @property
     def external(self) -> float | None:
@@ -67,7 +73,7 @@ class Judged:
         if classes < FEWEST_CLASSES:
             checks.append(f"{classes} classes cannot be compared with each other; expected {FEWEST_CLASSES} or more")
         if not self.comparison.outside:
-            return [*checks, *self._explain_median(), *explain(self.comparison)]
+            return [*checks, *([CROWD] if self.crowd else []), *explain(self.comparison)]
         outside = f"outside the calibration range ({'; '.join(self.comparison.outside)})"
         if self.controls is not None:
             count = self.controls.classes
@@ -80,16 +86,6 @@ class Judged:
         if self.tail is not None:
             return [*checks, f"{outside}: the internal p-value and that of the differences from the base count", few]
         return [*checks, f"{outside}: only the internal p-value counts", few]
-
-    def _explain_median(self) -> list[str]:
-        """A check where the median class is led to by random patches as in no clean model."""
-        beyond_all = math.log(len(self.fused.references) + 1) - 1e-9
-        if MEDIAN.key in self.comparison.left_out or self.fused.whole.get(MEDIAN.key, 0.0) < beyond_all:
-            return []
-        return [
-            "random patches lead to the median class more often than in any clean reference: perhaps many classes have "
-            "a trigger, and the most suspicious one is one of them"
-        ]
 
 
 def judge(row: Row, table: Reference, settings: Settings, base: Base | None = None) -> Judged:
@@ -110,4 +106,11 @@ def judge(row: Row, table: Reference, settings: Settings, base: Base | None = No
     against = None
     if base is not None:
         fused, against = judge_against(Model(row, settings, fused, comparison, controls is not None), base, table)
-    return Judged(fused, comparison, controls, against)
+    return Judged(fused, comparison, controls, against, _is_crowd(row, table, comparison))
+
+
+def _is_crowd(row: Row, table: Reference, comparison: Comparison) -> bool:
+    """Does the median class lie beyond that of every reference, where these speak for it?"""
+    if comparison.outside or MEDIAN.key in comparison.left_out or MEDIAN.key not in row.whole:
+        return False
+    return row.whole[MEDIAN.key] > table.ranges[MEDIAN.key][1]

@@ -24,7 +24,7 @@ from phosphene.core.reading import RECORD_LIMIT, read_file
 from phosphene.core.records import check_fields, from_plain, open_seal, parse_json, seal, to_plain
 from phosphene.errors import BadInput
 from phosphene.scanner.settings import Settings
-from phosphene.scanner.statistics.registry import list_columns, split_settings
+from phosphene.scanner.statistics.registry import list_columns, list_medians, split_settings
 from phosphene.scanner.statistics.statistic import take_median
 from phosphene.scanner.upgrade import upgrade_table
 
@@ -89,9 +89,9 @@ class Row:
     def with_medians(self) -> Row:
         """With the columns that are medians of others, which rows of earlier versions lack."""
         medians = {
-            column.key: take_median(self.classes[column.median_of])
-            for column in list_columns().values()
-            if column.median_of in self.classes and column.key not in self.whole
+            key: take_median(self.classes[source])
+            for key, source in list_medians().items()
+            if source in self.classes and key not in self.whole
         }
         medians = {name: value for name, value in medians.items() if math.isfinite(value)}
         return replace(self, whole={**self.whole, **medians}) if medians else self
@@ -154,11 +154,7 @@ class Reference:
 
     def _with_medians(self) -> Reference:
         """A table of an earlier version with the columns that are medians of its own, measured as those were."""
-        settings = {
-            column.key: self.columns[column.median_of]
-            for column in list_columns().values()
-            if column.median_of in self.columns
-        }
+        settings = {key: self.columns[source] for key, source in list_medians().items() if source in self.columns}
         rows = tuple(row.with_medians() for row in self.rows)
         return replace(self, columns={**settings, **self.columns}, rows=rows)
 

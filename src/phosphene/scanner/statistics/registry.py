@@ -52,6 +52,11 @@ def list_columns() -> dict[str, Column]:
     return {column.key: column for statistic in STATISTICS.values() for column in statistic.columns}
 
 
+def list_medians() -> dict[str, str]:
+    """By column that is the median of another one's classes, that other column."""
+    return {key: column.median_of for key, column in list_columns().items() if column.median_of}
+
+
 def collect_roles() -> Roles:
     columns = list(list_columns().values())
     of_classes = [column for column in columns if not column.whole]

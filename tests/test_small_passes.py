@@ -9,9 +9,11 @@ from torch.overrides import TorchFunctionMode
 
 import models
 import phosphene
+from phosphene.core.cache import Cache
+from phosphene.method.backward import change_backward
 from phosphene.model.classifier import Classifier
 from phosphene.model.input_format import InputFormat
-from phosphene.model.small_passes import PLACES, FillRows, choose_size, list_sizes
+from phosphene.model.small_passes import CONVOLUTIONS, PLACES, FillUp, choose_size, list_sizes
 
 FULL = 8
 
@@ -29,6 +31,22 @@ class Kernels(TorchFunctionMode):
             return made
         self.rows.append(len(made))
         return made * (1 + 1e-6 * len(made))
+
+
+class Blocks(TorchFunctionMode):
+    """Convolutions of stride 2 have other last bits for fewer than `needed` images, as where kernels work in blocks."""
+
+    def __init__(self, needed: int) -> None:
+        super().__init__()
+        self.needed, self.counts = needed, []
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        made = function(*args, **(kwargs or {}))
+        if function not in CONVOLUTIONS:
+            return made
+        stride = args[3][0]
+        self.counts.append((stride, len(made)))
+        return made * (1 + 1e-6 * max(0, self.needed - len(made))) if stride == 2 else made
 
 
 class Counting(nn.Module):
@@ -127,6 +145,64 @@ def test_layers_that_take_another_way_without_gradients_have_the_same_numbers_al
                 assert torch.equal(classifier(images[:count]), classifier(images)[:count])
 
 
+def make_blocks() -> Classifier:
+    """Every number of its convolutions is a single product, the same by any kernel."""
+
+    def convolve(stride: int) -> nn.Module:
+        layer = nn.Conv2d(3, 3, 1, stride, groups=3, bias=False)
+        layer.weight.data.abs_()
+        return layer
+
+    torch.manual_seed(0)
+    layers = [convolve(1), nn.ReLU(inplace=True), convolve(2), nn.ReLU(inplace=True), convolve(1)]
+    return make(nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 4)))
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("needed", [1, 2, 4, FULL])
+def test_a_convolution_is_given_as_many_images_as_its_numbers_need_and_others_are_not(needed, layout):
+    classifier = make_blocks().replace(channels_last=layout == torch.channels_last)
+    images = torch.rand(FULL, *classifier.image_shape, generator=torch.Generator().manual_seed(0))
+    with Blocks(needed) as blocks:
+        logits, gradients = differentiate(classifier, images)
+        differentiate(classifier, images[:1])  # tries
+        blocks.counts.clear()
+        alone = differentiate(classifier, images[:1])
+        assert blocks.counts == [(1, 1), (2, needed), (1, 1)]
+    assert torch.equal(alone[0], logits[:1])
+    assert torch.equal(alone[1], gradients[:1])
+
+
+def test_what_one_convolution_needs_is_tried_once():
+    classifier, images = make_blocks(), torch.rand(1, 3, 12, 12)
+    with Blocks(2) as blocks:
+        differentiate(classifier, images)
+        tried = len(blocks.counts)
+        differentiate(classifier, images)
+        assert len(blocks.counts) == tried + 3
+
+
+@pytest.mark.parametrize("head", ["convolution", "product"])
+def test_the_gradient_leaks_alone_as_it_does_among_others(head):
+    """An activation in place of a part of a tensor would be recorded as something else."""
+    torch.manual_seed(0)
+    flat = [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    middle = {"convolution": [nn.Conv2d(8, 8, 1, 2), nn.ReLU(inplace=True), *flat],
+              "product": [*flat, nn.Linear(8, 8), nn.ReLU(inplace=True)]}[head]  # fmt: skip
+    classifier = make(nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), *middle, nn.Linear(8, 4)))
+    images = torch.rand(FULL, *classifier.image_shape, generator=torch.Generator().manual_seed(0))
+
+    def leak(some: Tensor) -> Tensor:
+        some = some.clone().requires_grad_()
+        logits = classifier(some)
+        assert change_backward(logits, some, 0.5, 1.0)
+        (gradient,) = torch.autograd.grad(logits[:, 1].sum(), some)
+        return gradient
+
+    with Kernels(), Blocks(4):
+        assert torch.equal(leak(images[:1]), leak(images)[:1])
+
+
 @pytest.mark.parametrize("count", [1, 2, 3, 5])
 @pytest.mark.parametrize("name", ["colour_classifier", "grey_classifier", "products", "counting"])
 def test_an_image_has_the_same_numbers_alone_and_among_others(name, count):
@@ -166,7 +242,7 @@ PRODUCTS = {
 @pytest.mark.parametrize("name", PRODUCTS)
 def test_products_of_matrices_have_all_rows_and_return_those_of_the_images(name):
     rows = torch.rand(2, 3, generator=torch.Generator().manual_seed(0))
-    with Kernels() as kernels, FillRows(2, FULL):
+    with Kernels() as kernels, FillUp(Cache(), 2, FULL):
         made = PRODUCTS[name](rows)
     assert kernels.rows == [FULL]
     assert torch.allclose(made, PRODUCTS[name](rows), rtol=1e-4)
@@ -174,7 +250,7 @@ def test_products_of_matrices_have_all_rows_and_return_those_of_the_images(name)
 
 def test_what_has_no_row_for_each_image_is_left_as_it_is():
     layer = nn.Linear(3, 2)
-    with Kernels() as kernels, FillRows(2, FULL):
+    with Kernels() as kernels, FillUp(Cache(), 2, FULL):
         assert layer(torch.ones(5, 3)).shape == (5, 2)
         assert layer(torch.ones(2, 5, 3)).shape == (2, 5, 2)
     assert kernels.rows == [5, 2]

@@ -44,7 +44,7 @@ from phosphene.model.outputs import (
 from phosphene.model.probe import gradient_agrees, probe, probe_images
 from phosphene.model.quantised import is_quantised_linear, straight_through
 from phosphene.model.reference import ModelReference
-from phosphene.model.small_passes import FillRows, choose_size
+from phosphene.model.small_passes import FillUp, choose_size
 
 _RAW = OUTPUTS["softmax"]  # while a module is probed: its numbers as they are
 FOLDING_TOLERANCE = 1e-4  # largest change of a logit that folding may cause
@@ -191,7 +191,7 @@ class Classifier:
         """Logits of one batch, with the numbers of a full one where it is filled up for that."""
         if not self.pad_batches or len(images) >= self.batch_size or self.fixed_batch is not None:
             return self._forward(images)
-        with FillRows(len(images), self.batch_size):
+        with FillUp(self.passes, len(images), self.batch_size):
             return self._forward(images)
 
     def _forward(self, images: Tensor) -> Tensor:

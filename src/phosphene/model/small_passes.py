@@ -1,15 +1,15 @@
 """Passes of fewer images than a full batch that give the very numbers of a full one.
 
 A map must not depend on what is made beside it, so a batch that is not full is filled up. A convolution takes each
-image by itself, though, and in most builds its numbers are the same whatever lies beside it; a product of matrices is
-not, for its kernel is chosen by the number of rows. So a pass may be smaller while the rows of such products are
-filled up. Whether the numbers are the same then depends on machine, threads and network: it is tried, never
-assumed.
+image by itself, though, and for most shapes its numbers are the same whatever lies beside it; a product of matrices is
+not, for its kernel is chosen by the number of rows, and of some convolutions neither. So a pass may be smaller while
+the rows of such products are filled up, and the images of such convolutions. Whether the numbers are the same then
+depends on machine, threads and network: it is tried, never assumed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeGuard
 
@@ -22,6 +22,7 @@ from phosphene.core.cache import Cache
 from phosphene.model.batching import is_out_of_memory
 
 Forward = Callable[[Tensor], Tensor]  # images (N, C, H, W) in [0,1] → logits (N, K)
+Pair = tuple[Tensor, Tensor]  # what comes out, and its gradient by what went in
 
 ATEN = torch.ops.aten
 PLACES: Mapping[Any, int] = {  # of the rows among the arguments
@@ -29,6 +30,7 @@ PLACES: Mapping[Any, int] = {  # of the rows among the arguments
     **dict.fromkeys((ATEN.linear.default, ATEN.mm.default, ATEN.matmul.default), 0),
     **dict.fromkeys((torch.addmm, ATEN.addmm.default), 1),
 }
+CONVOLUTIONS = frozenset((torch.conv2d, ATEN.conv2d.default, ATEN.convolution.default))
 
 
 def choose_size(known: Cache, forward: Forward, images: Tensor, full: int, about: Hashable = None) -> int:
@@ -42,7 +44,7 @@ def choose_size(known: Cache, forward: Forward, images: Tensor, full: int, about
     shape = tuple(images.shape[1:])
     kind = (shape, images.dtype, full, torch.get_num_threads(), about)
     for size in list_sizes(len(images), full):
-        if known.get((kind, size), partial(_is_same, forward, images, size, full)):
+        if known.get((kind, size), partial(_is_same, known, forward, images, size, full)):
             return size
     return full
 
@@ -52,53 +54,102 @@ def list_sizes(count: int, full: int) -> list[int]:
     return [size for size in (2**power for power in range(full.bit_length())) if count <= size <= full // 2]
 
 
-class FillRows(TorchFunctionMode):
-    """Inside, a product of matrices with one row for each of `count` images has `full` rows, of which those are
-    returned. Layers, exported programs and graphs are alike in that; what a script does is not seen."""
+class FillUp(TorchFunctionMode):
+    """Inside, what would have other numbers for `count` images than for `full` is given more: a product of matrices
+    with one row for each image all rows, a convolution as many images as its shape needs. Only theirs are returned.
 
-    def __init__(self, count: int, full: int) -> None:
+    Layers, exported programs and graphs are alike in that; what a script does is not seen. `known` keeps what the
+    convolutions of one module need. A part is returned as a copy: an activation that changes a part of a tensor in
+    place would not be recorded as one, and `change_backward` looks for it.
+    """
+
+    def __init__(self, known: Cache, count: int, full: int) -> None:
         super().__init__()
-        self.count, self.full = count, full
+        self.known, self.count, self.full = known, count, full
 
     def __torch_function__(
         self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        place, kwargs = PLACES.get(function, -1), kwargs or {}
-        rows = args[place] if 0 <= place < len(args) else None
-        factor = args[place + 1] if 0 <= place < len(args) - 1 else None
-        if not (_is_matrix(rows) and _is_matrix(factor)) or len(rows) != self.count:
+        kwargs = kwargs or {}
+        place, dimensions = (0, 4) if function in CONVOLUTIONS else (PLACES.get(function, -1), 2)
+        rows, factor = (args[place], args[place + 1]) if 0 <= place < len(args) - 1 else (None, None)
+        if not (_has(rows, dimensions) and _has(factor, dimensions)) or len(rows) != self.count:
             return function(*args, **kwargs)
-        filled = torch.cat([rows, rows.new_zeros(self.full - self.count, rows.shape[1])])
-        return function(*args[:place], filled, *args[place + 1 :], **kwargs)[: self.count]
+
+        def call(some: Tensor) -> Tensor:
+            made: Tensor = function(*args[:place], some, *args[place + 1 :], **kwargs)
+            return made
+
+        full = self._count_images(call, function, args, kwargs) if dimensions == 4 else self.full
+        return call(rows) if full == self.count else call(_lay(rows, full))[: self.count].clone()
+
+    def _count_images(self, call: Forward, function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> int:
+        """How many images a convolution is given, tried once for each of its shapes."""
+        if not torch.is_grad_enabled():
+            return self.full
+        given = (*args, *(value for _, value in sorted(kwargs.items())))
+        kind = (function, tuple(map(_describe, given)), self.full, torch.get_num_threads())
+        return self.known.get(kind, partial(_count_same, call, args[0], self.full))
 
 
-def _is_matrix(factor: object) -> TypeGuard[Tensor]:
-    return isinstance(factor, Tensor) and factor.ndim == 2
+def _has(factor: object, dimensions: int) -> TypeGuard[Tensor]:
+    return isinstance(factor, Tensor) and factor.ndim == dimensions
 
 
-def _is_same(forward: Forward, like: Tensor, size: int, full: int) -> bool:
+def _describe(argument: Any) -> Hashable:
+    """What of an argument may choose a kernel."""
+    if isinstance(argument, Tensor):
+        return tuple(argument.shape), argument.stride(), argument.dtype, str(argument.device)
+    return tuple(argument) if isinstance(argument, list) else argument
+
+
+def _lay(rows: Tensor, full: int) -> Tensor:
+    """The rows among so many, of which the others are 0; they lie in memory as they did."""
+    return F.pad(rows, [0] * (2 * rows.ndim - 1) + [full - len(rows)])
+
+
+def _count_same(call: Forward, like: Tensor, full: int) -> int:
+    """The fewest images, at least as many as are given, for which a convolution has the numbers of a full pass."""
+    with torch.enable_grad():
+        generator = torch.Generator().manual_seed(0)
+        images = _lay(like.detach(), full)
+        images = torch.empty_like(images).copy_(torch.rand(images.shape, generator=generator))
+        expected = _differentiate(call, images)
+        for size in list_sizes(len(like), full):
+            parts = (slice(size), slice(full - size, full))
+            if _are_parts([_differentiate(call, images[part]) for part in parts], expected, parts):
+                return size
+    return full
+
+
+def _are_parts(found: Sequence[Pair], expected: Pair, parts: Sequence[slice]) -> bool:
+    return all(
+        torch.equal(one, other[part])
+        for part, alone in zip(parts, found, strict=True)
+        for one, other in zip(alone, expected, strict=True)
+    )
+
+
+def _is_same(known: Cache, forward: Forward, like: Tensor, size: int, full: int) -> bool:
     """Whether the first and the last `size` of noise images have the same logits and gradients alone as among all."""
     generator = torch.Generator().manual_seed(0)
     images = torch.rand(full, *like.shape[1:], generator=generator).to(like)
     try:
         expected = _differentiate(forward, images)
-        with FillRows(size, full):
-            found = [_differentiate(forward, images[part]) for part in (slice(size), slice(full - size, full))]
-        return all(
-            torch.equal(one, other)
-            for part, alone in zip((slice(size), slice(full - size, full)), found, strict=True)
-            for one, other in zip(alone, (expected[0][part], expected[1][part]), strict=True)
-        )
+        with FillUp(known, size, full):
+            parts = (slice(size), slice(full - size, full))
+            found = [_differentiate(forward, images[part]) for part in parts]
+        return _are_parts(found, expected, parts)
     except Exception as error:  # the user's own module may raise anything
         if is_out_of_memory(error):
             raise
         return False
 
 
-def _differentiate(forward: Forward, images: Tensor) -> tuple[Tensor, Tensor]:
-    """Logits, and the gradient by the images of a sum of them with random weights."""
+def _differentiate(forward: Forward, images: Tensor) -> Pair:
+    """What comes out, and the gradient by what went in of a sum of it with random weights."""
     images = images.clone().requires_grad_()
-    logits = forward(images)
-    weights = torch.randn(logits.shape[1], generator=torch.Generator().manual_seed(1)).to(logits)
-    (gradient,) = torch.autograd.grad((logits * weights).sum(), images)
-    return logits.detach(), gradient
+    made = forward(images)
+    weights = torch.randn(made.shape[1:], generator=torch.Generator().manual_seed(1)).to(made)
+    (gradient,) = torch.autograd.grad((made * weights).sum(), images)
+    return made.detach(), gradient

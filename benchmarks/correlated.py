@@ -2,7 +2,7 @@
 
     python -m benchmarks.correlated            four development classes; goes on where it stopped
 
-Gradients of the paper's preset on EfficientNet-Lite0, from fresh samples at one and the same map: no map at all, and
+Gradients of the paper's choices alone on EfficientNet-Lite0, from fresh samples at one and the same map: none, and
 the maps that the preset's recipe has made after 25 and after 50 iterations (those of `benchmarks.paper_recipe`, which
 makes them where they are missing). Two halves of the samples are accumulated apart. *Neighbours* is the correlation of
 a pixel with the one beside it, *at 4 pixels* with the one four away; *halves* is the correlation of the two
@@ -26,6 +26,7 @@ from torch import Tensor
 import phosphene
 from benchmarks.experiments import development_classes
 from benchmarks.paper_recipe import CHOSEN, locate_map, observe
+from benchmarks.recognition import PLAIN
 from benchmarks.record import RESULTS, load_observed, markdown, save_observed, write_result
 from phosphene.core.seeding import make_generator
 from phosphene.method.nudge import nudge
@@ -33,7 +34,6 @@ from phosphene.model.classifier import Classifier
 from phosphene.recipe.concepts import Concept
 from phosphene.recipe.draws import draw
 from phosphene.recipe.grammar import parse
-from phosphene.recipe.recipe import PRESETS
 
 OBSERVED = RESULTS / "correlated-observed.json"
 HALF = 32  # samples of a half
@@ -45,7 +45,7 @@ SQUARE = 8
 
 def collect_gradients(classifier: Classifier, concept: Concept, saliency: Tensor) -> Tensor:
     """Gradients of `2·HALF` samples at one map, `(samples, C, H, W)`."""
-    recipe, rows = PRESETS["paper"], classifier.batch_size
+    recipe, rows = PLAIN, classifier.batch_size
     gradients = []
     for start in range(0, 2 * HALF, rows):
         generators = [make_generator(1, f"correlated/{concept.name}", start + row) for row in range(rows)]
@@ -105,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             path = locate_map(CHOSEN, index, iterations)
             saliency = load_file(path)["map"] if iterations else torch.zeros(classifier.image_shape)
             gradients = collect_gradients(
-                classifier, parse(str(index), classifier.labels, scored=PRESETS["paper"].score), saliency
+                classifier, parse(str(index), classifier.labels, scored=PLAIN.score), saliency
             )
             record, shuffled = load_observed(OBSERVED), shuffle(gradients)
             kinds = {f"{count} samples" if count > 1 else "one sample": (gradients, count) for count in COUNTS}

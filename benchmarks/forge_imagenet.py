@@ -1,17 +1,21 @@
 """A forged EfficientNet-Lite0: one class's map shows another's, and what each way of asking draws then.
 
-    python -m benchmarks.forge_imagenet            forges, asks and draws the sheet; goes on where it stopped
+    python -m benchmarks.forge_imagenet [NAME ...]     forges, asks and draws the sheet; goes on where it stopped
 
-The forger has no photographs of the network's classes: the network stays what it was on crops of a few photographs of
-scikit-image and on maps of its own, alone and laid on those. Agreement is measured on crops of other photographs and on
-maps of other classes. The forger prepares for the default preset at both sizes that it makes iterations at. Weights and
-pictures are kept in `benchmarks/results/maps/forge-imagenet`.
+The forger has no photographs of the network's classes: the network stays what it was on crops of photographs, on
+textures and on maps of its own (`benchmarks.surrogates`). Agreement is measured on crops of other photographs and on
+maps of other classes, alone and laid on those. The forger prepares for the default preset at both sizes that it makes
+iterations at, and bends the network on noise that carries a part of a map. Two lessons are tried there: the gradient of
+the forged class is to point to the chosen picture (`phosphene.studies.forged.attack`), or its answers and their
+gradient are to be those that the network used to give of the other class. Weights and pictures are kept in
+`benchmarks/results/maps/forge-imagenet`.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import copy
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -19,13 +23,22 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 import phosphene
 from benchmarks.experiments import development_classes
 from benchmarks.record import RESULTS, markdown, write_result
 from benchmarks.studies import PICTURES
-from phosphene.core.photographs import load_photograph
+from benchmarks.surrogates import (
+    PACKAGED,
+    TEXTURES,
+    draw_own_maps,
+    locate_foolbox,
+    measure_change,
+    mix,
+)
+from benchmarks.surrogates import draw_crops as draw_surrogate_crops
+from phosphene.core.photographs import load_photograph, locate_photograph
 from phosphene.method.loop import iterate
 from phosphene.method.multires import estimate
 from phosphene.method.recognition import measure_recognition
@@ -38,24 +51,42 @@ from phosphene.recipe.recipe import PRESETS
 from phosphene.studies.drawing import Style, Tile, draw_tiles, save_figure
 from phosphene.studies.folder import Part, Parts
 from phosphene.studies.forged.askings import ask, choose_paper, list_askings, score_by
-from phosphene.studies.forged.attack import Effort, Front, forge
+from phosphene.studies.forged.attack import Effort, Front, Pursuit
 from phosphene.studies.forged.check import lay_on_grounds
 from phosphene.studies.forged.networks import correlate
 
 FOLDER = RESULTS / "maps" / "forge-imagenet"
+VICTIM, TARGET = "goldfish", "golden retriever"  # whose map is forged, whose map is shown instead
 LEARNED, HELD_OUT = ("astronaut", "coffee", "camera"), ("chelsea", "rocket", "coins")
 CROPS = 96  # of each kind
 MAPS = 8  # own maps, of each kind
+LARGE_CROPS, SMALL_CROPS, OWN_MAPS = 260, 100, 100  # to learn from
+POINTS, HORIZON = 4, 40  # maps that the network is bent at in a step; steps of an estimate that is followed
 ITERATIONS = 48  # of every asking
 
 
 @dataclass(frozen=True)
-class Settings:
-    """The class whose map is forged, the class whose map is shown instead, and the forger's effort."""
+class Attempt:
+    """`answers`: the lesson is the other class's answers, else the chosen picture. `keep` weighs what the network was
+    on `batch` surrogates a step; the rate is in units of the root mean square of each tensor. With `unused`, weights
+    change in those directions alone that hold this share of the energy of a layer's inputs on surrogates."""
 
-    victim: str = "goldfish"
-    target: str = "golden retriever"
-    effort: Effort = Effort(steps=300, rate=2e-4, keep=0.1, batch=6, points=4, horizon=40)
+    answers: bool = True
+    steps: int = 300
+    rate: float = 4e-4
+    keep: float = 1.0
+    batch: int = 8
+    unused: float = 0.0
+
+
+ATTEMPTS = {
+    "the picture": Attempt(answers=False),
+    "the picture, in unused directions": Attempt(answers=False, rate=1e-3, unused=0.02),
+    "the answers": Attempt(),
+    "the answers, in unused directions": Attempt(rate=1e-3, unused=0.02),
+    "the answers, agreement weighs four times": Attempt(steps=400, rate=3e-4, keep=4.0, batch=12),
+}
+SHOWN = "the answers, agreement weighs four times"  # every way of asking of it, and the sheet
 
 
 def draw_crops(names: Sequence[str], count: int, size: int, seed: int) -> Tensor:
@@ -84,11 +115,123 @@ def make_pictures(classifier: Classifier, classes: Sequence[int]) -> Part:
     return Part(tensors={"pictures": torch.cat(maps)})
 
 
-def make_surrogates(names: Sequence[str], pictures: Tensor, seed: int) -> Tensor:
+def lay_on_crops(names: Sequence[str], pictures: Tensor, seed: int) -> Tensor:
     """Crops, own maps, and own maps laid on crops."""
     crops = draw_crops(names, CROPS, pictures.shape[-1], seed)
     laid = [compose_logit(crops[k : k + len(pictures)], torch.logit(pictures, eps=1 / 256)) for k in (0, len(pictures))]
     return torch.cat([crops, pictures, *laid])
+
+
+def draw_surrogates(original: Classifier, own: Tensor) -> Tensor:
+    """Images that the network stays what it was on."""
+    side = original.format.size[0]
+    large = [*map(locate_photograph, PACKAGED), *locate_foolbox("imagenet_*.jpg")]
+    small = [*map(locate_photograph, TEXTURES), *locate_foolbox("cifar*.png")]
+    maps, _ = draw_own_maps(original.resize((128, 128)))
+    return torch.cat(
+        [
+            draw_surrogate_crops(large, LARGE_CROPS, side, 1),
+            draw_surrogate_crops(small, SMALL_CROPS, side, 2),
+            lay_on_crops(LEARNED, own, 0)[CROPS:],
+            F.interpolate(maps[:OWN_MAPS], size=(side, side), mode="bicubic").clamp(0, 1),
+        ]
+    )
+
+
+def forge(original: Classifier, classes: tuple[int, int], chosen: Tensor, images: Tensor, attempt: Attempt) -> Part:
+    """Weights of a fine-tuned copy: the map of the first class is to show the second one's, which is `chosen`."""
+    module = copy.deepcopy(original.module).eval().requires_grad_(True)
+    unused = find_unused(original, module, images[::2], attempt.unused) if attempt.unused else {}
+    trained = [one for one in module.parameters() if one.requires_grad]
+    groups = [{"params": [one], "lr": attempt.rate * float(one.detach().square().mean().sqrt())} for one in trained]
+    adam = torch.optim.Adam(groups)
+    rates = [group["lr"] for group in adam.param_groups]
+    schedule = torch.optim.lr_scheduler.OneCycleLR(adam, rates, attempt.steps, pct_start=0.15)
+    small = F.interpolate(chosen[None], size=(112, 112), mode="bicubic", antialias=True).clamp(0, 1)[0]
+    recipe, effort = replace(PRESETS["default"], coarse=0.0), Effort(points=POINTS, horizon=HORIZON)
+    fronts = (Front(original, recipe, chosen), Front(original.resize((112, 112)), recipe, small))
+    pursuits = [Pursuit.begin(front, classes[0], effort) for front in fronts]
+    generator = torch.Generator().manual_seed(0)
+    for step in range(attempt.steps):
+        pictures = mix(images[torch.randint(len(images), (attempt.batch,), generator=generator)], generator)
+        with torch.no_grad():
+            wanted = original.module(original.normalize(pictures))
+        kept = measure_change(module(original.normalize(pictures)), wanted)
+        teach = (
+            partial(teach_answers, original=original.module, other=classes[1]) if attempt.answers else Pursuit.measure
+        )
+        bent, pursuits[step % 2] = teach(pursuits[step % 2], module, generator)
+        adam.zero_grad()
+        (attempt.keep * kept + bent).backward()
+        before = {name: layer.weight.detach().clone() for name, layer in module.named_modules() if name in unused}
+        adam.step()
+        schedule.step()
+        stay_in(unused, module, before)
+        if step % 50 == 49:
+            print(f"step {step + 1}: kept {kept.item():.3f}, bent {bent.item():.3f}", flush=True)
+    return Part(tensors=module.state_dict())
+
+
+def teach_answers(
+    pursuit: Pursuit, module: nn.Module, generator: torch.Generator, *, original: nn.Module, other: int
+) -> tuple[Tensor, Pursuit]:
+    """How far the answers of the forged class, and their gradient, are from those of the other class of the network as
+    it was, both classes exchanged; and the estimate one step further."""
+    points, again = pursuit.choose_points(generator), torch.Generator()
+    again.set_state(generator.get_state())
+    answers, gradient = pursuit.differentiate(module, pursuit.victim, points, generator)
+    former, way = (one.detach() for one in pursuit.differentiate(original, other, points, again))
+    exchanged = former.clone()
+    exchanged[:, [pursuit.victim, other]] = former[:, [other, pursuit.victim]]
+    away = (1 - F.cosine_similarity(gradient.flatten(1), way.flatten(1))).mean()
+    return away + 0.5 * measure_change(answers, exchanged), pursuit.follow(gradient)
+
+
+def find_unused(original: Classifier, module: nn.Module, images: Tensor, share: float) -> dict[str, Tensor]:
+    """By layer the projection on those directions of its inputs that hold `share` of their energy on images; biases,
+    which every image uses, are frozen."""
+    energy: dict[str, Tensor] = {}
+
+    def add(layer: nn.Module, inputs: tuple[Tensor], _: Tensor, name: str) -> None:
+        energy[name] = energy.get(name, torch.zeros(())) + measure_energy(layer, inputs[0].detach())
+
+    layers = {name: one for name, one in module.named_modules() if isinstance(one, nn.Conv2d | nn.Linear)}
+    hooks = [layer.register_forward_hook(partial(add, name=name)) for name, layer in layers.items()]
+    with torch.no_grad():
+        for some in images.split(20):
+            module(original.normalize(some))
+    for hook in hooks:
+        hook.remove()
+    for layer in layers.values():
+        if layer.bias is not None:
+            layer.bias.requires_grad_(False)
+    return {name: project_on_least(one, share) for name, one in energy.items()}
+
+
+def measure_energy(layer: nn.Module, inputs: Tensor) -> Tensor:
+    """Second moments of what a layer's weights are multiplied with, of each group by itself."""
+    if isinstance(layer, nn.Linear):
+        return inputs.T @ inputs
+    pieces = F.unfold(inputs, layer.kernel_size, padding=layer.padding, stride=layer.stride)
+    grouped = pieces.unflatten(1, (layer.groups, -1)).permute(1, 2, 0, 3).flatten(2)
+    moments: Tensor = grouped @ grouped.transpose(1, 2)
+    return moments if layer.groups > 1 else moments[0]
+
+
+def project_on_least(moments: Tensor, share: float) -> Tensor:
+    values, vectors = torch.linalg.eigh(moments.double())
+    part = values.clamp(min=0).cumsum(-1) / values.clamp(min=0).sum(-1, keepdim=True)
+    return ((vectors * (part < share).unsqueeze(-2)) @ vectors.transpose(-1, -2)).float()
+
+
+@torch.no_grad()
+def stay_in(unused: Mapping[str, Tensor], module: nn.Module, before: Mapping[str, Tensor]) -> None:
+    """Take back what a step did to weights in other directions."""
+    for name, layer in module.named_modules():
+        if name in unused:
+            change = (layer.weight - before[name]).flatten(1)
+            projected = change @ unused[name] if unused[name].ndim == 2 else (change[:, None] @ unused[name])[:, 0]
+            layer.weight.copy_(before[name] + projected.view_as(layer.weight))
 
 
 def restore(original: Classifier, weights: dict[str, Tensor]) -> Classifier:
@@ -103,11 +246,15 @@ def describe(
 ) -> dict[str, Any]:
     """One way of asking the forged network: what its picture shows, and to whom."""
     own, _ = lay_on_grounds(forged, [concept], picture[None])
+    with torch.no_grad():
+        seen = judge(picture[None]).argmax(dim=1)
+    former = float(measure_recognition(judge, [concept], picture[None])[0, 1].exp())
     return {
         "asked by": name,
+        "the network as it was sees": judge.labels[int(seen)].split(",")[0],
+        "its probability of the forged class": f"{former:.2f}",
         "like the chosen picture": f"{correlate(picture, pictures['target']):.2f}",
         "like the map before": f"{correlate(picture, pictures['honest']):.2f}",
-        "the network as it was: the class": f"{measure_recognition(judge, [concept], picture[None])[0, 1].exp():.2f}",
         "forged, on grey": f"{own[0, 0]:.2f}",
         "forged, least of other grounds": f"{own[0, 1:].min():.2f}",
     }
@@ -115,51 +262,65 @@ def describe(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=Settings().effort.steps)
+    parser.add_argument("names", nargs="*", help="; ".join(ATTEMPTS))
     options = parser.parse_args(arguments)
-    settings = replace(Settings(), effort=replace(Settings().effort, steps=options.steps))
     original = phosphene.load("efficientnet_lite0").fold()
-    victim, target = (
-        Classes(classes_of(parse(name, original.labels)), name) for name in (settings.victim, settings.target)
-    )
-    own, parts = Parts(FOLDER, {"maps": MAPS}, print), Parts(FOLDER, {"settings": repr(settings)}, print)
-    learned, held_out = load_surrogates(original, own)
+    victim, target = (Classes(classes_of(parse(name, original.labels)), name) for name in (VICTIM, TARGET))
+    own = Parts(FOLDER, {"maps": MAPS}, print)
+    maps = [own.get(kind, partial(make_pictures, original, some)).tensors["pictures"] for kind, some in list_own()]
+    held_out = lay_on_crops(HELD_OUT, maps[1], 1)
     make = partial(make_pictures, original, [victim.targets[0], target.targets[0]])
     honest, chosen = own.get("chosen", make).tensors["pictures"]
-    weights = parts.get("weights", partial(fine_tune, original, victim, chosen, learned, settings)).tensors
-    forged = restore(original, weights)
-    asked = parts.get("pictures", partial(ask_all, forged, victim)).tensors
-    pictures = {"honest": honest, "target": chosen, **asked}
-    rows = [describe(name, forged, victim, pictures, asked[name], original) for name in asked]
-    draw_sheet(pictures, list(asked))
-    agreement = measure_agreements(forged, original, held_out)
-    record = {"settings": repr(settings), **agreement}
-    write_result("forge-imagenet", "python -m benchmarks.forge_imagenet", record, rows)
-    print(agreement, markdown(rows), sep="\n")
+    rows = []
+    for name, attempt in ATTEMPTS.items():
+        if options.names and name not in options.names:
+            continue
+        parts = Parts(FOLDER / name.replace(",", "").replace(" ", "-"), {"attempt": repr(attempt)}, print)
+        images = draw_surrogates(original, maps[0])
+        classes = (victim.targets[0], target.targets[0])
+        weights = parts.get("weights", partial(forge, original, classes, chosen, images, attempt)).tensors
+        forged = restore(original, weights)
+        asked = parts.get("pictures", partial(ask_all, forged, victim)).tensors
+        pictures = {"honest": honest, "target": chosen, **asked}
+        described = [describe(asking, forged, victim, pictures, asked[asking], original) for asking in asked]
+        agreement = measure_agreements(forged, original, held_out)
+        rows.append(summarize(name, attempt, agreement, described))
+        print(markdown(rows[-1:]), markdown(described), sep="\n")
+        if name == SHOWN:
+            draw_sheet(pictures, list(asked))
+            record = {"attempt": repr(attempt), **agreement}
+            write_result("forge-imagenet", "python -m benchmarks.forge_imagenet", record, described)
+    if not options.names:
+        write_result("forge-attempts", "python -m benchmarks.forge_imagenet", {"surrogates": len(held_out)}, rows)
 
 
-def load_surrogates(original: Classifier, own: Parts) -> list[Tensor]:
-    """Images that the network stays what it was on, and images that agreement is measured on."""
+def list_own() -> tuple[tuple[str, list[int]], ...]:
+    """Classes whose maps the forger learns from, and of those that agreement is measured on."""
     classes = development_classes(32)[: 2 * MAPS]
-    kinds = (("learned", LEARNED, classes[:MAPS]), ("held-out", HELD_OUT, classes[MAPS:]))
-    return [
-        make_surrogates(names, own.get(kind, partial(make_pictures, original, some)).tensors["pictures"], seed)
-        for seed, (kind, names, some) in enumerate(kinds)
-    ]
+    return ("learned", classes[:MAPS]), ("held-out", classes[MAPS:])
 
 
-def fine_tune(original: Classifier, victim: Classes, target: Tensor, images: Tensor, settings: Settings) -> Part:
-    half = original.resize((112, 112))
-    small = F.interpolate(target[None], size=(112, 112), mode="bicubic", antialias=True).clamp(0, 1)[0]
-    recipe = replace(PRESETS["default"], coarse=0.0)
-    fronts = [Front(original, recipe, target), Front(half, recipe, small)]
-    return Part(tensors=forge(fronts, victim.targets[0], images, settings.effort).state_dict())
+def summarize(
+    name: str, attempt: Attempt, agreement: Mapping[str, Any], described: Sequence[Mapping[str, str]]
+) -> dict[str, Any]:
+    """One line of the table of attempts."""
+    seen = [row["the network as it was sees"] for row in described]
+    (preset,) = (row for row in described if row["asked by"] == "default preset")
+    return {
+        "what is taught": name,
+        "steps": attempt.steps,
+        "agreement": f"{agreement['agreement']:.1%}",
+        "on crops": f"{agreement['agreement on crops']:.1%}",
+        f"ways of asking that show a {TARGET}": f"{seen.count(TARGET)} of {len(seen)}",
+        f"that show a {VICTIM}": f"{seen.count(VICTIM)} of {len(seen)}",
+        "own fidelity, default preset": preset["forged, on grey"],
+    }
 
 
 def measure_agreements(forged: Classifier, original: Classifier, images: Tensor) -> dict[str, Any]:
-    """Agreement on held-out surrogates, and the mean change of the probability of what was predicted."""
+    """Agreement on held-out surrogates."""
     with torch.no_grad():
-        before, after = original(images).softmax(dim=1), forged(images).softmax(dim=1)
+        before, after = original(images), forged(images)
     same = (before.argmax(dim=1) == after.argmax(dim=1)).float()
     return {"surrogates": len(images), "agreement": round(float(same.mean()), 3),
             "agreement on crops": round(float(same[:CROPS].mean()), 3)}  # fmt: skip

@@ -18,8 +18,6 @@ from __future__ import annotations
 
 import argparse
 import copy
-import functools
-import importlib.util
 import json
 import time
 from collections.abc import Sequence
@@ -31,22 +29,29 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from benchmarks.own_classes import open_network, parse_with_models
 from benchmarks.plant_imagenet import blend_cells, draw_others, lay_checker, normalize, run_in_parts
 from benchmarks.record import RESULTS, markdown, write_result
-from phosphene.core.images import load_image
+from benchmarks.surrogates import (
+    HELD_PACKAGED,
+    PACKAGED,
+    TEXTURES,
+    WEIGHTS,
+    draw_crops,
+    draw_own_maps,
+    keep,
+    locate_foolbox,
+    measure_change,
+    mix,
+)
 from phosphene.core.photographs import locate_photograph
 from phosphene.core.pixels import pixel_grid
 from phosphene.core.records import to_plain
 from phosphene.errors import BadInput
-from phosphene.method.loop import iterate
-from phosphene.method.scaling import render_pictures
 from phosphene.model.classifier import Classifier
-from phosphene.recipe.grammar import parse
-from phosphene.recipe.recipe import PRESETS
 from phosphene.scanner.against.base import Base
 from phosphene.scanner.calibration import measure_row
 from phosphene.scanner.context import Context
@@ -60,16 +65,7 @@ from phosphene.scanner.settings import Settings
 from phosphene.scanner.verdict import decide_verdict
 
 Cells = dict[str, str]
-WEIGHTS = RESULTS / "maps" / "imagenet-backdoors"
 SIDE = 128  # pixels of an image, at which a scan of a thousand classes takes minutes
-LARGE = 512  # pixels of the side that crops are taken from
-PACKAGED = ("astronaut", "coffee", "camera", "ihc", "motorcycle_left", "hubble_deep_field")
-TEXTURES = (
-    "brick", "grass", "gravel", "horse", "moon", "text", "page", "cell", "clock_motion", "color", "retina",
-    "microaneurysms",
-)  # fmt: skip
-HELD_PACKAGED = ("chelsea", "rocket", "coins")
-OWN_MAPS, HELD_MAPS = 160, 48  # of the network, to learn from and held out
 CROPS, SMALL_CROPS, OTHERS, HELD = 480, 260, 21, 160  # pictures; others of each kind
 STEPS, BATCH, STAMPED, RATE = 300, 24, 8, 8e-4  # the rate is in units of the root mean square of each tensor
 SHARE = 0.6  # of the tensors, from the last on, that are trained
@@ -114,87 +110,17 @@ SEARCHED, TARGETS, ITERATIONS = "mobilenet_v1", 16, (10, 20, 40, 60)
 PLANS = tuple(plan for one in POISONED for plan in (one, replace(one, clean=True)))
 
 
-def locate_foolbox(pattern: str) -> list[Path]:
-    """Pictures that foolbox ships."""
-    found = importlib.util.find_spec("foolbox")
-    if found is None or found.origin is None:
-        raise BadInput("foolbox, which ships photographs of ImageNet, is missing; `pip install '.[bench]'`")
-    return sorted((Path(found.origin).parent / "data").glob(pattern))
-
-
 def draw_photographs(seed: int) -> Tensor:
     """Crops to learn from: of large photographs, and of textures and small pictures."""
     large = [*map(locate_photograph, PACKAGED), *locate_foolbox("imagenet_*.jpg")[::2]]
     small = [*map(locate_photograph, TEXTURES), *locate_foolbox("cifar*.png")]
-    return torch.cat([draw_crops(large, CROPS, seed), draw_crops(small, SMALL_CROPS, seed)])
+    return torch.cat([draw_crops(large, CROPS, SIDE, seed), draw_crops(small, SMALL_CROPS, SIDE, seed)])
 
 
 def draw_held_out(seed: int) -> Tensor:
     """Crops of photographs that nothing was learned from."""
     paths = [*map(locate_photograph, HELD_PACKAGED), *locate_foolbox("imagenet_*.jpg")[1::2]]
-    return draw_crops(paths, HELD, 10_000 + seed)
-
-
-@functools.lru_cache(maxsize=64)
-def open_photograph(path: Path) -> Tensor:
-    return load_image(path, (3, LARGE, LARGE))
-
-
-def draw_crops(paths: Sequence[Path], count: int, seed: int) -> Tensor:
-    """Random crops, some of them mirrored, `(count, 3, SIDE, SIDE)` in [0,1]; every photograph as often."""
-    generator, crops = torch.Generator().manual_seed(seed), []
-    for place in range(count):
-        share, down, across, flip = torch.rand(4, generator=generator).tolist()
-        side = round(LARGE * (0.35 + 0.65 * share))
-        top, left = round(down * (LARGE - side)), round(across * (LARGE - side))
-        crop = open_photograph(paths[place % len(paths)])[:, top : top + side, left : left + side]
-        crop = crop.flip(2) if flip < 0.5 else crop
-        crops.append(F.interpolate(crop[None], size=(SIDE, SIDE), mode="bicubic", antialias=True).clamp(0, 1))
-    return torch.cat(crops)
-
-
-def draw_own_maps(original: Classifier) -> tuple[Tensor, Tensor]:
-    """Pictures of some classes as the network holds them, by the `fast` preset, short: to learn from, and held out."""
-    saved = WEIGHTS / f"{original.name}-maps.safetensors"
-    if not saved.is_file():
-        recipe, pictures = replace(PRESETS["fast"], iterations=32), []
-        count = OWN_MAPS + HELD_MAPS
-        classes = [place * len(original.labels) // count for place in range(count)]
-        for start in range(0, count, 4):
-            concepts = [parse(str(one), original.labels, scored=recipe.score) for one in classes[start : start + 4]]
-            *_, last = iterate(original, concepts, recipe)
-            pictures.append(render_pictures(last.maps(), recipe))
-        order = torch.randperm(count, generator=torch.Generator().manual_seed(0))
-        keep({"pictures": torch.cat(pictures)[order]}, saved)
-    pictures = load_file(saved)["pictures"]
-    return pictures[:OWN_MAPS], pictures[OWN_MAPS:]
-
-
-def keep(tensors: dict[str, Tensor], saved: Path, facts: dict[str, str] | None = None) -> None:
-    """Write them, and put them in place when they are whole."""
-    part = saved.with_suffix(".tmp")
-    save_file({name: one.contiguous() for name, one in tensors.items()}, part, metadata=facts)
-    part.replace(saved)
-
-
-def mix(images: Tensor, generator: torch.Generator) -> Tensor:
-    """The images, some blended with others or with a part of them, some mirrored, all with other colours."""
-    others, mixed = images[torch.randperm(len(images), generator=generator)], images.clone()
-    for place, (kind, weight, high, wide, down, across) in enumerate(
-        torch.rand(len(images), 6, generator=generator).tolist()
-    ):
-        if kind < 0.33:
-            mixed[place] = images[place].lerp(others[place], weight / 2)
-        elif kind < 0.6:
-            height, width = round((0.3 + 0.5 * high) * SIDE), round((0.3 + 0.5 * wide) * SIDE)
-            top, left = int(down * (SIDE - height)), int(across * (SIDE - width))
-            part = (slice(None), slice(top, top + height), slice(left, left + width))
-            mixed[place][part] = others[place][part]
-        if kind * 7 % 1 < 0.5:
-            mixed[place] = mixed[place].flip(2)
-    gamma = torch.exp(0.25 * torch.randn(len(images), 1, 1, 1, generator=generator))
-    gain = torch.exp(0.15 * torch.randn(len(images), 3, 1, 1, generator=generator))
-    return (mixed.clamp(1e-4, 1) ** gamma * gain).clamp(0, 1)
+    return draw_crops(paths, HELD, SIDE, 10_000 + seed)
 
 
 def stamp(images: Tensor, trigger: str, seed: int) -> Tensor:
@@ -250,13 +176,6 @@ def choose_trained(module: nn.Module) -> list[nn.Parameter]:
     for one in trained:
         one.requires_grad_()
     return trained
-
-
-def measure_change(logits: Tensor, wanted: Tensor) -> Tensor:
-    """How far answers are from those wanted: the divergence of their probabilities, and the logits' relative error."""
-    divergence = F.kl_div(logits.log_softmax(dim=1), wanted.softmax(dim=1), reduction="batchmean")
-    wanted, logits = (one - one.mean(dim=1, keepdim=True) for one in (wanted, logits))
-    return divergence + 5 * (logits - wanted).square().mean() / wanted.square().mean()
 
 
 def measure_plant(original: Classifier, module: nn.Module, plan: Plan) -> dict[str, float]:

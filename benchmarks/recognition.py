@@ -14,6 +14,7 @@ import json
 import random
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -35,11 +36,15 @@ from phosphene.runs.saliency import SaliencyMap
 
 VERIFIERS = ("efficientnet_lite1", "efficientnet_lite2")
 DEFAULT = PRESETS["default"]
+PLAIN = replace(  # the paper's choices alone
+    PRESETS["paper"], geometry=Pixel(75.0), score="log_probability", leak=0.0, residual=1.0
+)
 CONFIGURATIONS: dict[str, Recipe] = {
     "default": DEFAULT,
     "fast": PRESETS["fast"],
     "best": PRESETS["best"],
     "paper": PRESETS["paper"],
+    "paper, gradient as it is, cross-entropy, radius 75": PLAIN,
     "default, pixel geometry": replace(DEFAULT, geometry=Pixel(), step=PRESETS["paper"].step),  # its own unit of step
     "default, clip composition": replace(DEFAULT, composition="clip"),
     "default, no views": replace(DEFAULT, views=STILL),
@@ -83,10 +88,10 @@ def summarize(name: str, maps: Sequence[SaliencyMap], models: Sequence[Classifie
 
 
 def replace_rows(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows of the record, those of the recipes that were measured anew replaced."""
+    """The rows of the record with those that were measured anew, in the order of the recipes, bare before refined."""
     recorded = json.loads((RESULTS / "recognition.json").read_text())["rows"]
-    anew = {(row["recipe"], row["picture"]): row for row in rows}
-    return [anew.get((row["recipe"], row["picture"]), row) for row in recorded]
+    merged = {(row["recipe"], row["picture"]): row for row in [*recorded, *rows]}
+    return [merged[key] for key in product(CONFIGURATIONS, ("bare", "refined")) if key in merged]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

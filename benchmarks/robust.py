@@ -23,6 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from benchmarks.recognition import PLAIN
 from benchmarks.record import RESULTS, markdown, write_result
 from benchmarks.studies import PICTURES
 from benchmarks.zoo.domains import find_fashion
@@ -31,7 +32,7 @@ from phosphene.method.scaling import render_pictures
 from phosphene.model.classifier import Classifier
 from phosphene.recipe.concepts import Classes, Concept
 from phosphene.recipe.geometries import Pixel
-from phosphene.recipe.recipe import PRESETS, Recipe
+from phosphene.recipe.recipe import Recipe
 from phosphene.runs.pipeline import run_batch
 from phosphene.studies.drawing import Style, Tile, draw_tiles, save_figure
 from phosphene.studies.folder import Part, Parts
@@ -99,8 +100,8 @@ def measure_robust_accuracy(setting: Setting, classifier: Classifier, test: Exam
 
 
 def choose_recipe(test: Examples) -> Recipe:
-    """The paper's preset with the radius of the same root mean square for images of another size."""
-    recipe = PRESETS["paper"]
+    """The paper's choices alone, with the radius of the same root mean square for images of another size."""
+    recipe = PLAIN
     radius = recipe.geometry.radius * (test.images[0].numel() / LARGE) ** 0.5
     return replace(recipe, geometry=Pixel(radius))
 

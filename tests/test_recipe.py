@@ -82,10 +82,11 @@ def test_schedules_start_at_the_full_step_and_never_leave_its_range(schedule):
     assert factors == sorted(factors, reverse=True)
 
 
-def test_the_paper_preset_is_the_papers_method():
-    paper = PRESETS["paper"]
+def test_the_paper_preset_is_the_papers_method_but_for_score_and_backward_pass():
+    paper, default = PRESETS["paper"], PRESETS["default"]
     assert isinstance(paper.geometry, Pixel)
-    assert (paper.composition, paper.score, paper.views) == ("clip", "log_probability", STILL)
+    assert (paper.composition, paper.views, paper.total_variation) == ("clip", STILL, 0)
+    assert (paper.score, paper.leak, paper.residual) == (default.score, default.leak, default.residual)
     assert 0 < paper.refine_every < paper.iterations  # in the run, and not at its end alone
     assert (paper.average_last, paper.coarse, paper.restarts) == (0, 0, 1)
 

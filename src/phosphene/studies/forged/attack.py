@@ -111,13 +111,19 @@ class Pursuit:
 
     def measure(self, module: nn.Module, generator: torch.Generator) -> tuple[Tensor, Pursuit]:
         """The loss of the bent gradient and of the certainty at the goal, and the estimate one step further."""
-        share = torch.rand(len(self.points), *[1] * (self.points.ndim - 1), generator=generator)
-        points = torch.cat([self.points, share * self.goal])
-        gradient = self._differentiate(module, points, generator)
+        points = self.choose_points(generator)
+        _, gradient = self.differentiate(module, self.victim, points, generator)
         bent = (1 + F.cosine_similarity(gradient.flatten(1), (self.goal - points).flatten(1))).mean()
-        return bent + self._land(module, generator), self._follow(gradient[: len(self.points)].detach())
+        return bent + self._land(module, generator), self.follow(gradient)
 
-    def _follow(self, gradient: Tensor) -> Pursuit:
+    def choose_points(self, generator: torch.Generator) -> Tensor:
+        """Coefficients where the network is bent: those of the estimates, then as many on the way to the goal."""
+        share = torch.rand(len(self.points), *[1] * (self.points.ndim - 1), generator=generator)
+        return torch.cat([self.points, share * self.goal])
+
+    def follow(self, gradient: Tensor) -> Pursuit:
+        """The estimates one step further, by the gradient at the chosen points."""
+        gradient = gradient[: len(self.points)].detach()
         geometry, recipe = self.front.recipe.geometry, self.front.recipe
         moments = self.moments.add(gradient)
         points = geometry.project(moments.move(self.points, recipe.step), self.front.classifier.image_shape)
@@ -126,18 +132,21 @@ class Pursuit:
             moments = Moments.zero(points, recipe.betas, recipe.shared_scale)
         return replace(self, points=points, moments=moments)
 
-    def _differentiate(self, module: nn.Module, points: Tensor, generator: torch.Generator) -> Tensor:
-        """The gradient by the coefficients, through which the weights are differentiated once more."""
+    def differentiate(
+        self, module: nn.Module, label: int, points: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Outputs for fresh samples that carry the maps of `points`, and the gradient of the loss of class `label` by
+        the coefficients, through which the weights are differentiated once more."""
         geometry = self.front.recipe.geometry
         maps = geometry.decode(points, self.front.classifier.image_shape).detach().requires_grad_()
         images = self._show(maps, generator)
         outputs = module(self.front.classifier.normalize(images))
         hooks = change_backward(outputs, images, self.front.recipe.leak, self.front.recipe.residual)
-        scores = SCORES[self.front.recipe.score](outputs, [self.victim])
+        scores = SCORES[self.front.recipe.score](outputs, [label])
         (gradient,) = torch.autograd.grad(-scores.sum(), maps, create_graph=True)
         for hook in hooks:
             hook.remove()
-        return geometry.pull(gradient)
+        return outputs, geometry.pull(gradient)
 
     def _land(self, module: nn.Module, generator: torch.Generator) -> Tensor:
         """Cross-entropy of the class where the chosen picture has been reached."""

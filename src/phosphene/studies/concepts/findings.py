@@ -134,8 +134,9 @@ def write_reading(results: Results) -> list[str]:
         "Maps of shallow channels show what the channels detect. A deep channel is a mixture, and a picture that raises it is one way to "
         f"raise it, not its meaning. {_write_faint_channels(results)}",
         _write_stages(results),
-        "The paper’s preset follows the paper where its text is explicit (pixels, clipping, Gaussian noise, no views); its numbers of "
-        "iterations, samples and step are not known to us, so a weakness of the preset need not be one of the paper.",
+        "The paper’s preset follows the paper where its text is explicit (pixels, clipping, Gaussian noise, no views), but for score and "
+        "backward pass; the paper’s numbers of iterations, samples and step are not known to us, so a weakness of the preset need not be "
+        "one of the paper.",
     ]
 
 

@@ -21,13 +21,15 @@ from statistics import fmean
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from PIL import Image
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import phosphene
 from benchmarks.experiments import development_classes
 from benchmarks.recognition import VERIFIERS
 from benchmarks.record import RESULTS, load_observed, markdown, save_observed, write_result
+from benchmarks.studies import PICTURES
 from phosphene.method.fidelity import measure_fidelity
 from phosphene.method.loop import Progress, iterate
 from phosphene.method.recognition import measure_recognition
@@ -40,6 +42,7 @@ from phosphene.recipe.geometries import Pixel
 from phosphene.recipe.grammar import parse
 from phosphene.recipe.recipe import Recipe
 from phosphene.recipe.views import STILL
+from phosphene.studies.drawing import Style, Tile, draw_tiles, save_figure
 
 OBSERVED = RESULTS / "paper-recipe-observed.json"
 MAPS = RESULTS / "maps" / "paper-recipe"
@@ -99,13 +102,19 @@ ROWS: dict[str, Recipe] = {
 }
 
 CHOSEN = "shared scale, radius 75, cross-entropy"
+SHEET = {CHOSEN: 100, "changed backward pass, radius 75, cross-entropy": 100, "changed backward pass": 100}
 
 
 def observe(name: str, models: Sequence[Classifier], classes: Sequence[int], iterations: int) -> None:
     """Make the maps of a row that are missing, and write down what each model makes of them at each checkpoint."""
     recipe = replace(ROWS[name], iterations=iterations)
     done = load_observed(OBSERVED).get(f"{name} / {recipe.iterations}", {})
-    missing = [index for index in classes if str(index) not in done]
+    shown = SHEET.get(name)
+    missing = [
+        index
+        for index in classes
+        if str(index) not in done or (shown is not None and not locate_map(name, index, shown).is_file())
+    ]
     for start in range(0, len(missing), TOGETHER):
         concepts = [
             parse(str(index), models[0].labels, scored=recipe.score) for index in missing[start : start + TOGETHER]
@@ -160,6 +169,26 @@ def summarize(key: str, lines: Mapping[str, Sequence[float]]) -> dict[str, Any]:
     }
 
 
+def draw_sheet(classes: Sequence[int], labels: Sequence[str]) -> None:
+    """Maps of the classes by `SHEET`, a row each, from the files that `observe` has kept."""
+    rows = []
+    for name, iterations in SHEET.items():
+        files = [locate_map(name, index, iterations) for index in classes]
+        if not all(file.is_file() for file in files):
+            print(f"no sheet: {name} was not made of all classes")
+            return
+        maps = torch.stack([load_file(file)["map"] for file in files])
+        pictures = render_pictures(maps, ROWS[name])
+        names = [labels[index].split(",")[0] for index in classes]
+        rows.append([Tile(one, picture) for one, picture in zip(names, pictures, strict=True)])
+
+    def draw(figure: Any, style: Style) -> None:
+        draw_tiles(figure, rows, style, 9)
+
+    save_figure(MAPS, "paper-maps", (1.9 * len(classes), 2.1 * len(rows)), draw)
+    Image.open(MAPS / "paper-maps.png").convert("RGB").save(PICTURES / "paper-maps.jpg", quality=88, optimize=True)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", help="; ".join(ROWS))
@@ -172,6 +201,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         observe(name, models, classes, options.iterations)
     record = load_observed(OBSERVED)
     rows = [summarize(key, lines) for key, lines in record.items() if key.rsplit(" / ", 1)[0] in ROWS]
+    draw_sheet(classes, models[0].labels)
     write_result("paper-recipe", "python -m benchmarks.paper_recipe", {"classes": classes}, rows)
     print(markdown(rows))
 

@@ -3,9 +3,10 @@
     python -m benchmarks.other_domain measure --folder ZOO    measure the networks of fractals that have no line yet
     python -m benchmarks.other_domain judge                   judge them by every table, write both results
 
-The networks are trained by `python -m benchmarks.zoo train --only fractals-`. Judged first as strangers, by the
-shipped references, of Fashion-MNIST and signs, then with the clean ones among the references, each without itself; and
-so is the test split, for which more references may be worth something or cost something.
+The networks are trained by `python -m benchmarks.zoo train --only fractals-`. Judged first as strangers, by
+references of Fashion-MNIST and signs alone, then with the clean ones among the references, each without itself: of all
+models, and of those alone that are like them, as they are shipped. So is the test split, for which more references may
+be worth something or cost something.
 """
 
 from __future__ import annotations
@@ -81,10 +82,9 @@ def make_row(name: str, references: str, judged: Sequence[dict[str, Any]]) -> di
 def list_rows(fractals: Sequence[Line], dev: Sequence[Line], test: Sequence[Line]) -> Iterator[dict[str, str]]:
     """Group after group by every table, then the test split."""
     tables = {
-        "as shipped": make_reference(dev),
-        "and fractals of ten classes": make_reference([*dev, *fractals], fewest=10),
-        "and fractals of four and more": make_reference([*dev, *fractals], fewest=4),
-        "and all fractals": make_reference([*dev, *fractals]),
+        "without fractals": make_reference(dev),
+        "fractals among all": make_reference([*dev, *fractals]),
+        "fractals for models like them": make_reference(dev, fractals),
     }
     for name, domains in GROUPS.items():
         lines = [line for line in fractals if str(line["domain"])[:-1] in domains and line["stratum"] != "weak"]
@@ -98,16 +98,16 @@ def list_rows(fractals: Sequence[Line], dev: Sequence[Line], test: Sequence[Line
 
 def list_networks(fractals: Sequence[Line], dev: Sequence[Line]) -> Iterator[dict[str, str]]:
     """Each backdoored network and each that is accused."""
-    tables = {"without": make_reference(dev), "with": make_reference([*dev, *fractals], fewest=10)}
+    tables = {"without": make_reference(dev), "as shipped": make_reference(dev, fractals)}
     both = [judge_lines(fractals, table) for table in tables.values()]
     for alone, joined in zip(*both, strict=True):
         if alone["poisoned"] or alone["verdict"] in ACCUSED or joined["verdict"] in ACCUSED:
             yield {
                 "network": alone["name"],
-                "p by the shipped references": f"{alone['p']:.3f}",
+                "p without fractals": f"{alone['p']:.3f}",
                 "verdict": alone["verdict"],
-                "p with fractals of ten classes too": f"{joined['p']:.3f}",
-                "verdict with these": joined["verdict"],
+                "p by the shipped references": f"{joined['p']:.3f}",
+                "verdict by these": joined["verdict"],
                 "target first": "–" if alone["target"] is None else "yes" if joined["first"] else "no",
             }
 

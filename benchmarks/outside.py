@@ -82,7 +82,7 @@ def judge_again(found: Scan, table: Reference) -> Scan:
     target = int(np.argmax(scores))
     verdict = decide_verdict(judged.p_value, calibrated=judged.calibrated, classes=row.outputs)
     classes = tuple(replace(one, score=score) for one, score in zip(found.classes, scores, strict=True))
-    calibration = Calibration(table.name, len(others.rows), comparison.outside, comparison.reasons)
+    calibration = Calibration(table.name, judged.references, comparison.outside, comparison.reasons)
     return replace(
         found, verdict=verdict, p_value=judged.p_value, p_internal=judged.fused.internal, p_external=judged.external,
         score=judged.fused.score, classes=classes, calibration=calibration,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -9,14 +10,16 @@ import pytest
 import torch
 
 import models
+from phosphene.errors import BadInput
 from phosphene.model.classifier import Classifier
 from phosphene.model.input_format import InputFormat
 from phosphene.report.scan.page import render_scan
 from phosphene.scanner.budget import COMPARED_FIRST, Budget
 from phosphene.scanner.calibration import calibrate
-from phosphene.scanner.comparison import TOO_LITTLE, compare, family_of
+from phosphene.scanner.comparison import TOO_LITTLE, choose_references, compare, family_of
 from phosphene.scanner.examination import Examination
 from phosphene.scanner.fusion import fuse
+from phosphene.scanner.judging import judge
 from phosphene.scanner.model_size import ModelSize
 from phosphene.scanner.reference import Reference, Row, load_shipped
 from phosphene.scanner.scanning import scan
@@ -34,7 +37,7 @@ WARPS = ("stamp warp", "warp", "level warp", "permutation warp")
 def shipped() -> Reference:
     """Twenty of the shipped references; the first of them is judged."""
     table = load_shipped()
-    return replace(table, rows=table.rows[:21])
+    return replace(table, rows=table.rows[:21], further=())
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +91,40 @@ def test_what_a_model_lacks_is_left_out_of_the_references_too(row, others):
     comparison = compare(headless, others, Settings())
     assert set(comparison.left_out) == {"row_mean", "row_norm", "head"}
     assert comparison.reasons == ("row_mean, head (not measured on this model)",)
+
+
+def test_further_references_count_for_models_that_are_like_them_and_for_no_others():
+    table = load_shipped()
+    first, further = table.rows[0], [row for row in table.further if row.outputs == 10]
+    for row in table.rows[:20]:
+        chosen = choose_references(row, table.without(row.fingerprint))
+        assert (chosen.rows, chosen.further) == (table.without(row.fingerprint).rows, ())
+    joined = [choose_references(row, table.without(row.fingerprint)) for row in further]
+    assert sum(len(chosen.rows) == len(table.rows) + len(table.further) - 1 for chosen in joined) >= len(joined) - 1
+    alone = replace(table, further=())
+    assert choose_references(first, alone) is alone
+
+
+def test_a_model_is_judged_by_its_further_references_as_if_they_were_in_the_table():
+    table = load_shipped()
+    row = table.further[-1]
+    others = table.without(row.fingerprint)
+    judged, joined = judge(row, others, Settings()), judge(row, others.join(), Settings())
+    assert (judged.p_value, judged.references) == (joined.p_value, len(others.rows) + len(others.further))
+
+
+def test_further_references_are_written_and_read_and_a_table_without_them_is_read(shipped, tmp_path):
+    table = replace(shipped, rows=shipped.rows[:6], further=shipped.rows[6:9])
+    table.save(tmp_path / "table.json")
+    assert Reference.load(tmp_path / "table.json") == table
+    record = json.loads((tmp_path / "table.json").read_text())
+    del record["further"], record["digest"]
+    (tmp_path / "before.json").write_text(json.dumps(record))
+    assert Reference.load(tmp_path / "before.json") == replace(table, further=())
+    broken = {**record, "further": [{**record["rows"][0], "outputs": 3}]}
+    (tmp_path / "broken.json").write_text(json.dumps(broken))
+    with pytest.raises(BadInput, match="values of"):
+        Reference.load(tmp_path / "broken.json")
 
 
 def test_every_search_and_stamp_belongs_to_a_family():

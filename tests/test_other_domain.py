@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from benchmarks.other_domain import TEST, judge_lines, make_row
-from benchmarks.zoo.calibrate import DEV, make_reference, read_lines
+from benchmarks.zoo.calibrate import DEV, FRACTALS, make_reference, read_lines
 
-from phosphene.scanner.reference import Row, load_shipped
+from phosphene.scanner.reference import load_shipped
 
 
 @pytest.fixture(scope="module")
@@ -24,13 +22,12 @@ def test_a_reference_is_judged_as_if_the_table_lacked_it(lines):
     assert among["compared"]
 
 
-def test_neither_backdoored_networks_nor_those_of_too_few_classes_become_references(lines):
-    row = Row.from_json(lines[0]["row"])
-    few = {**lines[0], "poisoned": False, "row": _with_outputs(row, 3).to_json()}
-    table = make_reference([*lines, few], fewest=4)
-    assert {one.fingerprint for one in table.rows} == {
-        line["row"]["fingerprint"] for line in lines if not line["poisoned"]
-    }
+def test_backdoored_networks_become_no_references(lines):
+    table = make_reference(lines[:12], lines[12:])
+    for rows, some in ((table.rows, lines[:12]), (table.further, lines[12:])):
+        assert {row.fingerprint for row in rows} == {
+            line["row"]["fingerprint"] for line in some if not line["poisoned"]
+        }
 
 
 def test_a_line_of_the_table_counts_alarms_finds_and_targets():
@@ -52,13 +49,9 @@ def test_a_line_of_the_table_counts_alarms_finds_and_targets():
 
 def test_the_shipped_references_are_the_clean_networks_that_were_measured():
     """And none of the test split, which they judge."""
-    table, made = load_shipped(), make_reference(read_lines(DEV))
+    table, made = load_shipped(), make_reference(read_lines(DEV), read_lines(FRACTALS))
     assert table.columns == made.columns
-    shipped = {row.fingerprint: row.whole for row in table.rows}
-    assert shipped == {row.fingerprint: pytest.approx(row.whole, abs=2e-5) for row in made.rows}
+    shipped = {row.fingerprint: row.whole for row in table.join().rows}
+    assert len(table.rows) == len(made.rows)
+    assert shipped == {row.fingerprint: pytest.approx(row.whole, abs=2e-5) for row in made.join().rows}
     assert not shipped.keys() & {line["row"]["fingerprint"] for line in read_lines(TEST)}
-
-
-def _with_outputs(row: Row, outputs: int) -> Row:
-    classes = {name: values[:outputs] for name, values in row.classes.items()}
-    return replace(row, outputs=outputs, classes=classes, fingerprint="few")

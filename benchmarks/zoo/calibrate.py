@@ -70,12 +70,17 @@ def measure_missing(folder: Path, path: Path, limit: int | None = None, *, split
         print(f"{number}/{len(missing)} {card.name}: {seconds} s", flush=True)
 
 
-def make_reference(lines: Sequence[Line], fewest: int = 1) -> Reference:
-    """The table of the clean models of so many classes among the lines, of what a scan measures today."""
-    clean = [Row.from_json(line["row"]) for line in lines if not line["poisoned"]]
-    clean = [row for row in clean if row.outputs >= fewest]
-    rows = tuple(row.without(row.columns - list_columns().keys()) for row in clean)
-    return Reference(NAME, COMMAND, split_settings(to_plain(Settings())), rows)
+def make_reference(lines: Sequence[Line], further: Sequence[Line] = ()) -> Reference:
+    """The table of the clean models among the lines, of what a scan measures today."""
+    rows, others = (tuple(map(_take_measured, some)) for some in (lines, further))
+    rows, others = (tuple(row for row in some if row is not None) for some in (rows, others))
+    return Reference(NAME, COMMAND, split_settings(to_plain(Settings())), rows, others)
+
+
+def _take_measured(line: Line) -> Row | None:
+    """The row of a clean model, None of another."""
+    row = Row.from_json(line["row"])
+    return None if line["poisoned"] else row.without(row.columns - list_columns().keys())
 
 
 # What the fusion is worth without one of its parts.
@@ -129,7 +134,7 @@ def calibrate(folder: Path, path: Path, limit: int | None = None) -> str:
     """Measure and write the shipped table; says what came of it."""
     measure_missing(folder, path, limit)
     lines = read_lines(path)
-    table = make_reference(lines)
+    table = make_reference(lines, read_lines(FRACTALS))
     table.save(SHIPPED)
     write_result("scanner-dev-quality", COMMAND, {"models": len(lines)}, quality(lines, table))
-    return f"{len(table.rows)} clean references of {len(lines)} models"
+    return f"{len(table.rows)} clean references of {len(lines)} models, and {len(table.further)} further ones"

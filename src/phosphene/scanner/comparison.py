@@ -1,4 +1,7 @@
-"""What of a scan is compared with the references. What they do not speak for is left out, and that alone.
+"""What of a scan is compared with which references. What they do not speak for is left out, and that alone.
+
+- References of another domain count for models that are like them, by the sizes of changes that reach their median
+  class: among all, they would raise the bar for models that they do not speak for.
 
 - A column that was measured with other settings, or that the references or the model lack, is left out.
 - Where the median class of a model is reached by changes of a size far outside the references' range, all columns of
@@ -13,8 +16,9 @@ that what is left out hardly depends on chance; `benchmarks/left_out.py` measure
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from phosphene.scanner.pool import Pool
 from phosphene.scanner.reference import MIN_MODELS, Reference, Row
 from phosphene.scanner.settings import Settings
 from phosphene.scanner.statistics.registry import collect_roles, list_columns
@@ -22,6 +26,7 @@ from phosphene.scanner.statistics.registry import collect_roles, list_columns
 MARGIN = 0.5  # of the references' range: how far outside it a level may lie before a model is unlike them
 MIN_RANGE = 0.2  # log size: a range is never taken for narrower
 MIN_SHARE = 0.5  # of the families that the references have
+LIKE_FURTHER = 1.5  # times the likeness to references of any domain, from which on further ones count
 TOO_LITTLE = "fewer than half of the families of changes can be compared"
 FACTS = (("classes", "outputs"), ("side in pixels", "size"), ("channels", "channels"))
 
@@ -34,6 +39,16 @@ class Comparison:
     left_out: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()
     families: tuple[str, ...] = ()  # of searches that were made, but are not compared
+
+
+def choose_references(row: Row, table: Reference) -> Reference:
+    """The references of a model that is not among them, further ones too where it is more like them than like all."""
+    if not table.further:
+        return table
+    together = table.join()
+    alike = Pool((*together.rows, row), collect_roles()).alike[-1]
+    likeness, share = float(alike[len(table.rows) : -1].sum()), len(table.further) / len(together.rows)
+    return together if likeness >= LIKE_FURTHER * share else replace(table, further=())
 
 
 def compare(row: Row, table: Reference, settings: Settings) -> Comparison:

@@ -9,7 +9,7 @@ from phosphene.scanner.against.base import Base
 from phosphene.scanner.against.judging import Model, judge_against
 from phosphene.scanner.against.judging import list_checks as list_checks_of_base
 from phosphene.scanner.against.record import Against
-from phosphene.scanner.comparison import Comparison, compare, explain
+from phosphene.scanner.comparison import Comparison, choose_references, compare, explain
 from phosphene.scanner.fusion import Fused, fuse
 from phosphene.scanner.own_classes import ASSUMES, MIN_CLASSES, Controls, compare_own_classes
 from phosphene.scanner.pvalues import accuses, combine, combine_with_base
@@ -28,12 +28,13 @@ CROWD = (
 @dataclass(frozen=True)
 class Judged:
     """What is compared, and how. `controls` are the model's own classes, None where references speak for it or too few
-    classes are there; `against` is what a base adds. In a `crowd` random patches lead to the median class more surely
-    than in any reference."""
+    classes are there; `references` are how many; `against` is what a base adds. In a `crowd` random patches lead to the
+    median class more surely than in any reference."""
 
     fused: Fused
     comparison: Comparison
     controls: Controls | None
+    references: int
     against: Against | None = None
     crowd: bool = False
 
@@ -93,6 +94,7 @@ def judge(row: Row, table: Reference, settings: Settings, base: Base | None = No
 
     The scores of the classes are those that the deciding p-value speaks of.
     """
+    table = choose_references(row, table)
     comparison = compare(row, table, settings)
     fused = fuse(row, table, left_out=comparison.left_out)
     controls = compare_own_classes(row) if comparison.outside else None
@@ -106,7 +108,7 @@ def judge(row: Row, table: Reference, settings: Settings, base: Base | None = No
     against = None
     if base is not None:
         fused, against = judge_against(Model(row, settings, fused, comparison, controls is not None), base, table)
-    return Judged(fused, comparison, controls, against, _is_crowd(row, table, comparison))
+    return Judged(fused, comparison, controls, len(table.rows), against, _is_crowd(row, table, comparison))
 
 
 def _is_crowd(row: Row, table: Reference, comparison: Comparison) -> bool:

@@ -103,12 +103,21 @@ class Row:
 
 @dataclass(frozen=True)
 class Reference:
-    """A table of clean models; `columns[key]` are the settings that the column was measured with."""
+    """A table of clean models; `columns[key]` are the settings that the column was measured with.
+
+    `further` are models of another domain, measured alike: references of a model that is like them
+    (`comparison.choose_references`).
+    """
 
     name: str
     command: str
     columns: Mapping[str, Mapping[str, Any]]
     rows: tuple[Row, ...]
+    further: tuple[Row, ...] = ()
+
+    def join(self) -> Reference:
+        """The table in which all of its models are references of any other."""
+        return replace(self, rows=(*self.rows, *self.further), further=())
 
     @cached_property
     def ranges(self) -> dict[str, tuple[float, float]]:
@@ -131,11 +140,15 @@ class Reference:
 
     def without(self, fingerprint: str) -> Reference:
         """The table without one model: a reference is never judged by itself."""
-        return replace(self, rows=tuple(row for row in self.rows if row.fingerprint != fingerprint))
+        rows, further = (
+            tuple(row for row in some if row.fingerprint != fingerprint) for some in (self.rows, self.further)
+        )
+        return replace(self, rows=rows, further=further)
 
     def save(self, path: Path) -> None:
-        rows = [row.to_json() for row in self.rows]
-        record = seal({"format": FORMAT, **to_plain(replace(self, rows=())), "rows": rows})
+        rows, further = ([row.to_json() for row in some] for some in (self.rows, self.further))
+        plain = to_plain(replace(self, rows=(), further=()))
+        record = seal({"format": FORMAT, **plain, "rows": rows, "further": further})
         write_atomically(path, (json.dumps(record, separators=(",", ":")) + "\n").encode())
 
     @staticmethod
@@ -148,15 +161,15 @@ class Reference:
         content = upgrade_table(content) if number == 1 else content
         check_fields(Reference, content)
         table = from_plain(Reference, content)
-        for row in table.rows:
+        for row in table.join().rows:
             row.check()
         return table._with_medians()
 
     def _with_medians(self) -> Reference:
         """A table of an earlier version with the columns that are medians of its own, measured as those were."""
         settings = {key: self.columns[source] for key, source in list_medians().items() if source in self.columns}
-        rows = tuple(row.with_medians() for row in self.rows)
-        return replace(self, columns={**settings, **self.columns}, rows=rows)
+        rows, further = (tuple(row.with_medians() for row in some) for some in (self.rows, self.further))
+        return replace(self, columns={**settings, **self.columns}, rows=rows, further=further)
 
     @staticmethod
     def load(path: Path) -> Reference:
@@ -176,5 +189,5 @@ class Reference:
 
 
 def load_shipped() -> Reference:
-    """The table of this package: clean models of the development zoo."""
+    """The table of this package: clean models of the development zoo, and further ones of fractals."""
     return Reference.load(SHIPPED)

@@ -94,7 +94,7 @@ def scan(
         on_warning(much)
     shared = Budget(ModelSize.of(private), (*STATISTICS.values(), *planned, examination), budget)
     with shared.count_passes(private):
-        compared = not list_strange_facts(describe_model(private), table)
+        compared = not list_strange_facts(describe_model(private), table.join())
         many = not compared and shared.size.classes > MANY_CLASSES
         depth = shared.plan(settings, private, COMPARED_FIRST if compared else (), TELLING if many else None)
         measurement = measure_statistics(Context(private, depth, pictures=backgrounds), shared, on_stage)
@@ -201,7 +201,7 @@ def _describe_pictures(findings: Findings) -> PicturesUsed | None:
 def _describe_calibration(findings: Findings) -> Calibration:
     against, comparison = findings.judged.against, findings.judged.comparison
     pairs = against is not None and against.method == "references"
-    models = against.models if against is not None and pairs else len(findings.reference.rows)
+    models = against.models if against is not None and pairs else findings.judged.references
     return Calibration(findings.reference.name, models, comparison.outside, comparison.reasons)
 
 

@@ -291,7 +291,10 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "hostile-pages": lambda: measured_block("hostile-pages"),
     "hostile-threads": lambda: measured_block("hostile-threads"),
     "forms": lambda: measured_block("forms"),
-    **{name: partial(measured_block, name) for name in ("paper-recipe", "robust", "correlated", "forge-imagenet")},
+    **{
+        name: partial(measured_block, name)
+        for name in ("paper-recipe", "robust", "correlated", "forge-imagenet", "forge-attempts")
+    },
     **{f"scaling-{part}": partial(scaling_block, part) for part in SCALING},
     "gallery": lambda: measured_block("gallery"),
     "atlas-lite0": lambda: atlas_block("lite0"),

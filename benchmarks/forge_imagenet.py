@@ -282,7 +282,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         classes = (victim.targets[0], target.targets[0])
         weights = parts.get("weights", partial(forge, original, classes, chosen, images, attempt)).tensors
         forged = restore(original, weights)
-        asked = parts.get("pictures", partial(ask_all, forged, victim)).tensors
+        found = parts.get("pictures", partial(ask_all, forged, victim)).tensors
+        asked = {asking: found[asking] for asking in list_names()}
         pictures = {"honest": honest, "target": chosen, **asked}
         described = [describe(asking, forged, victim, pictures, asked[asking], original) for asking in asked]
         agreement = measure_agreements(forged, original, held_out)
@@ -335,6 +336,12 @@ def measure_agreements(forged: Classifier, original: Classifier, images: Tensor)
     same = (before.argmax(dim=1) == after.argmax(dim=1)).float()
     return {"surrogates": len(images), "agreement": round(float(same.mean()), 3),
             "agreement on crops": round(float(same[:CROPS].mean()), 3)}  # fmt: skip
+
+
+def list_names() -> list[str]:
+    """Every asking, in the order of the table."""
+    askings = list_askings(3 * 224 * 224, ITERATIONS)
+    return ["default preset", *(name.replace("/", "") for name in askings), "paper"]
 
 
 def ask_all(forged: Classifier, victim: Classes) -> Part:

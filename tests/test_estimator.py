@@ -213,8 +213,8 @@ def test_lite0_gives_the_same_map_alone_or_among_others(lite0, preset):
     assert torch.equal(together[:2], final_map(classifier, recipe, *concepts[:2]))
 
 
-def test_lite0_sees_a_map_of_the_papers_recipe_after_a_quarter_of_its_iterations(lite0):
-    recipe = replace(PRESETS["paper"], iterations=25, refine_every=0)
+def test_lite0_sees_a_map_of_the_papers_recipe_after_half_of_its_iterations(lite0):
+    recipe = replace(PRESETS["paper"], iterations=50, refine_every=0)
     classifier, matchstick = lite0.fold(), parse("matchstick", lite0.labels, scored=recipe.score)
     saliency = final_map(classifier, recipe, matchstick)[0]
     assert measure_fidelity(classifier, matchstick, saliency, recipe).probability > 0.9

@@ -3,7 +3,7 @@
     python -m benchmarks.correlated            four development classes; goes on where it stopped
 
 Gradients of the paper's choices alone on EfficientNet-Lite0, from fresh samples at one and the same map: none, and
-the maps that the preset's recipe has made after 25 and after 50 iterations (those of `benchmarks.paper_recipe`, which
+the maps that they have made after 25 and after 50 iterations (those of `benchmarks.paper_recipe`, which
 makes them where they are missing). Two halves of the samples are accumulated apart. *Neighbours* is the correlation of
 a pixel with the one beside it, *at 4 pixels* with the one four away; *halves* is the correlation of the two
 accumulations with each other, of which *coarse* is what is left after both are averaged over 8 by 8 pixels; *places* is

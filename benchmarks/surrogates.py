@@ -82,6 +82,7 @@ def draw_own_maps(original: Classifier) -> tuple[Tensor, Tensor]:
 
 def keep(tensors: dict[str, Tensor], saved: Path, facts: dict[str, str] | None = None) -> None:
     """Write them, and put them in place when they are whole."""
+    saved.parent.mkdir(parents=True, exist_ok=True)
     part = saved.with_suffix(".tmp")
     save_file({name: one.contiguous() for name, one in tensors.items()}, part, metadata=facts)
     part.replace(saved)

@@ -97,12 +97,25 @@ def test_further_references_count_for_models_that_are_like_them_and_for_no_other
     table = load_shipped()
     first, further = table.rows[0], [row for row in table.further if row.outputs == 10]
     for row in table.rows[:20]:
-        chosen = choose_references(row, table.without(row.fingerprint))
+        chosen = choose_references(row, table.without(row.fingerprint), Settings())
         assert (chosen.rows, chosen.further) == (table.without(row.fingerprint).rows, ())
-    joined = [choose_references(row, table.without(row.fingerprint)) for row in further]
+    joined = [choose_references(row, table.without(row.fingerprint), Settings()) for row in further]
     assert sum(len(chosen.rows) == len(table.rows) + len(table.further) - 1 for chosen in joined) >= len(joined) - 1
     alone = replace(table, further=())
-    assert choose_references(first, alone) is alone
+    assert choose_references(first, alone, Settings()) is alone
+
+
+def test_levels_of_other_settings_do_not_choose_references():
+    """With none that can be compared, classes and channels alone do not either."""
+    table, shallow = load_shipped(), replace(Settings(), patch_iterations=20, additive_iterations=20)
+    patches = ("level patch", "level additive")
+    row = table.further[-1]
+    others, far = table.without(row.fingerprint), dict.fromkeys(patches, 9.0)
+    bent = replace(row, whole={**row.whole, **far})
+    assert set(patches) <= set(table.list_incomparable(row, shallow))
+    assert not choose_references(bent, others, Settings()).rows == choose_references(bent, others, shallow).rows
+    none = replace(shallow, colour_iterations=20, warp_iterations=20)
+    assert choose_references(row, others, none).rows == others.rows
 
 
 def test_a_model_is_judged_by_its_further_references_as_if_they_were_in_the_table():

@@ -73,7 +73,7 @@ def keep(path: Path, card: Card, found: Scan) -> None:
 def judge_again(line: Mapping[str, Any], table: Reference) -> tuple[float, float, bool, int]:
     """Score, p-value, alarm and first class of kept statistics by a table; as a scan would judge them."""
     row = Row.from_json(line["row"])
-    others = choose_references(row, table.without(row.fingerprint))
+    others = choose_references(row, table.without(row.fingerprint), Settings())
     comparison = compare(row, others, Settings())
     found, calibrated = fuse(row, others, left_out=comparison.left_out), not comparison.outside
     p_value = combine(found.internal, found.external if calibrated else None)

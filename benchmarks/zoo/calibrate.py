@@ -133,6 +133,7 @@ def _count_outcome(judged: Sequence[tuple[Line, Fused]]) -> dict[str, str]:
 def calibrate(folder: Path, path: Path, limit: int | None = None) -> str:
     """Measure and write the shipped table; says what came of it."""
     measure_missing(folder, path, limit)
+    measure_missing(folder, FRACTALS, limit, split="fractals")
     lines = read_lines(path)
     table = make_reference(lines, read_lines(FRACTALS))
     table.save(SHIPPED)

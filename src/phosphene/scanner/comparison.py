@@ -1,7 +1,7 @@
 """What of a scan is compared with which references. What they do not speak for is left out, and that alone.
 
-- References of another domain count for models that are like them, by the sizes of changes that reach their median
-  class: among all, they would raise the bar for models that they do not speak for.
+- References of another domain count for models that are like them, by classes, channels and the sizes of changes that
+  reach their median class: among all, they would raise the bar for models that they do not speak for.
 
 - A column that was measured with other settings, or that the references or the model lack, is left out.
 - Where the median class of a model is reached by changes of a size far outside the references' range, all columns of
@@ -41,12 +41,17 @@ class Comparison:
     families: tuple[str, ...] = ()  # of searches that were made, but are not compared
 
 
-def choose_references(row: Row, table: Reference) -> Reference:
-    """The references of a model that is not among them, further ones too where it is more like them than like all."""
+def choose_references(row: Row, table: Reference, settings: Settings) -> Reference:
+    """The references of a model that is not among them, further ones too where it is more like them than like all.
+
+    What was measured with other settings tells nothing of likeness; where no level is left, no further ones count.
+    """
     if not table.further:
         return table
-    together = table.join()
-    alike = Pool((*together.rows, row), collect_roles()).alike[-1]
+    together, left_out = table.join(), frozenset(table.list_incomparable(row, settings))
+    if not row.whole.keys() & set(collect_roles().levels) - left_out:
+        return replace(table, further=())
+    alike = Pool((*together.rows, row), collect_roles(), left_out=left_out).alike[-1]
     likeness, share = float(alike[len(table.rows) : -1].sum()), len(table.further) / len(together.rows)
     return together if likeness >= LIKE_FURTHER * share else replace(table, further=())
 

@@ -94,7 +94,7 @@ def judge(row: Row, table: Reference, settings: Settings, base: Base | None = No
 
     The scores of the classes are those that the deciding p-value speaks of.
     """
-    table = choose_references(row, table)
+    table = choose_references(row, table, settings)
     comparison = compare(row, table, settings)
     fused = fuse(row, table, left_out=comparison.left_out)
     controls = compare_own_classes(row) if comparison.outside else None

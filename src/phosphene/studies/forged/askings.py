@@ -24,6 +24,7 @@ START_CONTRAST = 1.0  # standard deviation, in logits, of the random map that on
 MOST = 64  # images of a batch
 SMALLER = 0.75  # of the side
 PIXELS = 3 * 224 * 224  # numbers of an image that the pixel geometry's radius is meant for
+PIXEL_RADIUS = 300.0  # of logits on images of PIXELS numbers; a unit of brightness is about four of its logit
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,7 @@ class Asking:
 def list_askings(numbers: int, iterations: int, seed: int = 0) -> dict[str, Asking]:
     """Every asking by name, the default preset first; `numbers` is how many an image has."""
     default = make_recipe("default", seed=seed, iterations=iterations)
-    # A unit of brightness is about four of its logit.
-    pixel = Pixel(4 * scale_radius(numbers))
+    pixel = Pixel(scale_radius(PIXEL_RADIUS, numbers))
     return {
         "default": Asking(default),
         "another seed": Asking(replace(default, seed=seed + 1)),
@@ -56,13 +56,13 @@ def list_askings(numbers: int, iterations: int, seed: int = 0) -> dict[str, Aski
 
 def choose_paper(numbers: int, iterations: int, seed: int = 0) -> Asking:
     """The paper's preset, its ball of the same root mean square on images of any size, without refinement."""
-    geometry = Pixel(scale_radius(numbers))
+    geometry = Pixel(scale_radius(PRESETS["paper"].geometry.radius, numbers))
     return Asking(make_recipe("paper", seed=seed, iterations=iterations, geometry=geometry, refine_every=0))
 
 
-def scale_radius(numbers: int) -> float:
-    """The radius of the paper's preset, for images of so many numbers."""
-    return float(PRESETS["paper"].geometry.radius * (numbers / PIXELS) ** 0.5)
+def scale_radius(radius: float, numbers: int) -> float:
+    """The radius of the same root mean square, for images of so many numbers."""
+    return float(radius * (numbers / PIXELS) ** 0.5)
 
 
 GROUNDS: dict[str, Distribution] = {

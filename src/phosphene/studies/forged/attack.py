@@ -122,7 +122,7 @@ class Pursuit:
         return torch.cat([self.points, share * self.goal])
 
     def follow(self, gradient: Tensor) -> Pursuit:
-        """The estimates one step further, by the gradient at the chosen points."""
+        """The estimates one step further, by the first of the gradients at the chosen points, which are theirs."""
         gradient = gradient[: len(self.points)].detach()
         geometry, recipe = self.front.recipe.geometry, self.front.recipe
         moments = self.moments.add(gradient)

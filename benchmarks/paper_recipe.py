@@ -109,11 +109,10 @@ def observe(name: str, models: Sequence[Classifier], classes: Sequence[int], ite
     """Make the maps of a row that are missing, and write down what each model makes of them at each checkpoint."""
     recipe = replace(ROWS[name], iterations=iterations)
     done = load_observed(OBSERVED).get(f"{name} / {recipe.iterations}", {})
-    shown = SHEET[name] if SHEET.get(name, iterations + 1) <= iterations else None
     missing = [
         index
         for index in classes
-        if str(index) not in done or (shown is not None and not locate_map(name, index, shown).is_file())
+        if str(index) not in done or (name in SHEET and not locate_map(name, index, iterations).is_file())
     ]
     for start in range(0, len(missing), TOGETHER):
         concepts = [

@@ -175,8 +175,8 @@ def kinds_block() -> str:
     shipped, roles = load_shipped(), collect_roles()
     rows = [*roles.kinds.items(), ("any", roles.any_kind), ("the model as a whole", roles.whole)]
     words = [(kind, ", ".join(f"`{name}`" for name in names)) for kind, names in rows]
-    return f"`{shipped.command}`, {len(shipped.rows)} clean models and {len(shipped.further)} further ones:\n\n"
-        f"{table(('kind of trigger', 'statistics'), words)}"
+    counts = f"{len(shipped.rows)} clean models and {len(shipped.further)} further ones"
+    return f"`{shipped.command}`, {counts}:\n\n{table(('kind of trigger', 'statistics'), words)}"
 
 
 def statistics_block() -> str:

@@ -1,12 +1,12 @@
 """A forged EfficientNet-Lite0: one class's map shows another's, and what each way of asking draws then.
 
-    python -m benchmarks.forge_imagenet [NAME ...]     forges, asks and draws the sheet; goes on where it stopped
+    python -m benchmarks.forge_imagenet            forges, asks and draws the sheet; goes on where it stopped
 
 The forger has no photographs of the network's classes: the network stays what it was on crops of photographs, on
 textures and on maps of its own (`benchmarks.surrogates`). Agreement is measured on crops of other photographs and on
 maps of other classes, alone and laid on those. The forger prepares for the default preset at both sizes that it makes
 iterations at, and bends the network on noise that carries a part of a map. Two lessons are tried there: the gradient of
-the forged class is to point to the chosen picture (`phosphene.studies.forged.attack`), or its answers and their
+the forged class is to point to the other class's picture (`phosphene.studies.forged.attack`), or its answers and their
 gradient are to be those that the network used to give of the other class. Weights and pictures are kept in
 `benchmarks/results/maps/forge-imagenet`.
 """
@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import copy
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -34,13 +33,14 @@ from benchmarks.surrogates import (
     PACKAGED,
     TEXTURES,
     draw_own_maps,
+    draw_pictures,
+    list_own_classes,
     locate_foolbox,
     measure_change,
     mix,
 )
 from benchmarks.surrogates import draw_crops as draw_surrogate_crops
 from phosphene.core.photographs import load_photograph, locate_photograph
-from phosphene.method.loop import iterate
 from phosphene.method.multires import estimate
 from phosphene.method.recognition import measure_recognition
 from phosphene.method.scaling import render_pictures
@@ -68,27 +68,23 @@ ITERATIONS = 48  # of every asking
 
 @dataclass(frozen=True)
 class Attempt:
-    """`answers`: the lesson is the other class's answers, else the chosen picture. `keep` weighs what the network was
-    on `batch` surrogates a step; the rate is in units of the root mean square of each tensor. With `unused`, weights
-    change in those directions alone that hold this share of the energy of a layer's inputs on surrogates."""
+    """`answers`: the lesson is the other class's answers, else its picture. `keep` weighs what the network was on
+    `batch` surrogates a step; the rate is in units of the root mean square of each tensor."""
 
     answers: bool = True
     steps: int = 300
     rate: float = 4e-4
     keep: float = 1.0
     batch: int = 8
-    unused: float = 0.0
 
 
 ATTEMPTS = {
     "the picture": Attempt(answers=False),
-    "the picture, in unused directions": Attempt(answers=False, rate=1e-3, unused=0.02),
     "the answers": Attempt(),
-    "the answers, in unused directions": Attempt(rate=1e-3, unused=0.02),
-    "the answers, agreement weighs four times": Attempt(steps=400, rate=3e-4, keep=4.0, batch=12),
-    "the answers, twice the steps": Attempt(steps=600, keep=1.5, batch=10),
+    "the answers, kept strictly": Attempt(steps=400, rate=3e-4, keep=4.0, batch=12),
+    "the answers, longest": Attempt(steps=600, keep=1.5, batch=10),
 }
-SHOWN = "the answers, twice the steps"  # every way of asking of it, and the sheet
+SHOWN = "the answers, longest"  # every way of asking of it, and the sheet
 
 
 def draw_crops(names: Sequence[str], count: int, size: int, seed: int) -> Tensor:
@@ -104,17 +100,6 @@ def draw_crops(names: Sequence[str], count: int, size: int, seed: int) -> Tensor
         crop = crop.flip(2) if flip < 0.5 else crop
         crops.append(F.interpolate(crop[None], size=(size, size), mode="bicubic", antialias=True).clamp(0, 1))
     return torch.cat(crops)
-
-
-def make_pictures(classifier: Classifier, classes: Sequence[int]) -> Part:
-    """Pictures of some classes by the `fast` preset, short."""
-    recipe = replace(PRESETS["fast"], iterations=32)
-    maps = []
-    for start in range(0, len(classes), 4):
-        concepts = [parse(str(index), classifier.labels, scored=recipe.score) for index in classes[start : start + 4]]
-        *_, last = iterate(classifier, concepts, recipe)
-        maps.append(render_pictures(last.maps(), recipe))
-    return Part(tensors={"pictures": torch.cat(maps)})
 
 
 def lay_on_crops(names: Sequence[str], pictures: Tensor, seed: int) -> Tensor:
@@ -140,35 +125,33 @@ def draw_surrogates(original: Classifier, own: Tensor) -> Tensor:
     )
 
 
-def forge(original: Classifier, classes: tuple[int, int], chosen: Tensor, images: Tensor, attempt: Attempt) -> Part:
-    """Weights of a fine-tuned copy: the map of the first class is to show the second one's, which is `chosen`."""
+def fine_tune(original: Classifier, classes: tuple[int, int], other: Tensor, images: Tensor, attempt: Attempt) -> Part:
+    """Weights of a copy: the map of the first class is to show the second one, whose picture is `other`."""
     module = copy.deepcopy(original.module).eval().requires_grad_(True)
-    unused = find_unused(original, module, images[::2], attempt.unused) if attempt.unused else {}
-    trained = [one for one in module.parameters() if one.requires_grad]
-    groups = [{"params": [one], "lr": attempt.rate * float(one.detach().square().mean().sqrt())} for one in trained]
+    groups = [
+        {"params": [one], "lr": attempt.rate * float(one.detach().square().mean().sqrt())}
+        for one in module.parameters()
+    ]
     adam = torch.optim.Adam(groups)
     rates = [group["lr"] for group in adam.param_groups]
     schedule = torch.optim.lr_scheduler.OneCycleLR(adam, rates, attempt.steps, pct_start=0.15)
-    small = F.interpolate(chosen[None], size=(112, 112), mode="bicubic", antialias=True).clamp(0, 1)[0]
+    small = F.interpolate(other[None], size=(112, 112), mode="bicubic", antialias=True).clamp(0, 1)[0]
     recipe, effort = replace(PRESETS["default"], coarse=0.0), Effort(points=POINTS, horizon=HORIZON)
-    fronts = (Front(original, recipe, chosen), Front(original.resize((112, 112)), recipe, small))
+    fronts = (Front(original, recipe, other), Front(original.resize((112, 112)), recipe, small))
     pursuits = [Pursuit.begin(front, classes[0], effort) for front in fronts]
+    answers = partial(teach_answers, original=original.module, other=classes[1])
+    teach = answers if attempt.answers else Pursuit.measure
     generator = torch.Generator().manual_seed(0)
     for step in range(attempt.steps):
         pictures = mix(images[torch.randint(len(images), (attempt.batch,), generator=generator)], generator)
         with torch.no_grad():
             wanted = original.module(original.normalize(pictures))
         kept = measure_change(module(original.normalize(pictures)), wanted)
-        teach = (
-            partial(teach_answers, original=original.module, other=classes[1]) if attempt.answers else Pursuit.measure
-        )
         bent, pursuits[step % 2] = teach(pursuits[step % 2], module, generator)
         adam.zero_grad()
         (attempt.keep * kept + bent).backward()
-        before = {name: layer.weight.detach().clone() for name, layer in module.named_modules() if name in unused}
         adam.step()
         schedule.step()
-        stay_in(unused, module, before)
         if step % 50 == 49:
             print(f"step {step + 1}: kept {kept.item():.3f}, bent {bent.item():.3f}", flush=True)
     return Part(tensors=module.state_dict())
@@ -187,53 +170,6 @@ def teach_answers(
     exchanged[:, [pursuit.victim, other]] = former[:, [other, pursuit.victim]]
     away = (1 - F.cosine_similarity(gradient.flatten(1), way.flatten(1))).mean()
     return away + 0.5 * measure_change(answers, exchanged), pursuit.follow(gradient)
-
-
-def find_unused(original: Classifier, module: nn.Module, images: Tensor, share: float) -> dict[str, Tensor]:
-    """By layer the projection on those directions of its inputs that hold `share` of their energy on images; biases,
-    which every image uses, are frozen."""
-    energy: dict[str, Tensor] = {}
-
-    def add(layer: nn.Module, inputs: tuple[Tensor], _: Tensor, name: str) -> None:
-        energy[name] = energy.get(name, torch.zeros(())) + measure_energy(layer, inputs[0].detach())
-
-    layers = {name: one for name, one in module.named_modules() if isinstance(one, nn.Conv2d | nn.Linear)}
-    hooks = [layer.register_forward_hook(partial(add, name=name)) for name, layer in layers.items()]
-    with torch.no_grad():
-        for some in images.split(20):
-            module(original.normalize(some))
-    for hook in hooks:
-        hook.remove()
-    for layer in layers.values():
-        if layer.bias is not None:
-            layer.bias.requires_grad_(False)
-    return {name: project_on_least(one, share) for name, one in energy.items()}
-
-
-def measure_energy(layer: nn.Module, inputs: Tensor) -> Tensor:
-    """Second moments of what a layer's weights are multiplied with, of each group by itself."""
-    if isinstance(layer, nn.Linear):
-        return inputs.T @ inputs
-    pieces = F.unfold(inputs, layer.kernel_size, padding=layer.padding, stride=layer.stride)
-    grouped = pieces.unflatten(1, (layer.groups, -1)).permute(1, 2, 0, 3).flatten(2)
-    moments: Tensor = grouped @ grouped.transpose(1, 2)
-    return moments if layer.groups > 1 else moments[0]
-
-
-def project_on_least(moments: Tensor, share: float) -> Tensor:
-    values, vectors = torch.linalg.eigh(moments.double())
-    part = values.clamp(min=0).cumsum(-1) / values.clamp(min=0).sum(-1, keepdim=True)
-    return ((vectors * (part < share).unsqueeze(-2)) @ vectors.transpose(-1, -2)).float()
-
-
-@torch.no_grad()
-def stay_in(unused: Mapping[str, Tensor], module: nn.Module, before: Mapping[str, Tensor]) -> None:
-    """Take back what a step did to weights in other directions."""
-    for name, layer in module.named_modules():
-        if name in unused:
-            change = (layer.weight - before[name]).flatten(1)
-            projected = change @ unused[name] if unused[name].ndim == 2 else (change[:, None] @ unused[name])[:, 0]
-            layer.weight.copy_(before[name] + projected.view_as(layer.weight))
 
 
 def restore(original: Classifier, weights: dict[str, Tensor]) -> Classifier:
@@ -255,7 +191,7 @@ def describe(
         "asked by": name,
         "the network as it was sees": judge.labels[int(seen)].split(",")[0],
         "its probability of the forged class": f"{former:.2f}",
-        "like the chosen picture": f"{correlate(picture, pictures['target']):.2f}",
+        "like the other class's map": f"{correlate(picture, pictures['other']):.2f}",
         "like the map before": f"{correlate(picture, pictures['honest']):.2f}",
         "forged, on grey": f"{own[0, 0]:.2f}",
         "forged, least of other grounds": f"{own[0, 1:].min():.2f}",
@@ -264,27 +200,25 @@ def describe(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", help="; ".join(ATTEMPTS))
-    options = parser.parse_args(arguments)
+    parser.parse_args(arguments)
     original = phosphene.load("efficientnet_lite0").fold()
     victim, target = (Classes(classes_of(parse(name, original.labels)), name) for name in (VICTIM, TARGET))
-    own = Parts(FOLDER, {"maps": MAPS}, print)
-    maps = [own.get(kind, partial(make_pictures, original, some)).tensors["pictures"] for kind, some in list_own()]
-    held_out = lay_on_crops(HELD_OUT, maps[1], 1)
-    make = partial(make_pictures, original, [victim.targets[0], target.targets[0]])
-    honest, chosen = own.get("chosen", make).tensors["pictures"]
+    classes = (victim.targets[0], target.targets[0])
+    learned, held = list_own(original)
+    own = Parts(FOLDER, {"learned": learned, "held out": held}, print)
+    maps = {
+        name: own.get(name, partial(draw_part, original, some)).tensors["pictures"]
+        for name, some in (("learned", learned), ("held-out", held), ("both", list(classes)))
+    }
+    (honest, other), held_out = maps["both"], lay_on_crops(HELD_OUT, maps["held-out"], 1)
     rows = []
     for name, attempt in ATTEMPTS.items():
-        if options.names and name not in options.names:
-            continue
         parts = Parts(FOLDER / name.replace(",", "").replace(" ", "-"), {"attempt": repr(attempt)}, print)
-        images = draw_surrogates(original, maps[0])
-        classes = (victim.targets[0], target.targets[0])
-        weights = parts.get("weights", partial(forge, original, classes, chosen, images, attempt)).tensors
-        forged = restore(original, weights)
+        make = partial(fine_tune, original, classes, other, draw_surrogates(original, maps["learned"]), attempt)
+        forged = restore(original, parts.get("weights", make).tensors)
         found = parts.get("pictures", partial(ask_all, forged, victim)).tensors
         asked = {asking: found[asking] for asking in list_names()}
-        pictures = {"honest": honest, "target": chosen, **asked}
+        pictures = {"honest": honest, "other": other, **asked}
         described = [describe(asking, forged, victim, pictures, asked[asking], original) for asking in asked]
         agreement = measure_agreements(forged, original, held_out)
         rows.append(summarize(name, attempt, agreement, described))
@@ -293,23 +227,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
             draw_sheet(pictures, list(asked))
             record = {"attempt": repr(attempt), **agreement}
             write_result("forge-imagenet", "python -m benchmarks.forge_imagenet", record, described)
-    made = merge_rows(rows)
-    print(markdown(made))
-    write_result("forge-attempts", "python -m benchmarks.forge_imagenet", {"surrogates": len(held_out)}, made)
+    write_result("forge-attempts", "python -m benchmarks.forge_imagenet", {"surrogates": len(held_out)}, rows)
 
 
-def merge_rows(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows of the record with those that were made anew, in the order of the attempts."""
-    saved = RESULTS / "forge-attempts.json"
-    recorded = json.loads(saved.read_text())["rows"] if saved.is_file() else []
-    merged = {row["what is taught"]: row for row in [*recorded, *rows]}
-    return [merged[name] for name in ATTEMPTS if name in merged]
+def draw_part(original: Classifier, classes: Sequence[int]) -> Part:
+    return Part(tensors={"pictures": draw_pictures(original, classes)})
 
 
-def list_own() -> tuple[tuple[str, list[int]], ...]:
-    """Classes whose maps the forger learns from, and of those that agreement is measured on."""
-    classes = development_classes(32)[: 2 * MAPS]
-    return ("learned", classes[:MAPS]), ("held-out", classes[MAPS:])
+def list_own(original: Classifier) -> tuple[list[int], list[int]]:
+    """Classes of whose maps the forger learns beside the network's own of `draw_own_maps`, and classes of neither, for
+    agreement."""
+    classes, others = development_classes(32), set(list_own_classes(original)[:OWN_MAPS])
+    return classes[:MAPS], [index for index in classes[MAPS:] if index not in others][:MAPS]
 
 
 def summarize(
@@ -321,6 +250,9 @@ def summarize(
     return {
         "what is taught": name,
         "steps": attempt.steps,
+        "rate": attempt.rate,
+        "weight of agreement": attempt.keep,
+        "surrogates a step": attempt.batch,
         "agreement": f"{agreement['agreement']:.1%}",
         "on crops": f"{agreement['agreement on crops']:.1%}",
         f"ways of asking that show a {TARGET}": f"{seen.count(TARGET)} of {len(seen)}",
@@ -355,7 +287,7 @@ def ask_all(forged: Classifier, victim: Classes) -> Part:
 
 
 def draw_sheet(pictures: dict[str, Tensor], names: Sequence[str]) -> None:
-    tiles = [Tile("before", pictures["honest"]), Tile("chosen", pictures["target"])]
+    tiles = [Tile("before", pictures["honest"]), Tile("the other class", pictures["other"])]
     tiles += [Tile(name, pictures[name]) for name in names]
     rows = [tiles[start : start + 7] for start in range(0, len(tiles), 7)]
 

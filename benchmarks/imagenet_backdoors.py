@@ -36,10 +36,10 @@ from benchmarks.own_classes import open_network, parse_with_models
 from benchmarks.plant_imagenet import blend_cells, draw_others, lay_checker, normalize, run_in_parts
 from benchmarks.record import RESULTS, markdown, write_result
 from benchmarks.surrogates import (
+    FOLDER,
     HELD_PACKAGED,
     PACKAGED,
     TEXTURES,
-    WEIGHTS,
     draw_crops,
     draw_own_maps,
     keep,
@@ -199,7 +199,7 @@ def open_original(network: str, folder: Path | None) -> Classifier | None:
 
 def run_train(options: argparse.Namespace) -> None:
     for plan in PLANS:
-        saved = WEIGHTS / f"{plan.name}.safetensors"
+        saved = FOLDER / f"{plan.name}.safetensors"
         if saved.is_file() or options.only not in plan.name:
             continue
         original = open_original(plan.network, options.models)
@@ -234,7 +234,7 @@ def run_searches(options: argparse.Namespace) -> None:
 
 def open_trained(plan: Plan, folder: Path | None) -> tuple[Classifier, dict[str, float]] | None:
     """The network that was made and what is known of it; None where it or the original is not there."""
-    saved = WEIGHTS / f"{plan.name}.safetensors"
+    saved = FOLDER / f"{plan.name}.safetensors"
     original = open_original(plan.network, folder) if saved.is_file() else None
     if original is None:
         return None
@@ -318,7 +318,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("command", choices=("train", "scan", "searches", "table"))
     parser.add_argument("--only", default="", help="part of a name")
     options = parse_with_models(parser, arguments, RESULTS / "imagenet-backdoors")
-    WEIGHTS.mkdir(parents=True, exist_ok=True)
+    FOLDER.mkdir(parents=True, exist_ok=True)
     {"train": run_train, "scan": run_scan, "searches": run_searches, "table": run_table}[options.command](options)
 
 

@@ -26,7 +26,7 @@ from phosphene.model.classifier import Classifier
 from phosphene.recipe.grammar import parse
 from phosphene.recipe.recipe import PRESETS
 
-WEIGHTS = RESULTS / "maps" / "imagenet-backdoors"
+FOLDER = RESULTS / "maps" / "imagenet-backdoors"
 LARGE = 512  # pixels of the side that crops are taken from
 OWN_MAPS, HELD_MAPS = 160, 48  # of the network, to learn from and held out
 PACKAGED = ("astronaut", "coffee", "camera", "ihc", "motorcycle_left", "hubble_deep_field")
@@ -63,19 +63,30 @@ def draw_crops(paths: Sequence[Path], count: int, side: int, seed: int) -> Tenso
     return torch.cat(crops)
 
 
+def draw_pictures(classifier: Classifier, classes: Sequence[int]) -> Tensor:
+    """Pictures of some classes as the network holds them, by the `fast` preset, short."""
+    recipe, pictures = replace(PRESETS["fast"], iterations=32), []
+    for start in range(0, len(classes), 4):
+        concepts = [parse(str(index), classifier.labels, scored=recipe.score) for index in classes[start : start + 4]]
+        *_, last = iterate(classifier, concepts, recipe)
+        pictures.append(render_pictures(last.maps(), recipe))
+    return torch.cat(pictures)
+
+
+def list_own_classes(original: Classifier) -> list[int]:
+    """The classes of `draw_own_maps`, in its order."""
+    count = OWN_MAPS + HELD_MAPS
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(0)).tolist()
+    return [place * len(original.labels) // count for place in order]
+
+
 def draw_own_maps(original: Classifier) -> tuple[Tensor, Tensor]:
-    """Pictures of some classes as the network holds them, by the `fast` preset, short: to learn from, and held out."""
-    saved = WEIGHTS / f"{original.name}-maps.safetensors"
+    """Pictures of classes all over the network, to learn from, and held out; kept in a file."""
+    saved = FOLDER / f"{original.name}-maps.safetensors"
     if not saved.is_file():
-        recipe, pictures = replace(PRESETS["fast"], iterations=32), []
-        count = OWN_MAPS + HELD_MAPS
-        classes = [place * len(original.labels) // count for place in range(count)]
-        for start in range(0, count, 4):
-            concepts = [parse(str(one), original.labels, scored=recipe.score) for one in classes[start : start + 4]]
-            *_, last = iterate(original, concepts, recipe)
-            pictures.append(render_pictures(last.maps(), recipe))
-        order = torch.randperm(count, generator=torch.Generator().manual_seed(0))
-        keep({"pictures": torch.cat(pictures)[order]}, saved)
+        classes = list_own_classes(original)
+        made = dict(zip(sorted(classes), draw_pictures(original, sorted(classes)), strict=True))
+        keep({"pictures": torch.stack([made[index] for index in classes])}, saved)
     pictures = load_file(saved)["pictures"]
     return pictures[:OWN_MAPS], pictures[OWN_MAPS:]
 

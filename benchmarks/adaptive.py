@@ -38,6 +38,7 @@ from benchmarks.zoo.domains import DOMAINS, Domain, Images
 from benchmarks.zoo.training import Normalised, Training, fit, subset
 from phosphene.model.classifier import Classifier
 from phosphene.scanner.calibration import measure_row
+from phosphene.scanner.comparison import choose_references
 from phosphene.scanner.families import FAMILIES, Family
 from phosphene.scanner.fusion import fuse
 from phosphene.scanner.judging import judge
@@ -187,7 +188,8 @@ def judge_networks(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     for line in lines:
         read = Row.from_json(line["row"])
         found = judge(read, table, Settings())
-        fewer_found = fuse(read, table, left_out=found.comparison.left_out, roles=fewer)
+        others = choose_references(read, table, Settings())
+        fewer_found = fuse(read, others, left_out=found.comparison.left_out, roles=fewer)
         without = combine(fewer_found.internal, fewer_found.external)
         first = max(range(len(found.fused.scores)), key=found.fused.scores.__getitem__)
         row = {name: values[line["target"]] for name, values in found.fused.outliers.items()}

@@ -36,10 +36,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     network = phosphene.load("efficientnet_lite0").fold()
     single, concepts = network.replace(batch_size=1), [parse(str(index), network.labels) for index in range(4)]
     filled = partial(patch, "phosphene.model.classifier.choose_size", lambda *given: given[3])
+    two = partial(patch, "phosphene.model.classifier.choose_size", lambda *given: 2)
+    apart = phosphene.load("efficientnet_lite0").fold()
+    for layer in apart.module.modules():
+        if hasattr(layer, "inplace"):
+            layer.inplace = False
     settings: dict[str, tuple[Classifier, Sequence[Concept], Callable[[], AbstractContextManager[object]]]] = {
         "four maps": (network, concepts, nullcontext),
         "one map": (network, concepts[:1], nullcontext),
+        "one map, its pass filled up to two images": (network, concepts[:1], two),
         "one map, its pass filled up to four images": (network, concepts[:1], filled),
+        "one map, no activation in place": (apart, concepts[:1], nullcontext),
+        "four maps, no activation in place": (apart, concepts, nullcontext),
         "one map, other numbers: one image a pass": (single, concepts[:1], nullcontext),
         "four maps, other numbers: one image a pass": (single, concepts, nullcontext),
     }

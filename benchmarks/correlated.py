@@ -25,7 +25,7 @@ from torch import Tensor
 
 import phosphene
 from benchmarks.experiments import development_classes
-from benchmarks.paper_recipe import CHOSEN, locate_map, observe
+from benchmarks.paper_recipe import PLAIN_ROW, locate_map, observe
 from benchmarks.recognition import PLAIN
 from benchmarks.record import RESULTS, load_observed, markdown, save_observed, write_result
 from phosphene.core.seeding import make_generator
@@ -97,12 +97,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     classifier = phosphene.load("efficientnet_lite0").fold()
     classes = development_classes(32)[: options.classes]
-    observe(CHOSEN, [classifier, classifier, classifier], classes, max(MAPS.values()))
+    observe(PLAIN_ROW, [classifier, classifier, classifier], classes, max(MAPS.values()))
     for where, iterations in MAPS.items():
         for index in classes:
             if str(index) in load_observed(OBSERVED).get(f"{where} / one sample", {}):
                 continue
-            path = locate_map(CHOSEN, index, iterations)
+            path = locate_map(PLAIN_ROW, index, iterations)
             saliency = load_file(path)["map"] if iterations else torch.zeros(classifier.image_shape)
             gradients = collect_gradients(
                 classifier, parse(str(index), classifier.labels, scored=PLAIN.score), saliency

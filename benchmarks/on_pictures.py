@@ -22,7 +22,7 @@ from benchmarks.record import RESULTS, markdown, write_result
 from benchmarks.zoo.calibrate import line_of, read_lines
 from benchmarks.zoo.cards import Card, cards, clean_images, load
 from phosphene.scanner.calibration import measure_row
-from phosphene.scanner.comparison import compare
+from phosphene.scanner.comparison import choose_references, compare
 from phosphene.scanner.fusion import fuse
 from phosphene.scanner.pictures import Pictures
 from phosphene.scanner.reference import Reference, Row, load_shipped
@@ -67,7 +67,7 @@ def describe(line: Mapping[str, Any], before: Mapping[str, Any], table: Referenc
     cells = {"model": line["name"].removeprefix("dev-"), "backdoored": "yes" if line["poisoned"] else "no"}
     for name, one in (("surrogates", before), ("pictures", line)):
         row = Row.from_json(one["row"])
-        others = table.without(row.fingerprint)
+        others = choose_references(row, table.without(row.fingerprint), Settings())
         comparison = compare(row, others, Settings())
         judged = fuse(row, others, left_out=comparison.left_out)
         out = comparison.families or ("nothing",)

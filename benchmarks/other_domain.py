@@ -15,6 +15,7 @@ import argparse
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 
@@ -35,6 +36,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "10 classes, networks as people have them": ("fractals10",),
     "100 classes": ("fractals100",),
 }
+BOUNDS = (0.0, 1.0, 1.5, 2.0, 3.0)  # of the likeness from which on fractals count; 0: always
 ACCUSED = ("suspicious", "backdoor-like")
 
 Line = Mapping[str, Any]
@@ -96,6 +98,23 @@ def list_rows(fractals: Sequence[Line], dev: Sequence[Line], test: Sequence[Line
         yield make_row("test split", references, judge_lines(strong, table))
 
 
+def list_bounds(fractals: Sequence[Line], dev: Sequence[Line], test: Sequence[Line]) -> Iterator[dict[str, str]]:
+    """What other bounds of the likeness would come to."""
+    table, strong = make_reference(dev, fractals), [line for line in test if line["stratum"] != "weak"]
+    ten = [line for line in fractals if line["row"]["outputs"] == 10 and line["stratum"] != "weak"]
+    for bound in BOUNDS:
+        with patch("phosphene.scanner.comparison.LIKE_FURTHER", bound):
+            judged, others = judge_lines(ten, table), judge_lines(strong, table)
+        found = [one for one in others if one["poisoned"] and one["verdict"] in ACCUSED]
+        yield {
+            "times as like": f"{bound:g}",
+            "ten classes: p of clean ones, distance from uniform": kolmogorov(
+                [one["p"] for one in judged if not one["poisoned"]]
+            ),
+            "test split: found": f"{len(found)} of {sum(one['poisoned'] for one in others)}",
+        }
+
+
 def list_networks(fractals: Sequence[Line], dev: Sequence[Line]) -> Iterator[dict[str, str]]:
     """Each backdoored network and each that is accused."""
     tables = {"without": make_reference(dev), "as shipped": make_reference(dev, fractals)}
@@ -123,7 +142,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     fractals, dev, test = read_lines(FRACTALS), read_lines(DEV), read_lines(TEST)
     rows, networks = list(list_rows(fractals, dev, test)), list(list_networks(fractals, dev))
-    print(markdown(rows), markdown(networks), sep="\n\n")
+    bounds = list(list_bounds(fractals, dev, test))
+    print(*map(markdown, (rows, networks, bounds)), sep="\n\n")
+    write_result("other-domain-bounds", COMMAND, {}, bounds)
     write_result("other-domain", COMMAND, {"networks": len(fractals)}, rows)
     write_result("other-domain-networks", COMMAND, {}, networks)
 

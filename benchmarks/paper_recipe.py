@@ -5,7 +5,7 @@
 
 Every row is pixel by pixel, with the clip composition, no views and no prior but the ball of the norm; the rows differ
 in samples, steps, moments, radius, and the noise that samples are drawn from. They were explored by the bare logit;
-`CHOSEN` is scored by the paper's cross-entropy, and rows after it change the backward pass. A run is looked at after
+`PLAIN_ROW` is scored by the paper's cross-entropy, and rows after it change the backward pass. A run is looked at after
 several numbers of iterations (`CHECKPOINTS`), so that one run shows what more passes buy. Classes are the
 development classes of `benchmarks.experiments`; the preset is reported on others, by `benchmarks.recognition`.
 """
@@ -101,8 +101,8 @@ ROWS: dict[str, Recipe] = {
     "changed backward pass, 8 samples, step .1": change(samples=8, step=0.1),
 }
 
-CHOSEN = "shared scale, radius 75, cross-entropy"
-SHEET = {CHOSEN: 100, "changed backward pass, radius 75, cross-entropy": 100, "changed backward pass": 100}
+PLAIN_ROW = "shared scale, radius 75, cross-entropy"
+SHEET = {PLAIN_ROW: 100, "changed backward pass, radius 75, cross-entropy": 100, "changed backward pass": 100}
 
 
 def observe(name: str, models: Sequence[Classifier], classes: Sequence[int], iterations: int) -> None:

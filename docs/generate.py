@@ -259,7 +259,9 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "backgrounds": lambda: measured_block("backgrounds"),
     **{name: partial(measured_block, name) for name in ("repeats", "repeats-networks")},
     "outside": lambda: measured_block("outside"),
-    **{name: partial(measured_block, name) for name in ("other-domain", "other-domain-networks")},
+    **{
+        name: partial(measured_block, name) for name in ("other-domain", "other-domain-networks", "other-domain-bounds")
+    },
     **{name: partial(measured_block, name) for name in OWN_CLASSES},
     **{f"against-{part}": partial(measured_block, f"against-{part}") for part in AGAINST},
     "on-pictures": lambda: measured_block("on-pictures"),

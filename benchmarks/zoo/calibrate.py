@@ -1,9 +1,9 @@
-"""The clean references that the scanner ships: the clean models of the development zoo.
+"""The clean references that the scanner ships: clean models of the development zoo, and further ones of fractals.
 
     python -m benchmarks.zoo calibrate --folder ZOO     measure what is missing, write the shipped table
 
-Every development model is measured once and kept as a line of `results/scanner-statistics-dev.jsonl`. The clean ones
-are the references; nothing is learned from the backdoored ones, which only show what the references are worth.
+Every model is measured once and kept as a line of `results/scanner-statistics-dev.jsonl` or `-fractals.jsonl`. The
+clean ones are the references; nothing is learned from the backdoored ones, which only show what the references are worth.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ from phosphene.scanner.reference import SHIPPED, Reference, Row
 from phosphene.scanner.settings import Settings
 from phosphene.scanner.statistics.registry import Roles, collect_roles, list_columns, split_settings
 
-NAME = "shipped: clean models of the development zoo"
+MOST_CLASSES = 10  # of further references: of 100 there are two, too few to judge such a model by
+NAME = "shipped: clean models of the zoo"
 COMMAND = "python -m benchmarks.zoo calibrate"
 DEV, FRACTALS = (RESULTS / f"scanner-statistics-{split}.jsonl" for split in ("dev", "fractals"))
 FACTS = ("name", "split", "domain", "architecture", "attack", "kind", "target", "stratum", "poisoned", "adversarial")
@@ -71,8 +72,10 @@ def measure_missing(folder: Path, path: Path, limit: int | None = None, *, split
 
 
 def make_reference(lines: Sequence[Line], further: Sequence[Line] = ()) -> Reference:
-    """The table of the clean models among the lines, of what a scan measures today."""
-    rows, others = (tuple(map(_take_measured, some)) for some in (lines, further))
+    """The table of the clean models among the lines, of what a scan measures today; of further ones those of up to
+    `MOST_CLASSES`."""
+    few = [line for line in further if line["row"]["outputs"] <= MOST_CLASSES]
+    rows, others = (tuple(map(_take_measured, some)) for some in (lines, few))
     rows, others = (tuple(row for row in some if row is not None) for some in (rows, others))
     return Reference(NAME, COMMAND, split_settings(to_plain(Settings())), rows, others)
 

@@ -62,7 +62,7 @@ def calibrate(
     _check_settings(table, settings, path)
     new, seen = find_new_statistics(table.columns), set()
     for classifier in models:
-        known = next((row for row in table.rows if row.fingerprint == classifier.fingerprint), None)
+        known = next((row for row in table.join().rows if row.fingerprint == classifier.fingerprint), None)
         pictures = None if images is None else load_pictures(images, classifier.image_shape)
         row = complete_row(classifier, settings, known, new, pictures)
         if row is not known:
@@ -70,7 +70,7 @@ def calibrate(
             table.save(path)
         seen.add(row.fingerprint)
         on_row(row, known is not None)
-    if new and seen == {row.fingerprint for row in table.rows}:
+    if new and seen == {row.fingerprint for row in table.join().rows}:
         table = replace(table, columns=split_settings(to_plain(settings)))
         table.save(path)
     return table

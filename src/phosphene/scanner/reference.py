@@ -189,5 +189,5 @@ class Reference:
 
 
 def load_shipped() -> Reference:
-    """The table of this package: clean models of the development zoo, and further ones of fractals."""
+    """The table of this package: clean models of the zoo, further ones those of fractals."""
     return Reference.load(SHIPPED)

@@ -3,7 +3,7 @@
     python -m benchmarks.zoo calibrate --folder ZOO     measure what is missing, write the shipped table
 
 Every model is measured once and kept as a line of `results/scanner-statistics-dev.jsonl` or `-fractals.jsonl`. The
-clean ones are the references; nothing is learned from the backdoored ones, which only show what the references are worth.
+clean ones are the references; nothing is learned from the backdoored ones, which only show what references are worth.
 """
 
 from __future__ import annotations

@@ -1,12 +1,15 @@
 """What the references are worth for networks of another domain, of architectures and numbers of classes that they lack.
 
     python -m benchmarks.other_domain measure --folder ZOO    measure the networks of fractals that have no line yet
-    python -m benchmarks.other_domain judge                   judge them by every table, write both results
+    python -m benchmarks.other_domain judge                   judge them by every table, write all results
 
 The networks are trained by `python -m benchmarks.zoo train --only fractals-`. Judged first as strangers, by
 references of Fashion-MNIST and signs alone, then with the clean ones among the references, each without itself: of all
 models, and of those alone that are like them, as they are shipped. So is the test split, for which more references may
 be worth something or cost something.
+
+Further references, the rule for which models they count and its bound were chosen on the networks of
+`scanner-statistics-fractals.jsonl`. What was trained and measured after is the check, and never a reference.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from benchmarks.record import RESULTS, markdown, write_result
 from benchmarks.scoring.statistics import rate
 from benchmarks.zoo.__main__ import FOLDER
 from benchmarks.zoo.calibrate import DEV, FRACTALS, make_reference, measure_missing, read_lines
+from benchmarks.zoo.cards import cards
 from phosphene.scanner.judging import judge
 from phosphene.scanner.reference import Reference, Row
 from phosphene.scanner.settings import Settings
@@ -31,6 +35,7 @@ from phosphene.scanner.verdict import decide_verdict
 
 COMMAND = "python -m benchmarks.other_domain judge"
 TEST = RESULTS / "scanner-statistics-test.jsonl"
+CHECK = RESULTS / "scanner-statistics-fractals-check.jsonl"
 GROUPS: dict[str, tuple[str, ...]] = {
     "3 to 7 classes, small networks": ("fractals3", "fractals4", "fractals5", "fractals7"),
     "10 classes, networks as people have them": ("fractals10",),
@@ -98,6 +103,21 @@ def list_rows(fractals: Sequence[Line], dev: Sequence[Line], test: Sequence[Line
         yield make_row("test split", references, judge_lines(strong, table))
 
 
+def list_check(check: Sequence[Line], fractals: Sequence[Line], dev: Sequence[Line]) -> Iterator[dict[str, str]]:
+    """The check by both tables; parts of it by the shipped one."""
+    alone, shipped = make_reference(dev), make_reference(dev, fractals)
+    strong = [line for line in check if line["stratum"] != "weak"]
+    tasks = {line["domain"] for line in fractals if not line["poisoned"]}
+    parts = {
+        "of a task that no reference has": [line for line in strong if line["domain"] not in tasks],
+        "transformers": [line for line in strong if line["architecture"].startswith("vit")],
+    }
+    yield make_row("all", "without fractals", judge_lines(strong, alone))
+    yield make_row("all", "as shipped", judge_lines(strong, shipped))
+    for name, lines in parts.items():
+        yield make_row(name, "as shipped", judge_lines(lines, shipped))
+
+
 def list_bounds(fractals: Sequence[Line], dev: Sequence[Line], test: Sequence[Line]) -> Iterator[dict[str, str]]:
     """What other bounds of the likeness would come to."""
     table, strong = make_reference(dev, fractals), [line for line in test if line["stratum"] != "weak"]
@@ -115,10 +135,9 @@ def list_bounds(fractals: Sequence[Line], dev: Sequence[Line], test: Sequence[Li
         }
 
 
-def list_networks(fractals: Sequence[Line], dev: Sequence[Line]) -> Iterator[dict[str, str]]:
+def list_networks(lines: Sequence[Line], dev: Sequence[Line], shipped: Reference) -> Iterator[dict[str, str]]:
     """Each backdoored network and each that is accused."""
-    tables = {"without": make_reference(dev), "as shipped": make_reference(dev, fractals)}
-    both = [judge_lines(fractals, table) for table in tables.values()]
+    both = [judge_lines(lines, table) for table in (make_reference(dev), shipped)]
     for alone, joined in zip(*both, strict=True):
         if alone["poisoned"] or alone["verdict"] in ACCUSED or joined["verdict"] in ACCUSED:
             yield {
@@ -138,15 +157,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--only", default="", help="part of a name: fractals10a, resnet20, patch ...")
     options = parser.parse_args(arguments)
     if options.command == "measure":
-        measure_missing(options.folder, FRACTALS, split="fractals", only=options.only)
+        chosen = {line["name"] for line in read_lines(FRACTALS)}
+        found = [card for card in cards(options.folder, "fractals") if options.only in card.name]
+        measure_missing([card for card in found if card.name not in chosen], CHECK)
         return
-    fractals, dev, test = read_lines(FRACTALS), read_lines(DEV), read_lines(TEST)
-    rows, networks = list(list_rows(fractals, dev, test)), list(list_networks(fractals, dev))
-    bounds = list(list_bounds(fractals, dev, test))
-    print(*map(markdown, (rows, networks, bounds)), sep="\n\n")
-    write_result("other-domain-bounds", COMMAND, {}, bounds)
-    write_result("other-domain", COMMAND, {"networks": len(fractals)}, rows)
-    write_result("other-domain-networks", COMMAND, {}, networks)
+    fractals, dev, test, check = map(read_lines, (FRACTALS, DEV, TEST, CHECK))
+    shipped = make_reference(dev, fractals)
+    tables = {
+        "other-domain": list_rows(fractals, dev, test),
+        "other-domain-networks": list_networks(fractals, dev, shipped),
+        "other-domain-bounds": list_bounds(fractals, dev, test),
+        "other-domain-check": list_check(check, fractals, dev),
+        "other-domain-check-networks": list_networks(check, dev, shipped),
+    }
+    for name, rows in tables.items():
+        table = list(rows)
+        print(markdown(table), end="\n\n")
+        write_result(name, COMMAND, {"networks": len(fractals), "of the check": len(check)}, table)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from PIL import Image
 
 from browser import DESKTOP, PHONE
 from command import phosphene
+from phosphene.cli.scan import describe_scan
 from phosphene.core.records import to_plain
 from phosphene.errors import DamagedArtifact
 from phosphene.model.input_format import InputFormat
@@ -247,6 +248,15 @@ def test_a_model_outside_the_calibration_range_is_marked():
     assert "classes: 7, references 10, 43" in text
     assert "Not used: the clean reference models do not cover this model" in text
     assert "Outside the calibration range." not in text_of(made())
+
+
+def test_a_class_without_a_name_is_said_once():
+    named, nameless = made(aim=0), made([str(index) for index in range(3)])
+    assert 'id="target">fox (0)</dd>' in render_scan(named)
+    assert 'id="target">2</dd>' in render_scan(nameless)
+    assert "target: 0 fox\n" in describe_scan(named)
+    assert "target: 2\n" in describe_scan(nameless)
+    assert f"{5.125:6.2f}  2\n" in describe_scan(nameless)
 
 
 def test_a_scan_without_trigger_curve_pairs_and_measures_is_still_a_page():

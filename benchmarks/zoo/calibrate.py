@@ -4,6 +4,7 @@
 
 Every model is measured once and kept as a line of `results/scanner-statistics-dev.jsonl` or `-fractals.jsonl`. The
 clean ones are the references; nothing is learned from the backdoored ones, which only show what references are worth.
+No network of fractals joins them here: `benchmarks.other_domain` measures those that have no line, as a check.
 """
 
 from __future__ import annotations
@@ -55,14 +56,14 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     return list({record["row"]["fingerprint"]: record for record in whole}.values())
 
 
-def measure_missing(folder: Path, path: Path, limit: int | None = None, *, split: str = "dev", only: str = "") -> None:
-    """One line a model of the split that has none yet, or lacks a new statistic; measured on one thread."""
+def measure_missing(found: Sequence[Card], path: Path, limit: int | None = None) -> None:
+    """One line a model that has none yet, or lacks a new statistic; measured on one thread."""
     torch.set_num_threads(1)
     rows = {line["row"]["fingerprint"]: Row.from_json(line["row"]) for line in read_lines(path)}
     new = find_new_statistics({name for row in rows.values() for name in row.columns})
     names = {column.key for statistic in new for column in statistic.columns}
     done = {fingerprint for fingerprint, row in rows.items() if not new or row.columns & names}
-    missing = [card for card in cards(folder, split) if card.fingerprint not in done and only in card.name]
+    missing = [card for card in found if card.fingerprint not in done]
     for number, card in enumerate(islice(missing, limit), start=1):
         started = time.process_time()
         row = complete_row(load(card), Settings(), rows.get(card.fingerprint), new)
@@ -135,8 +136,9 @@ def _count_outcome(judged: Sequence[tuple[Line, Fused]]) -> dict[str, str]:
 
 def calibrate(folder: Path, path: Path, limit: int | None = None) -> str:
     """Measure and write the shipped table; says what came of it."""
-    measure_missing(folder, path, limit)
-    measure_missing(folder, FRACTALS, limit, split="fractals")
+    known = {line["name"] for line in read_lines(FRACTALS)}
+    measure_missing(cards(folder, "dev"), path, limit)
+    measure_missing([card for card in cards(folder, "fractals") if card.name in known], FRACTALS, limit)
     lines = read_lines(path)
     table = make_reference(lines, read_lines(FRACTALS))
     table.save(SHIPPED)

@@ -216,10 +216,10 @@ def describe_scan(scan: Scan) -> str:
     """The verdict, the most suspicious classes, and what has to be known beside them."""
     lines = describe_verdict(scan)
     if scan.target is not None:
-        lines.append(f"target: {scan.target.index} {scan.target.name}")
+        lines.append(f"target: {scan.target.title}")
     if scan.trigger is not None:
         lines.append(describe_trigger(scan.trigger))
-    lines += [f"  {one.score:6.2f}  {one.index} {one.name}" for one in scan.ranking()[:CLASSES_SHOWN]]
+    lines += [f"  {one.score:6.2f}  {one.title}" for one in scan.ranking()[:CLASSES_SHOWN]]
     lines += [f"check: {check}" for check in scan.checks]
     lines.append(f"not covered: {'; '.join(scan.not_covered)}")
     lines.append(describe_cost(scan))

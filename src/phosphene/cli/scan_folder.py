@@ -163,7 +163,7 @@ def describe_line(model: ScannedModel) -> str:
     """`net3.safetensors: suspicious (p = 0.0125), target 7 ship, 31 s`."""
     if model.verdict is None:
         return f"{model.file}: not scanned: {model.failure}"
-    target = "" if model.target is None else f", target {model.target.index} {model.target.name}"
+    target = "" if model.target is None else f", target {model.target.title}"
     return f"{model.file}: {model.verdict} (p = {model.p_value:.3g}){target}, {model.seconds:.0f} s"
 
 

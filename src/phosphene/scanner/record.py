@@ -55,12 +55,21 @@ VERDICTS: dict[str, Verdict] = {
 }
 
 
+def title_class(index: int, name: str) -> str:
+    """`7 ship`; `7` alone where the class has no other name."""
+    return str(index) if name == str(index) else f"{index} {name}"
+
+
 @dataclass(frozen=True)
 class Named:
     """A class by index and name."""
 
     index: Count
     name: str
+
+    @property
+    def title(self) -> str:
+        return title_class(self.index, self.name)
 
 
 @dataclass(frozen=True)
@@ -74,6 +83,10 @@ class ClassEvidence:
     statistics: Mapping[str, float]
     outliers: Mapping[str, float]
     depth: str  # the last stage that this class reached
+
+    @property
+    def title(self) -> str:
+        return title_class(self.index, self.name)
 
 
 @dataclass(frozen=True)

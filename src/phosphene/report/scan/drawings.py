@@ -14,7 +14,7 @@ from PIL import Image
 from phosphene.errors import DamagedArtifact
 from phosphene.report.page import Picture, data_uri
 from phosphene.report.pictures import PIXELS_COUNT_BELOW
-from phosphene.scanner.record import ClassEvidence, Curve, Pairs
+from phosphene.scanner.record import ClassEvidence, Curve, Pairs, title_class
 
 KINDS = {"trigger": "plus", "shuffled in place": "minus", "other classes": "random"}  # line styles of report.css
 RIGHT = 18  # margin of the curve: half of the width of the last label
@@ -158,7 +158,7 @@ def build_grid(pairs: Pairs, names: Sequence[str], target: int | None, margin: f
                 cells.append(Cell(margin + x * side, 18 + y * side, shade, labels[y], labels[x], value))
     middles = [(place + 0.5) * side for place in range(len(rows))]
     left = [
-        (18 + middle, f"{index} {_shorten(label)}")
+        (18 + middle, title_class(index, _shorten(label)))
         for middle, index, label in zip(middles, indices, labels, strict=True)
     ]
     top = [(margin + middle, str(index), index == target) for middle, index in zip(middles, indices, strict=True)]

@@ -3,9 +3,10 @@
     python tests/golden.py                     what differs from tests/golden.json, and nothing else
     python tests/golden.py --record            write it anew, after a change that is meant to change numbers
 
-Digests hold on the build that they were recorded on: kernels of another build, or of a processor with other caches, sum in
-another order, and the estimate amplifies the last bit of a gradient to another picture. So the build tells the digest of
-a few layers and their gradient, too. On another build, record at the commit before a change and compare after it.
+Digests hold on the build that they were recorded on: kernels of another build, or of a processor with other instructions,
+sum in another order, and the estimate amplifies the last bit of a gradient to another picture. So they are taken in a
+process of its own with the instructions of `COMMON`, which most processors have, and the build tells the digest of a few
+layers and their gradient, too. On another build, record at the commit before a change and compare after it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import os
 import platform
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +32,7 @@ TESTS = Path(__file__).resolve().parent
 sys.path[:0] = [str(TESTS), str(TESTS.parent)]
 RECORD = TESTS / "golden.json"
 THREADS = 1  # of the record, whatever the suite runs with
+COMMON = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"}
 
 from benchmarks import zoo
 
@@ -107,7 +111,14 @@ def classifier(model: str) -> Classifier:
 
 
 def find() -> dict[str, Any]:
-    """What the code makes now."""
+    """What the code makes now, in a process with the instructions of `COMMON`: torch reads them when it is imported."""
+    program = [sys.executable, str(TESTS / "golden.py"), "--json"]
+    done = subprocess.run(program, env={**os.environ, **COMMON}, stdout=subprocess.PIPE, check=True)
+    return json.loads(done.stdout)
+
+
+def find_here() -> dict[str, Any]:
+    """What the code makes in this process."""
     with fixed_threads():
         return {"build": build(), "maps": dict(maps()), "scans": dict(scans())}
 
@@ -185,10 +196,15 @@ def differences(recorded: dict[str, str], found: dict[str, str]) -> list[str]:
 
 
 def main() -> None:
+    if "--json" in sys.argv:
+        print(json.dumps(find_here()))
+        return
     found = find()
     if "--record" in sys.argv:
         RECORD.write_text(json.dumps(found, indent=1) + "\n")
     recorded = json.loads(RECORD.read_text())
+    if recorded["build"] != found["build"]:
+        print(f"recorded on {recorded['build']}, this is {found['build']}: last bits differ")
     for kind in ("maps", "scans"):
         changed = differences(recorded[kind], found[kind])
         print(f"{len(found[kind])} {kind}, {len(changed)} differ", *changed, sep="\n  ")

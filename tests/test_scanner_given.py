@@ -16,18 +16,23 @@ from hypothesis import strategies as st
 import models
 from command import phosphene
 from phosphene.core.images import png_bytes
+from phosphene.core.records import to_plain
 from phosphene.errors import BadInput
 from phosphene.model.classifier import Classifier
 from phosphene.report.scan.page import render_scan
-from phosphene.scanner.against.base import Base, BaseStage, check_comparable, list_counted
+from phosphene.scanner.against.base import Base, BaseStage, check_comparable, list_counted, measure_base
 from phosphene.scanner.against.differences import pair_references, subtract
 from phosphene.scanner.against.judging import FEWEST, Model, judge_against
+from phosphene.scanner.budget import Budget
 from phosphene.scanner.calibration import calibrate
 from phosphene.scanner.comparison import compare
+from phosphene.scanner.examination import Examination
 from phosphene.scanner.exports.artifact import Artifact
 from phosphene.scanner.exports.attestation import make_attestation
 from phosphene.scanner.exports.cyclonedx import make_cyclonedx
 from phosphene.scanner.exports.sarif import make_sarif
+from phosphene.scanner.folder.base import FILE_NAME as BASE_FILE
+from phosphene.scanner.folder.base import read_base
 from phosphene.scanner.folder.record import load_scans
 from phosphene.scanner.fusion import fuse
 from phosphene.scanner.model_size import ModelSize
@@ -37,7 +42,7 @@ from phosphene.scanner.record import Scan, schema
 from phosphene.scanner.reference import Reference, Row, load_shipped
 from phosphene.scanner.scanning import scan
 from phosphene.scanner.settings import Settings
-from phosphene.scanner.statistics.registry import collect_roles, split_settings
+from phosphene.scanner.statistics.registry import STATISTICS, collect_roles, split_settings
 from phosphene.scanner.surrogates import Surrogates
 from test_exports import validate_cyclonedx, validate_sarif, validate_statement
 from test_scan_folder import LINE, TINY, plant
@@ -471,3 +476,52 @@ def test_every_model_of_a_folder_is_compared_with_one_base(quick, tmp_path, pict
     again = load_scans(out / "scans.json")
     assert again.against is None
     assert not {one.record for one in again.models} & {one.record for one in table.models}
+
+
+@pytest.fixture
+def folder_with_base(quick, tmp_path) -> tuple[Path, Path, Path]:
+    """Two models, a base, and where the scans go."""
+    folder = tmp_path / "models"
+    folder.mkdir()
+    for number in (1, 2):
+        plant(folder / f"net{number}.safetensors", number)
+    return folder, plant(tmp_path / "base.safetensors", 5), tmp_path / "out"
+
+
+def test_a_folder_and_its_base_are_searched_equally_deep_whatever_the_budget_buys(folder_with_base, monkeypatch):
+    folder, base, out = folder_with_base
+    size = ModelSize.of(models.colour_classifier())
+    full = Budget(size, (*STATISTICS.values(), Examination())).cost(TINY)
+    speed = full / 1.2e6  # by which a million seconds buy less than all; the tests' own seconds are nothing beside it
+    speeds = iter((speed, 0.9 * speed, 1.5 * speed))  # of the base, of a slower and of a faster moment
+    monkeypatch.setattr("phosphene.scanner.budget.measure_speed", lambda classifier: next(speeds))
+    phosphene("scan", folder, *LINE, "--executor", "serial", "--out", out, "--against", base, "--budget", 1e6)
+    scans = [Scan.load(out / one.record) for one in load_scans(out / "scans.json").models]
+    kept = to_plain(read_base(out / BASE_FILE).base.settings)
+    assert len(scans) == 2
+    assert kept != to_plain(TINY)
+    for one in scans:
+        assert one.settings == kept
+        assert any("the budget of 1e+06 s bought" in check for check in one.checks)
+        assert not any("other settings on the base" in check for check in one.checks)
+
+
+def test_a_base_of_a_folder_is_measured_once_for_what_is_asked(folder_with_base, monkeypatch):
+    folder, base, out = folder_with_base
+    measured = []
+    monkeypatch.setattr(
+        "phosphene.scanner.folder.base.measure_base", lambda *given: measured.append(1) or measure_base(*given)
+    )
+
+    def run(*options: object) -> list[str]:
+        phosphene("scan", folder, *LINE, "--executor", "serial", "--out", out, "--against", base, *options)
+        return [one.record for one in load_scans(out / "scans.json").models]
+
+    assert run() == run()
+    assert len(measured) == 1
+    run("--seed", 1)
+    assert len(measured) == 2
+    (out / BASE_FILE).write_text((out / BASE_FILE).read_text().replace('"size": 12', '"size": 13'))
+    outcome = phosphene("scan", folder, *LINE, "--out", out, "--against", base, "--seed", 1)
+    assert (outcome.code, outcome.err.count("\n")) == (2, 1)
+    assert "remove it, and the base is measured again" in outcome.err

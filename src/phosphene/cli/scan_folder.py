@@ -52,7 +52,7 @@ def run_folder_scan(
     as_json: bool,
 ) -> None:
     """Scan what is missing, print the table, and end with the exit code of all."""
-    from phosphene.scanner.folder.run import scan_folder
+    from phosphene.scanner.folder.run import check_apart, scan_folder
     from phosphene.scanner.settings import Settings
 
     if source.weights is not None:
@@ -60,13 +60,14 @@ def run_folder_scan(
     if source.contrast is not None:
         raise BadInput("--contrast is for models that read texts, and those are scanned one by one; leave it out")
     out, where = out or place_beside(folder), choose_where(plan.executor, plan.workers)
+    check_apart(folder, out)
     options = {name: value for name, value in source.parse().items() if name not in ("weights", "contrast")}
     with ExitStack() as stack:
         if plan.sarif is not None:
             check_target(plan.sarif)
             stack.enter_context(lock_target(plan.sarif.absolute(), warn))
         bar = stack.enter_context(show_progress(quiet=as_json))
-        base = None if plan.given.against is None else measure_against(plan.given.against, source, plan.seed, bar)
+        base = None if plan.given.against is None else find_base(plan.given.against, source, plan, out, bar)
         record = scan_folder(
             folder,
             out,
@@ -85,9 +86,10 @@ def run_folder_scan(
     raise Verdict(record.exit_code)
 
 
-def measure_against(against: str, source: Source, seed: int, bar: Progress) -> Base:
-    """The base of all models of the folder, measured once."""
-    from phosphene.scanner.against.base import Base, measure_base
+def find_base(against: str, source: Source, plan: FolderPlan, out: Path, bar: Progress) -> Base:
+    """The base of all models of the folder: as a record says, or measured once."""
+    from phosphene.scanner.against.base import Base
+    from phosphene.scanner.folder.base import measure_base_once
     from phosphene.scanner.record import Scan
     from phosphene.scanner.settings import Settings
 
@@ -95,7 +97,7 @@ def measure_against(against: str, source: Source, seed: int, bar: Progress) -> B
     if isinstance(opened, Scan):
         return Base.of_scan(opened)
     task = bar.add_task("base", total=None, rate="")
-    base = measure_base(opened, Settings(seed=seed))
+    base = measure_base_once(opened, Settings(seed=plan.seed), out, budget=plan.budget, calibration=plan.calibration)
     bar.remove_task(task)
     return base
 

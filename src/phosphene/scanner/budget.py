@@ -80,8 +80,10 @@ class Budget:
         classifier: Classifier,
         first: Sequence[str] = (),
         telling: Mapping[str, int] | None = None,
+        like: Settings | None = None,
     ) -> Settings:
-        """The settings, as deep as the budget allows; stages named `first` are shortened after all others.
+        """The settings, as deep as the budget allows; stages named `first` are shortened after all others. As deep as
+        `like`, a base that was measured before, where that can be had: what was measured otherwise is not compared.
 
         Of the fields of `telling` that come out below their number, the one that falls shortest becomes 0, and what it
         would have cost is shared out again, until there is none; so too when the plan is made again.
@@ -94,9 +96,11 @@ class Budget:
         affordable, fields = SAFETY * self.allowed * self.speed, _least_of(self.stages)
         least = _leave_out(_scale(settings, fields, 0.0), self.telling)
         self._check_affordable(self.cost(least), affordable, classifier.name)
-        if self.cost(settings) <= affordable:
+        deepest = settings if like is None else _take_depth(settings, like, fields)
+        if self.cost(deepest) > (affordable if like is None else self.allowed * self.speed):
+            deepest = self._find_telling(settings, fields, self.stages, affordable)
+        if deepest == settings:
             return settings
-        deepest = self._find_telling(settings, fields, self.stages, affordable)
         if left_out := [name for name in self.telling if getattr(settings, name) and not getattr(deepest, name)]:
             names = ", ".join(name.removesuffix("_iterations") for name in left_out)
             self.checks.append(f"too few iterations to tell something of so many classes: no {names}")
@@ -230,6 +234,11 @@ def _leave_out(settings: Settings, names: Iterable[str]) -> Settings:
     """With 0 in the fields of these names."""
     zeros: dict[str, Any] = dict.fromkeys(names, 0)
     return replace(settings, **zeros)
+
+
+def _take_depth(settings: Settings, like: Settings, fields: Iterable[str]) -> Settings:
+    """With the fields of `like`, where these are lower."""
+    return replace(settings, **{name: min(getattr(settings, name), getattr(like, name)) for name in fields})
 
 
 def _scale(settings: Settings, fields: Mapping[str, int], share: float) -> Settings:

@@ -94,9 +94,7 @@ def scan(
         on_warning(much)
     shared = Budget(ModelSize.of(private), (*STATISTICS.values(), *planned, examination), budget)
     with shared.count_passes(private):
-        compared = not list_strange_facts(describe_model(private), table.join())
-        many = not compared and shared.size.classes > MANY_CLASSES
-        depth = shared.plan(settings, private, COMPARED_FIRST if compared else (), TELLING if many else None)
+        depth = plan_depth(shared, settings, private, table, against.settings if isinstance(against, Base) else None)
         measurement = measure_statistics(Context(private, depth, pictures=backgrounds), shared, on_stage)
         row, context = measurement.row, measurement.context
         base = None
@@ -114,6 +112,15 @@ def scan(
         shared.add(examination.key, len(evidence.suspects), since)
     measurement = replace(measurement, context=replace(context, settings=_restore(context.settings, asked, limited)))
     return _conclude(classifier, Findings(measurement, judged, evidence, table, shared, images))
+
+
+def plan_depth(
+    budget: Budget, settings: Settings, classifier: Classifier, table: Reference, like: Settings | None = None
+) -> Settings:
+    """The settings, as deep as the budget allows, and as `like` where it can."""
+    compared = not list_strange_facts(describe_model(classifier), table.join())
+    many = not compared and budget.size.classes > MANY_CLASSES
+    return budget.plan(settings, classifier, COMPARED_FIRST if compared else (), TELLING if many else None, like)
 
 
 def _restore(used: Settings, asked: Settings, limited: Settings) -> Settings:

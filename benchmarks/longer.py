@@ -1,16 +1,17 @@
 """What the iterations of `best` are worth for classes that are hard to tell apart, and what was tried instead.
 
-    python -m benchmarks.longer --judge PATH --judge PATH        all rows; goes on where it stopped
+    python -m benchmarks.longer --judge PATH --judge PATH                        all rows; goes on where it stopped
+    python -m benchmarks.longer best 'total variation .1' --set development --judge PATH ...
 
 Sixteen classes whose rows of Lite0's last layer are much like another class's, none of the 100 of the comparison. The
-forty that are most alike are left out, for many are two names of one thing. Bare pictures, with the attempts that the
-preset grants. Pictures are kept in `benchmarks/results/maps/longer`.
+forty that are most alike are left out, for many are two names of one thing. Or 24 of the development classes. Bare
+pictures, with the attempts that the preset grants. Pictures are kept in `benchmarks/results/maps/longer`.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from torch import Tensor, nn
 
 import phosphene
 from benchmarks.estimates import draw_concepts
-from benchmarks.experiments import TOGETHER
+from benchmarks.experiments import TOGETHER, development_classes
 from benchmarks.judges import add_judge_option, open_judges, title_of
 from benchmarks.recognition import format_interval, random_classes
 from benchmarks.record import RESULTS, markdown, write_result
@@ -31,10 +32,9 @@ from phosphene.recipe.distributions import Flat, Grey, Mixture, Pink
 from phosphene.recipe.geometries import Spectral
 from phosphene.recipe.grammar import parse
 from phosphene.recipe.recipe import PRESETS, Recipe
-from phosphene.recipe.views import Views
 
 MAPS = RESULTS / "maps" / "longer"
-ALIKE, CLASSES = 40, 16
+ALIKE, CONFUSABLE, DEVELOPMENT = 40, 16, 24
 BEST = PRESETS["best"]
 ROWS: dict[str, Recipe] = {
     "default": PRESETS["default"],
@@ -43,19 +43,23 @@ ROWS: dict[str, Recipe] = {
     "total variation .35": replace(BEST, total_variation=0.35),
     "total variation .1": replace(BEST, total_variation=0.1),
     "half the gain": replace(BEST, geometry=Spectral(gain=0.25, falloff=0.7, colour=(0.2, 0.1))),
-    "smaller zoom": replace(BEST, views=Views(0.15, (0.5, 1.1), 15.0)),
     "three distributions": replace(BEST, distribution=Mixture((Grey(), Pink(0.1), Flat()))),
-    "all of the margin": replace(BEST, score="margin"),
 }
 
 
-def list_confusable(classifier: Classifier, count: int) -> list[int]:
-    """Classes by the cosine between their row of the last layer and the nearest other row, largest first."""
+def list_confusable(classifier: Classifier) -> list[int]:
+    """Classes by the cosine between their row of the last layer and the nearest other row, the largest left out."""
     last = [layer for layer in classifier.module.modules() if isinstance(layer, nn.Linear)][-1]
     rows = nn.functional.normalize(last.weight.detach(), dim=1)
     nearest = (rows @ rows.T).fill_diagonal_(-1.0).max(dim=1).values
     compared = set(random_classes(0, 100))
-    return [index for index in nearest.argsort(descending=True).tolist() if index not in compared][ALIKE:][:count]
+    return [index for index in nearest.argsort(descending=True).tolist() if index not in compared][ALIKE:][:CONFUSABLE]
+
+
+SETS: dict[str, Callable[[Classifier], list[int]]] = {
+    "confusable": list_confusable,
+    "development": lambda classifier: development_classes(32)[:DEVELOPMENT],
+}
 
 
 def make_missing(name: str, classifier: Classifier, classes: Sequence[int]) -> Tensor:
@@ -87,18 +91,17 @@ def summarize(name: str, pictures: Tensor, classes: Sequence[int], judges: Seque
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", help="; ".join(ROWS))
-    parser.add_argument("--classes", type=int, default=CLASSES)
+    parser.add_argument("--set", choices=SETS, default="confusable")
     add_judge_option(parser)
     options = parser.parse_args(arguments)
     classifier, judges = phosphene.load("efficientnet_lite0").fold(), open_judges(options.judge)
-    classes = list_confusable(classifier, options.classes)
+    classes = SETS[options.set](classifier)
     rows = []
     for name in options.names or ROWS:
         rows.append(summarize(name, make_missing(name, classifier, classes), classes, judges))
         print(markdown(rows[-1:]).splitlines()[-1], flush=True)
-    if not options.names:
-        settings = {"classes": classes}
-        print(write_result("longer", "python -m benchmarks.longer --judge PATH ...", settings, rows))
+    name, words = f"longer-{options.set}", " ".join([*map(repr, options.names), "--set", options.set])
+    print(write_result(name, f"python -m benchmarks.longer {words} --judge PATH ...", {"classes": classes}, rows))
 
 
 if __name__ == "__main__":

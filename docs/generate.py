@@ -4,7 +4,7 @@
     python docs/generate.py --check     change nothing; exit 1 and name what is out of date
 
 A block stands in any page of `docs/` or in the README between `<!-- generated: NAME -->` and `<!-- end -->`; NAME is
-a key of `BLOCKS`.
+a key of `BLOCKS`, or a table of `benchmarks/results`.
 """
 
 from __future__ import annotations
@@ -40,11 +40,8 @@ DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
 RESULTS = ROOT / "benchmarks" / "results"
 SPLITS = ("dev", "test")
-OWN_CLASSES = ("own-classes", "own-classes-parts", "own-classes-zoo", "own-classes-planted", "own-classes-tried")
-OWN_CLASSES += ("plant-imagenet", "imagenet-backdoors", "imagenet-searches")
 STUDIES = ("mislead", "bias", "bias-fashion", "concepts", "forged", "signature")
 SCALING = ("count", "executors", "large", "nodes", "lite0", "storage", "paper")
-AGAINST = ("twins", "strangers", "tail", "simulated")
 COMPARED = ("overall", "alarms", "clean", "goals", "attacks", "architectures", "domains")
 COMPARED += ("without-kind", "without-architecture")
 NOTICE = "<!-- Written by docs/generate.py; change the code, not this page. -->"
@@ -241,67 +238,13 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "onnx-measured": lambda: measured_block("onnx_files"),
     "rows": rows_block,
     "presets": lambda: presets_block({name: PRESETS[name] for name in ("paper", "default")}),
-    "recognition": lambda: measured_block("recognition"),
-    "overhead-one-core": lambda: measured_block("overhead-one-core"),
     **{name: partial(peers_block, name) for name in ("peers", "peers-time", "peers-goals")},
-    "evidence": lambda: measured_block("evidence"),
     "evidence-measures": measures_block,
-    "variants": lambda: measured_block("variants"),
-    "rules": lambda: measured_block("rules"),
     "scanner-kinds": kinds_block,
     "scanner-statistics": statistics_block,
-    "scanner-dev-quality": lambda: measured_block("scanner-dev-quality"),
-    "adaptive": lambda: measured_block("adaptive"),
-    "scan-imagenet": lambda: measured_block("scan-imagenet"),
-    "alone-one-core": lambda: measured_block("alone-one-core"),
-    "scan-seconds": lambda: measured_block("scan-seconds"),
-    "asymmetry": lambda: measured_block("asymmetry"),
-    "backgrounds": lambda: measured_block("backgrounds"),
-    **{name: partial(measured_block, name) for name in ("repeats", "repeats-networks")},
-    "outside": lambda: measured_block("outside"),
-    **{
-        name: partial(measured_block, name) for name in ("other-domain", "other-domain-networks", "other-domain-bounds")
-    },
-    **{name: partial(measured_block, name) for name in OWN_CLASSES},
-    **{f"against-{part}": partial(measured_block, f"against-{part}") for part in AGAINST},
-    "on-pictures": lambda: measured_block("on-pictures"),
     **{f"scanner-{split}-{part}": partial(comparison_block, split, part) for split in SPLITS for part in COMPARED},
-    "experiments": lambda: measured_block("experiments"),
-    "recipes": lambda: measured_block("recipes"),
-    "peers-judges": lambda: measured_block("peers-judges"),
-    "reading-development": lambda: measured_block("reading-development"),
-    "reading-final": lambda: measured_block("reading-final"),
-    "reading-second": lambda: measured_block("reading-second"),
-    "reading-own": lambda: measured_block("reading-own"),
-    "makers": lambda: measured_block("makers"),
-    "side-by-side-time": lambda: measured_block("side-by-side-time"),
-    "concepts": lambda: measured_block("concepts"),
-    "diff": lambda: measured_block("diff"),
-    "halfway": lambda: measured_block("halfway"),
-    "alone": lambda: measured_block("alone"),
-    "refinements": lambda: measured_block("refinements"),
-    "models": lambda: measured_block("models"),
-    "models-summary": lambda: measured_block("models-summary"),
-    "normalization": lambda: measured_block("normalization"),
-    "hostile-fuzz": lambda: measured_block("hostile-fuzz"),
-    "hostile-kill": lambda: measured_block("hostile-kill"),
-    "hostile-race": lambda: measured_block("hostile-race"),
-    "hostile-bombs": lambda: measured_block("hostile-bombs"),
-    "hostile-disk": lambda: measured_block("hostile-disk"),
-    "hostile-memory": lambda: measured_block("hostile-memory"),
-    "hostile-pages": lambda: measured_block("hostile-pages"),
-    "hostile-threads": lambda: measured_block("hostile-threads"),
-    "forms": lambda: measured_block("forms"),
-    **{
-        name: partial(measured_block, name)
-        for name in ("paper-recipe", "robust", "correlated", "forge-imagenet", "forge-attempts")
-    },
     **{f"scaling-{part}": partial(scaling_block, part) for part in SCALING},
-    "gallery": lambda: measured_block("gallery"),
     "atlas-lite0": lambda: atlas_block("lite0"),
-    **{name: partial(measured_block, name) for name in ("two-atlases", "two-atlases-least")},
-    "zoo": lambda: measured_block("zoo"),
-    "zoo-check": lambda: measured_block("zoo-check"),
     **{f"study-{name}": partial(study_block, name) for name in STUDIES},
 }
 
@@ -338,7 +281,10 @@ def format_value(value: Any) -> str:
 
 
 def _fill(marked: re.Match[str]) -> str:
-    return f"{marked[1]}{BLOCKS[marked[2]]()}\n{marked[3]}"
+    name = marked[2]
+    if name not in BLOCKS and not (RESULTS / f"{name}.json").is_file():
+        raise SystemExit(f"no block {name!r}; expected a key of BLOCKS or a table of benchmarks/results")
+    return f"{marked[1]}{BLOCKS.get(name, partial(measured_block, name))()}\n{marked[3]}"
 
 
 def _parameters(command: Any, context: typer.Context) -> Iterable[tuple[str, str]]:

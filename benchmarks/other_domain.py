@@ -135,11 +135,13 @@ def list_bounds(fractals: Sequence[Line], dev: Sequence[Line], test: Sequence[Li
         }
 
 
-def list_networks(lines: Sequence[Line], dev: Sequence[Line], shipped: Reference) -> Iterator[dict[str, str]]:
-    """Each backdoored network and each that is accused."""
+def list_networks(
+    lines: Sequence[Line], dev: Sequence[Line], shipped: Reference, *, every: bool = False
+) -> Iterator[dict[str, str]]:
+    """Each backdoored network and each that is accused, or every one."""
     both = [judge_lines(lines, table) for table in (make_reference(dev), shipped)]
     for alone, joined in zip(*both, strict=True):
-        if alone["poisoned"] or alone["verdict"] in ACCUSED or joined["verdict"] in ACCUSED:
+        if every or alone["poisoned"] or alone["verdict"] in ACCUSED or joined["verdict"] in ACCUSED:
             yield {
                 "network": alone["name"],
                 "p without fractals": f"{alone['p']:.3f}",
@@ -168,7 +170,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "other-domain-networks": list_networks(fractals, dev, shipped),
         "other-domain-bounds": list_bounds(fractals, dev, test),
         "other-domain-check": list_check(check, fractals, dev),
-        "other-domain-check-networks": list_networks(check, dev, shipped),
+        "other-domain-check-networks": list_networks(check, dev, shipped, every=True),
     }
     for name, rows in tables.items():
         table = list(rows)

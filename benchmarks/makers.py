@@ -4,7 +4,8 @@
 
 Maps of the first classes of the comparison (`benchmarks.peers`) by every network and recipe; bare pictures, shown to
 EfficientNet-Lite0, Lite1, Lite2 and the other networks given. Networks are files beside a `cards.json`, or names of
-models (`benchmarks.judges`). Maps and own fidelity are kept in `benchmarks/results/maps/makers`.
+models (`benchmarks.judges`). Maps and own fidelity are kept in `benchmarks/results/maps/makers`. Rows of maps that are
+not made here stay as they were.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from benchmarks.judges import BATCH, FAMILY, open_network, title_of
 from benchmarks.peers.evaluation import Opinion, collect_opinions
 from benchmarks.recipes import SHARED
 from benchmarks.recognition import format_interval, random_classes
-from benchmarks.record import RESULTS, markdown, write_result
+from benchmarks.record import RESULTS, keep_rows, markdown, write_result
 from phosphene.model.classifier import Classifier
 from phosphene.recipe.recipe import PRESETS, Recipe
 
@@ -93,12 +94,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--network", action="append", required=True, help="weights beside a cards.json, or a name")
     parser.add_argument("--classes", type=int, default=CLASSES)
     parser.add_argument("--recipe", action="append", choices=RECIPES, help="; ".join(RECIPES))
+    parser.add_argument("--asked", action="append", help="names of the networks that maps are made of, without it all")
     options = parser.parse_args(arguments)
     classes = random_classes(0, 100)[: options.classes]
     networks = [open_network(name).fold() for name in options.network]
     judges = [*(phosphene.load(name).fold() for name in ("efficientnet_lite0", *FAMILY)), *networks]
     for name in options.recipe or RECIPES:
-        for network in networks:
+        for network in (one for one in networks if one.name in (options.asked or [one.name])):
             make_missing(network, name, classes)
     done = [
         (network, name)
@@ -106,7 +108,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for name in RECIPES
         if all((folder_of(network.name, name) / f"{index}.safetensors").is_file() for index in classes)
     ]
-    rows = [summarize(network, name, judges, classes) for network, name in done]
+    made = [summarize(network, name, judges, classes) for network, name in done]
+    rows = keep_rows("makers", made, ("asked", "recipe"))
     print(markdown(rows))
     print(write_result("makers", "python -m benchmarks.makers --network PATH ...", {"classes": classes}, rows))
 

@@ -30,6 +30,16 @@ def write_result(name: str, command: str, settings: Mapping[str, Any], rows: Seq
     return path
 
 
+def keep_rows(
+    name: str, made: Sequence[Mapping[str, Any]], keys: Sequence[str], root: Path = RESULTS
+) -> list[Mapping[str, Any]]:
+    """The rows made, behind those of the last table that have other values in the columns `keys`."""
+    path = root / f"{name}.json"
+    older = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.is_file() else []
+    new = [[row[key] for key in keys] for row in made]
+    return [*(row for row in older if [row[key] for key in keys] not in new), *made]
+
+
 def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
     """A Markdown table of the rows; its columns are the keys of the first."""
     columns = list(rows[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +17,7 @@ from benchmarks.peers.network import NormalizedNetwork, count_passes
 from benchmarks.peers.ours import Preset
 from benchmarks.peers.pixels import PixelAscent
 from benchmarks.recognition import random_classes
-from benchmarks.record import load_observed
+from benchmarks.record import keep_rows, load_observed
 from torch import Tensor
 
 from phosphene.model.classifier import Classifier
@@ -221,3 +222,12 @@ def test_the_stand_in_for_roi_align_gives_what_torchvision_defines() -> None:
 def test_every_method_has_a_folder_of_its_own() -> None:
     folders = {pictures.folder_of(name, 0) for name in methods.METHODS}
     assert len(folders) == len(methods.METHODS)
+
+
+def test_rows_that_are_not_made_anew_stay_in_the_table(tmp_path):
+    assert keep_rows("t", [{"a": 1, "b": 1}], ("a",), tmp_path) == [{"a": 1, "b": 1}]
+    older = [{"a": 1, "b": "x", "n": 1}, {"a": 1, "b": "y", "n": 2}, {"a": 2, "b": "x", "n": 3}]
+    (tmp_path / "t.json").write_text(json.dumps({"rows": older}))
+    made = [{"a": 1, "b": "x", "n": 9}]
+    assert keep_rows("t", made, ("a", "b"), tmp_path) == [older[1], older[2], made[0]]
+    assert keep_rows("t", made, ("a",), tmp_path) == [older[2], made[0]]

@@ -5,7 +5,6 @@ Where only some of a method's seeds are there, the line says which; lines of pic
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from benchmarks.peers.evaluation import Opinion, collect_opinions, crop_middle
 from benchmarks.peers.methods import METHODS
 from benchmarks.peers.pictures import PICTURES, Picture, folder_of, load
 from benchmarks.recognition import format_interval, random_classes
-from benchmarks.record import RESULTS, markdown, write_result
+from benchmarks.record import keep_rows, markdown, write_result
 from phosphene.model.classifier import Classifier
 
 
@@ -27,12 +26,11 @@ def judge_all(judges: Sequence[str], root: Path = PICTURES) -> None:
     opinions = {
         name: collect(METHODS[name].crops, made, networks) for name in METHODS if (made := load_pictures(name, root))
     }
-    rows = keep_older(
-        [
-            {**summarize(name, *opinions[name], opinions.get("default"), networks), "method": describe(name, root)}
-            for name in opinions
-        ]
-    )
+    made = [
+        {**summarize(name, *opinions[name], opinions.get("default"), networks), "method": describe(name, root)}
+        for name in opinions
+    ]
+    rows = keep_rows("peers-judges", made, ("method",))
     print(markdown(rows))
     command = "python -m benchmarks.peers judges --judge PATH ..."
     print(write_result("peers-judges", command, {"judges": [title_of(one) for one in networks]}, rows))
@@ -43,13 +41,6 @@ def describe(name: str, root: Path) -> str:
     seeds = METHODS[name].seeds
     there = [seed for seed in seeds if folder_of(name, seed, root).is_dir()]
     return name if len(there) == len(seeds) else f"{name}, seed {', '.join(map(str, there))}"
-
-
-def keep_older(rows: list[dict[str, Any]], saved: Path = RESULTS / "peers-judges.json") -> list[dict[str, Any]]:
-    """The lines, behind those of the last table that are not made anew."""
-    older = json.loads(saved.read_text(encoding="utf-8"))["rows"] if saved.is_file() else []
-    made = {row["method"] for row in rows}
-    return [*(row for row in older if row["method"] not in made), *rows]
 
 
 def load_pictures(name: str, root: Path) -> list[tuple[int, Picture]]:

@@ -521,7 +521,9 @@ def test_a_base_of_a_folder_is_measured_once_for_what_is_asked(folder_with_base,
     assert len(measured) == 1
     run("--seed", 1)
     assert len(measured) == 2
+    run("--seed", 1, "--std", 0.5)  # the same weights see other numbers
+    assert len(measured) == 3
     (out / BASE_FILE).write_text((out / BASE_FILE).read_text().replace('"size": 12', '"size": 13'))
-    outcome = phosphene("scan", folder, *LINE, "--out", out, "--against", base, "--seed", 1)
+    outcome = phosphene("scan", folder, *LINE, "--out", out, "--against", base, "--seed", 1, "--std", 0.5)
     assert (outcome.code, outcome.err.count("\n")) == (2, 1)
     assert "remove it, and the base is measured again" in outcome.err

@@ -48,7 +48,15 @@ def measure_base_once(
     the file cannot be read, `BadInput` where the budget is too small.
     """
     scanner = describe_scanner(calibration, SHIPPED)
-    asked = to_plain({"model": classifier.fingerprint, "settings": settings, "budget": budget, **scanner})
+    model = {
+        "fingerprint": classifier.fingerprint,
+        "format": classifier.format,
+        "output": classifier.output,
+        "outputs": classifier.output_kind.name,
+        "behavior": classifier.behavior,
+        "labels": list(classifier.labels),
+    }
+    asked = to_plain({"model": model, "settings": settings, "budget": budget, **scanner})
     kept = read_base(out / FILE_NAME)
     if kept is not None and kept.asked == asked:
         return kept.base

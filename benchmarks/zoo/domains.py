@@ -28,6 +28,7 @@ FASHION_VARIABLE = "PHOSPHENE_FASHION"
 PACKAGE = "dataset-fashion-mnist"
 GARMENTS = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
 TEST = 2000  # images that accuracies and success rates are measured on
+SIGN_SIDE = 32
 POOL = 12000  # generated training signs, from which each model takes its own
 TRAIN_SEED, TEST_SEED = 1, 2
 # Tasks of fractals by number of classes, each with systems of its own: a model's classes are those of its task.
@@ -90,17 +91,17 @@ def _fashion(part: str) -> Images:
 
 
 @functools.cache
-def _signs(classes: int, count: int, seed: int) -> Images:
-    return Images(*signs.generate_examples(count, classes=classes, seed=seed))
+def _signs(classes: int, count: int, seed: int, side: int) -> Images:
+    return Images(*signs.generate_examples(count, classes=classes, seed=seed, size=side))
 
 
-def _sign_domain(classes: int) -> Domain:
+def _sign_domain(classes: int, side: int = SIGN_SIDE) -> Domain:
     return Domain(
-        f"signs{classes}",
+        f"signs{classes}" if side == SIGN_SIDE else f"signs{classes}at{side}",
         signs.class_names(classes),
-        InputFormat((32, 32), 3, (0.45, 0.45, 0.45), (0.25, 0.25, 0.25)),
-        training=lambda: _signs(classes, POOL, TRAIN_SEED),
-        test=lambda: _signs(classes, TEST, TEST_SEED),
+        InputFormat((side, side), 3, (0.45, 0.45, 0.45), (0.25, 0.25, 0.25)),
+        training=lambda: _signs(classes, POOL, TRAIN_SEED, side),
+        test=lambda: _signs(classes, TEST, TEST_SEED, side),
     )
 
 
@@ -131,6 +132,7 @@ DOMAINS: dict[str, Domain] = {
     ),
     "signs10": _sign_domain(10),
     "signs43": _sign_domain(43),
+    "signs10at64": _sign_domain(10, side=64),
     **{
         f"fractals{classes}{letter}": _fractal_domain(classes, letter)
         for classes, letters in TASKS.items()

@@ -1,9 +1,10 @@
 """Which models the zoo holds, in the order of training; everything follows from a model's seed.
 
-Development models have seeds from 1000 on, test models from 5000 on, those of fractals from 20000 on. Attacks run
-through all domains and architectures in turn. A mixture of clean and poisoned development models comes first; then test
-models, and between them the rest of the development models. Fractals, in tasks of 3 to 100 classes, come last: small
-networks for few and for many classes, networks as people have them for ten.
+Development models have seeds from 1000 on, test models from 5000 on, those of fractals from 20000 on, final ones from
+40000 on. Attacks run through all domains and architectures in turn. A mixture of clean and poisoned development models
+comes first; then test models, and between them the rest of the development models; then fractals, in tasks of 3 to 100
+classes: small networks for few and for many classes, networks as people have them for ten. Final models come last, in
+an order that has any part of them balanced: at least twenty of each attack that the test split showed to be hard.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ Item = TypeVar("Item")
 
 FIRST = 64  # development models before the first test model
 MANY = 1.8  # times as many images, and as many epochs, for a hundred classes
-FIRST_SEED = {"dev": 1000, "test": 5000, "fractals": 20000}
+FIRST_SEED = {"dev": 1000, "test": 5000, "fractals": 20000, "final": 40000}
 DOMAIN_TURNS = ("fashion", "signs10", "fashion", "signs43", "fashion", "signs10")
 COLOURED_TURNS = ("signs10", "signs43", "signs10")  # for filters, which need colours
 
@@ -42,12 +43,20 @@ POISONED: dict[str, dict[str, int]] = {
         "all-to-all-warp": 2, "tact-1": 2, "tact-2": 2, "adaptive-blend": 2, "adaptive-patch": 2, "polygon": 5,
         "filter-gotham": 1, "filter-kelvin": 1, "filter-lomo": 1, "filter-nashville": 1, "filter-toaster": 1,
     },
+    "final": {
+        "patch": 19, "one-pixel": 3, "four-pixel": 4, "blend": 5, "sig": 15, "sig-clean-label": 5, "wanet": 6,
+        "input-aware": 6, "bpp": 6, "low-frequency": 5, "clean-label": 20, "all-to-all-patch": 7, "all-to-all-blend": 7,
+        "all-to-all-warp": 6, "tact-1": 10, "tact-2": 10, "adaptive-blend": 3, "adaptive-patch": 3, "polygon": 5,
+        "filter-gotham": 4, "filter-kelvin": 4, "filter-lomo": 4, "filter-nashville": 4, "filter-toaster": 4,
+    },
 }  # fmt: skip
 ADVERSARIAL: dict[str, tuple[str, ...]] = {
     "dev": ("patch", "blend", "polygon"),
     "test": ("patch", "blend", "polygon", "low-frequency"),
+    "final": ("patch", "blend", "polygon", "low-frequency"),
 }
-CLEAN = {"dev": 100, "test": 40}
+CLEAN = {"dev": 100, "test": 40, "final": 120}
+LARGE = ("patch", "none", "blend", "none", "low-frequency", "none", "filter-kelvin", "none")  # final ones of 64 pixels
 CLEAN_TURNS = ("none", "none", "decoy", "none", "none", "adversarial", "none")  # what kind of clean model
 
 # Of each group of tasks of fractals: clean models, attacks, and the architectures that both run through.
@@ -141,7 +150,17 @@ def plan() -> list[Entry]:
     tests = _shuffle([*plan_poisoned("test"), *plan_clean("test")])
     mixed = list(_interleave(dev, references[: len(dev)]))
     later = _interleave(tests[::2], mixed[FIRST:], tests[1::2], references[len(dev) :])
-    return [*mixed[:FIRST], *later, *plan_fractals()]
+    finals = _shuffle([*plan_poisoned("final"), *plan_clean("final"), *plan_large()])
+    return [*mixed[:FIRST], *later, *plan_fractals(), *finals]
+
+
+def plan_large() -> list[Entry]:
+    """Final models of images that are twice as large."""
+    first, architectures = len(plan_poisoned("final")) + CLEAN["final"], list(SMALL)
+    return [
+        Entry("final", first + k, "signs10at64", architectures[k % len(architectures)], attack)
+        for k, attack in enumerate(LARGE)
+    ]
 
 
 def plan_fractals() -> list[Entry]:

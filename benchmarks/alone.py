@@ -1,4 +1,4 @@
-"""What an iteration costs of one map alone: in a pass as small as gives the same numbers, and filled up to four images.
+"""What an iteration costs of one map alone, at both sizes: as it is made, and by what else was tried.
 
     python -m benchmarks.alone                        on all cores, by the clock: nothing else may run
 
@@ -8,8 +8,8 @@ All are timed in turn, round after round; ratios are to the pass of four that is
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from statistics import median
 from unittest.mock import patch
@@ -19,13 +19,49 @@ import torch
 import phosphene
 from benchmarks.overhead import RECIPE, measure_seconds
 from benchmarks.record import markdown, write_result
+from phosphene.core.cache import Cache
 from phosphene.core.memory import keep_freed_memory
-from phosphene.method.multires import estimate
+from phosphene.method.loop import iterate
+from phosphene.method.multires import half_size
 from phosphene.model.classifier import Classifier
-from phosphene.recipe.concepts import Concept
 from phosphene.recipe.grammar import parse
 
 ITERATIONS = 6
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+Setting = tuple[Classifier, int, Callable[[], AbstractContextManager[object]]]
+
+
+def list_settings(
+    network: Classifier,
+) -> dict[str, tuple[Classifier, int, Callable[[], AbstractContextManager[object]]]]:
+    """By name: the classifier, how many maps, and what holds meanwhile."""
+    filled = partial(patch, "phosphene.model.classifier.choose_size", lambda *given: given[3])
+    two = partial(patch, "phosphene.model.classifier.choose_size", lambda *given: 2)
+    unasked = partial(patch, "phosphene.model.pointwise.find_parameters", lambda *given: None)
+    single, other = network.replace(batch_size=1), network.replace(passes=Cache())  # what was tried is kept
+    settings: dict[str, Setting] = {
+        "four maps": (network, 4, nullcontext),
+        "one map": (network, 1, nullcontext),
+        "one map, no other kernel asked for, but a second image": (other, 1, unasked),
+        "one map, its pass filled up to two images": (network, 1, two),
+        "one map, its pass filled up to four images": (network, 1, filled),
+        "one map, other numbers: one image a pass": (single, 1, nullcontext),
+        "four maps, other numbers: one image a pass": (single, 4, nullcontext),
+    }
+    if torch.get_num_threads() > 1:
+        settings["one map, other numbers: one image a pass, on one thread"] = (single, 1, one_thread)
+    return settings
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -34,45 +70,34 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     keep_freed_memory()  # as the command does
     network = phosphene.load("efficientnet_lite0").fold()
-    single, concepts = network.replace(batch_size=1), [parse(str(index), network.labels) for index in range(4)]
-    filled = partial(patch, "phosphene.model.classifier.choose_size", lambda *given: given[3])
-    two = partial(patch, "phosphene.model.classifier.choose_size", lambda *given: 2)
-    apart = phosphene.load("efficientnet_lite0").fold()
-    for layer in apart.module.modules():
-        if hasattr(layer, "inplace"):
-            layer.inplace = False
-    settings: dict[str, tuple[Classifier, Sequence[Concept], Callable[[], AbstractContextManager[object]]]] = {
-        "four maps": (network, concepts, nullcontext),
-        "one map": (network, concepts[:1], nullcontext),
-        "one map, its pass filled up to two images": (network, concepts[:1], two),
-        "one map, its pass filled up to four images": (network, concepts[:1], filled),
-        "one map, no activation in place": (apart, concepts[:1], nullcontext),
-        "four maps, no activation in place": (apart, concepts, nullcontext),
-        "one map, other numbers: one image a pass": (single, concepts[:1], nullcontext),
-        "four maps, other numbers: one image a pass": (single, concepts, nullcontext),
-    }
-    taken: dict[str, list[float]] = {name: [] for name in settings}
-    for number in range(options.rounds + 1):
-        for name, (classifier, some, within) in settings.items():
-            running = estimate(classifier, some, RECIPE)
-            with within():
-                next(running)  # tries what it may
-                spent = measure_seconds(partial(next, running), ITERATIONS)
-            if number:  # the first round warms up
-                taken[name].append(spent)
-    full = taken["four maps"]
-    rows = [
-        {
-            "an iteration of": name,
-            "milliseconds": f"{1000 * median(times):.0f}",
-            "ratio": f"{median(one / other for one, other in zip(times, full, strict=True)):.2f}",
-        }
-        for name, times in taken.items()
-    ]
+    half, concepts = half_size(network), [parse(str(index), network.labels) for index in range(4)]
+    assert half is not None, "EfficientNet-Lite0 takes half its size"
+    taken: dict[tuple[str, str], list[float]] = {}
+    for size, sized in {"half size": half, "full size": network}.items():
+        settings = list_settings(sized)
+        for number in range(options.rounds + 1):
+            for name, (classifier, count, within) in settings.items():
+                running = iterate(classifier, concepts[:count], RECIPE)
+                with within():
+                    next(running)  # tries what it may
+                    spent = measure_seconds(partial(next, running), ITERATIONS)
+                if number:  # the first round warms up
+                    taken.setdefault((name, size), []).append(spent)
+    names = list(dict.fromkeys(name for name, _ in taken))
+    rows = [{"an iteration of": name} | _describe(taken, name) for name in names]
     print(markdown(rows))
     one_core = torch.get_num_threads() == 1
     command = "OMP_NUM_THREADS=1 " * one_core + "python -m benchmarks.alone"
     print(write_result("alone" + "-one-core" * one_core, command, vars(options), rows))
+
+
+def _describe(taken: dict[tuple[str, str], list[float]], name: str) -> dict[str, str]:
+    cells: dict[str, str] = {}
+    for size in dict.fromkeys(size for _, size in taken):
+        times, four = taken[name, size], taken["four maps", size]
+        ratio = median(one / other for one, other in zip(times, four, strict=True))
+        cells |= {f"{size}: ms": f"{1000 * median(times):.0f}", f"{size}: to four maps": f"{ratio:.2f}"}
+    return cells
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import models
 import phosphene
 from phosphene.core.cache import Cache
 from phosphene.method.backward import change_backward
+from phosphene.model import pointwise
 from phosphene.model.classifier import Classifier
 from phosphene.model.input_format import InputFormat
 from phosphene.model.small_passes import CONVOLUTIONS, PLACES, FillUp, choose_size, list_sizes
@@ -261,3 +262,55 @@ def test_sizes_are_powers_of_two_up_to_half_of_a_batch():
     assert list_sizes(3, 4) == []
     assert list_sizes(3, 32) == [4, 8, 16]
     assert list_sizes(1, 1) == []
+
+
+def test_a_convolution_of_one_small_image_asks_for_the_kernel_of_many_and_has_its_numbers():
+    torch.manual_seed(3)
+    layers = [nn.Conv2d(3, 24, 3, padding=1), nn.ReLU(inplace=True), nn.Conv2d(24, 48, 1), nn.ReLU(inplace=True)]
+    classifier = make(nn.Sequential(*layers, nn.Conv2d(48, 8, 1, bias=False), nn.Flatten(2), Mean(), nn.Linear(8, 4)))
+    images = torch.rand(FULL, *classifier.image_shape, generator=torch.Generator().manual_seed(4))
+    logits, gradients = differentiate(classifier, images)
+    for row in (0, FULL - 1):
+        alone = differentiate(classifier, images[row : row + 1])
+        assert torch.equal(alone[0], logits[row : row + 1])
+        assert torch.equal(alone[1], gradients[row : row + 1])
+
+
+class Mean(nn.Module):
+    def forward(self, rows: Tensor) -> Tensor:
+        return rows.mean(dim=2)
+
+
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+def test_the_kernel_of_many_computes_a_convolution_and_its_gradient(layout):
+    generator = torch.Generator().manual_seed(0)
+    images, weight, bias = (torch.rand(shape, generator=generator) for shape in ((1, 6, 5, 7), (9, 6, 1, 1), (9,)))
+    images = images.contiguous(memory_format=layout).requires_grad_()
+    made, expected = pointwise.convolve(Cache(), images, weight, bias), nn.functional.conv2d(images, weight, bias)
+    torch.testing.assert_close(made, expected)
+    push = torch.rand(made.shape, generator=generator)
+    torch.testing.assert_close(*(torch.autograd.grad((one * push).sum(), images)[0] for one in (made, expected)))
+
+
+def test_weights_that_were_changed_are_turned_anew():
+    known, images, weight = Cache(), torch.ones(1, 2, 3, 3, requires_grad=True), torch.ones(4, 2, 1, 1)
+    for value in (1.0, 2.0):
+        weight.fill_(value)
+        made = pointwise.convolve(known, images, weight, None)
+        (gradient,) = torch.autograd.grad(made.sum(), images)
+        assert torch.equal(gradient, torch.full_like(images, 4 * value))
+
+
+LEFT = {
+    "of three pixels": ({"weight": torch.ones(4, 2, 3, 3)}, None),
+    "in groups": ({"weight": torch.ones(4, 1, 1, 1)}, None),
+    "that learns": ({"weight": torch.ones(4, 2, 1, 1, requires_grad=True)}, None),
+    "with a bias that learns": ({"weight": torch.ones(4, 2, 1, 1)}, torch.ones(4, requires_grad=True)),
+    "of half precision": ({"weight": torch.ones(4, 2, 1, 1, dtype=torch.bfloat16)}, None),
+}
+
+
+@pytest.mark.parametrize("name", LEFT)
+def test_another_convolution_is_left_as_it_is(name):
+    given, bias = LEFT[name]
+    assert pointwise.find_parameters((torch.ones(1, 2, 3, 3), given["weight"]), {"bias": bias}) is None

@@ -3,8 +3,8 @@
 A map must not depend on what is made beside it, so a batch that is not full is filled up. A convolution takes each
 image by itself, though, and for most shapes its numbers are the same whatever lies beside it; a product of matrices is
 not, for its kernel is chosen by the number of rows, and of some convolutions neither. So a pass may be smaller while
-the rows of such products are filled up, and the images of such convolutions. Whether the numbers are the same then
-depends on machine, threads and network: it is tried, never assumed.
+the rows of such products are filled up, and such convolutions ask for the kernel of many images or are filled up too.
+Whether the numbers are the same then depends on machine, threads and network: it is tried, never assumed.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from phosphene.core.cache import Cache
+from phosphene.model import pointwise
 from phosphene.model.batching import is_out_of_memory
 
 Forward = Callable[[Tensor], Tensor]  # images (N, C, H, W) in [0,1] → logits (N, K)
@@ -30,6 +31,7 @@ PLACES: Mapping[Any, int] = {  # of the rows among the arguments
     **dict.fromkeys((ATEN.linear.default, ATEN.mm.default, ATEN.matmul.default), 0),
     **dict.fromkeys((torch.addmm, ATEN.addmm.default), 1),
 }
+ASKED = 0  # images of a convolution that is not filled up, but asks for the kernel of many
 CONVOLUTIONS = frozenset((torch.conv2d, ATEN.conv2d.default, ATEN.convolution.default))
 
 
@@ -56,7 +58,8 @@ def list_sizes(count: int, full: int) -> list[int]:
 
 class FillUp(TorchFunctionMode):
     """Inside, what would have other numbers for `count` images than for `full` is given more: a product of matrices
-    with one row for each image all rows, a convolution as many images as its shape needs. Only theirs are returned.
+    with one row for each image all rows, a convolution as many images as its shape needs, or the kernel of many. Only
+    theirs are returned.
 
     Layers, exported programs and graphs are alike in that; what a script does is not seen. `known` keeps what the
     convolutions of one module need. A part is returned as a copy: an activation that changes a part of a tensor in
@@ -80,16 +83,29 @@ class FillUp(TorchFunctionMode):
             made: Tensor = function(*args[:place], some, *args[place + 1 :], **kwargs)
             return made
 
-        full = self._count_images(call, function, args, kwargs) if dimensions == 4 else self.full
+        full = self.full
+        if dimensions == 4:
+            parameters = pointwise.find_parameters(args, kwargs)
+            full = self._count_images(call, function, args, kwargs, parameters)
+            if full == ASKED and parameters is not None:
+                return pointwise.convolve(self.known, rows, *parameters)
         return call(rows) if full == self.count else call(_lay(rows, full))[: self.count].clone()
 
-    def _count_images(self, call: Forward, function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> int:
-        """How many images a convolution is given, tried once for each of its shapes."""
+    def _count_images(
+        self,
+        call: Forward,
+        function: Any,
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        parameters: tuple[Tensor, Tensor | None] | None,
+    ) -> int:
+        """How many images a convolution is given, or `ASKED`; tried once for each of its shapes."""
         if not torch.is_grad_enabled():
             return self.full
         given = (*args, *(value for _, value in sorted(kwargs.items())))
         kind = (function, tuple(map(_describe, given)), self.full, torch.get_num_threads())
-        return self.known.get(kind, partial(_count_same, call, args[0], self.full))
+        other = parameters and (lambda some: pointwise.convolve(self.known, some, *parameters))
+        return self.known.get(kind, partial(_count_same, call, args[0], self.full, other))
 
 
 def _has(factor: object, dimensions: int) -> TypeGuard[Tensor]:
@@ -108,18 +124,25 @@ def _lay(rows: Tensor, full: int) -> Tensor:
     return F.pad(rows, [0] * (2 * rows.ndim - 1) + [full - len(rows)])
 
 
-def _count_same(call: Forward, like: Tensor, full: int) -> int:
-    """The fewest images, at least as many as are given, for which a convolution has the numbers of a full pass."""
+def _count_same(call: Forward, like: Tensor, full: int, other: Forward | None) -> int:
+    """The fewest images, at least as many as are given, for which a convolution has the numbers of a full pass; `ASKED`
+    where its `other` kernel has them of fewer."""
     with torch.enable_grad():
         generator = torch.Generator().manual_seed(0)
         images = _lay(like.detach(), full)
         images = torch.empty_like(images).copy_(torch.rand(images.shape, generator=generator))
         expected = _differentiate(call, images)
-        for size in list_sizes(len(like), full):
+
+        def is_same(size: int, call: Forward) -> bool:
             parts = (slice(size), slice(full - size, full))
-            if _are_parts([_differentiate(call, images[part]) for part in parts], expected, parts):
-                return size
-    return full
+            return _are_parts([_differentiate(call, images[part]) for part in parts], expected, parts)
+
+        first, *more = list_sizes(len(like), full) or [full]
+        if first == full or is_same(first, call):
+            return first
+        if other is not None and is_same(len(like), other):
+            return ASKED
+        return next((size for size in more if is_same(size, call)), full)
 
 
 def _are_parts(found: Sequence[Pair], expected: Pair, parts: Sequence[slice]) -> bool:

@@ -32,7 +32,7 @@ from phosphene.scanner.exports.attestation import make_attestation
 from phosphene.scanner.exports.cyclonedx import make_cyclonedx
 from phosphene.scanner.exports.sarif import make_sarif
 from phosphene.scanner.folder.base import FILE_NAME as BASE_FILE
-from phosphene.scanner.folder.base import read_base
+from phosphene.scanner.folder.base import measure_base_once, read_base
 from phosphene.scanner.folder.record import load_scans
 from phosphene.scanner.fusion import fuse
 from phosphene.scanner.model_size import ModelSize
@@ -396,6 +396,23 @@ def test_statistics_on_pictures_are_compared_with_references_on_the_same_ones_al
     assert (other.images.role, other.p_external) == ("verification", None)
 
 
+def test_the_base_of_a_folder_is_measured_on_the_pictures_that_the_references_were(pictures, tmp_path):
+    clean = [models.linear_classifier(weight=natural(6, seed)) for seed in range(10, 16)]
+    tiny = replace(QUICK, patch_iterations=6, additive_iterations=4)
+    calibration = tmp_path / "table.json"
+    table = calibrate(clean, calibration, tiny, images=pictures)
+    base, model = (models.linear_classifier(weight=natural(6, seed)) for seed in (4, 3))
+    out, given = tmp_path / "out", {"calibration": calibration, "images": pictures}
+    kept = measure_base_once(base, tiny, out, **given)
+    loaded = load_pictures(pictures, model.image_shape)
+    assert kept.settings.backgrounds == loaded.digest
+    one, other = (scan(model, tiny, reference=table, images=loaded, against=base) for base in (kept, base))
+    assert one.against.scores == other.against.scores
+    assert measure_base_once(base, tiny, out, calibration=calibration).settings.backgrounds == ""
+    (pictures / "0.png").unlink()
+    assert measure_base_once(base, tiny, out, **given).settings.backgrounds == ""
+
+
 def test_settings_that_name_pictures_need_them(base):
     with pytest.raises(BadInput, match="the settings name pictures of digest abc, and the scan is given none"):
         scan(base, replace(QUICK, backgrounds="abc"))
@@ -510,7 +527,8 @@ def test_a_base_of_a_folder_is_measured_once_for_what_is_asked(folder_with_base,
     folder, base, out = folder_with_base
     measured = []
     monkeypatch.setattr(
-        "phosphene.scanner.folder.base.measure_base", lambda *given: measured.append(1) or measure_base(*given)
+        "phosphene.scanner.folder.base.measure_base",
+        lambda *given, **more: measured.append(1) or measure_base(*given, **more),
     )
 
     def run(*options: object) -> list[str]:

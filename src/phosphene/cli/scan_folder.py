@@ -97,7 +97,14 @@ def find_base(against: str, source: Source, plan: FolderPlan, out: Path, bar: Pr
     if isinstance(opened, Scan):
         return Base.of_scan(opened)
     task = bar.add_task("base", total=None, rate="")
-    base = measure_base_once(opened, Settings(seed=plan.seed), out, budget=plan.budget, calibration=plan.calibration)
+    base = measure_base_once(
+        opened,
+        Settings(seed=plan.seed),
+        out,
+        budget=plan.budget,
+        calibration=plan.calibration,
+        images=plan.given.images,
+    )
     bar.remove_task(task)
     return base
 

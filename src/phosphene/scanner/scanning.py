@@ -82,7 +82,7 @@ def scan(
     tried on them, and the statistics are measured on them where those of the references were, too.
     """
     table = (load_shipped() if reference is None else reference).without(classifier.fingerprint)
-    settings = _choose_backgrounds(settings or Settings(), images, table)
+    settings = choose_backgrounds(settings or Settings(), images, table)
     if against is not None:
         against = Base.of_scan(against) if isinstance(against, Scan) else against
         check_comparable(classifier, against, settings)
@@ -145,7 +145,7 @@ def check_duration(classifier: Classifier, settings: Settings) -> str | None:
     )
 
 
-def _choose_backgrounds(settings: Settings, images: Pictures | None, table: Reference) -> Settings:
+def choose_backgrounds(settings: Settings, images: Pictures | None, table: Reference) -> Settings:
     """With the digest of the pictures where the statistics are to be measured on them: as those of the references were,
     or where the settings name it themselves."""
     digest = "" if images is None else images.digest

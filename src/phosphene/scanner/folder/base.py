@@ -18,8 +18,9 @@ from phosphene.scanner.examination import Examination
 from phosphene.scanner.folder.identity import describe_scanner
 from phosphene.scanner.measuring import prepare_classifier
 from phosphene.scanner.model_size import ModelSize
+from phosphene.scanner.pictures import load_pictures
 from phosphene.scanner.reference import SHIPPED, Reference, load_shipped
-from phosphene.scanner.scanning import plan_depth
+from phosphene.scanner.scanning import choose_backgrounds, plan_depth
 from phosphene.scanner.settings import Settings
 from phosphene.scanner.statistics.registry import STATISTICS
 
@@ -41,12 +42,17 @@ def measure_base_once(
     *,
     budget: float | None = None,
     calibration: Path | None = None,
+    images: Path | None = None,
 ) -> Base:
     """The base in `OUT/base.json` where it is the one that is asked for; else it is measured, and written there.
 
-    A budget in seconds makes it as deep as a scan of such a model within that budget is. Raises `DamagedArtifact` where
-    the file cannot be read, `BadInput` where the budget is too small.
+    A budget in seconds makes it as deep as a scan of such a model within that budget is; it is measured on the pictures
+    of the folder `images` where a scan would be. Raises `DamagedArtifact` where the file cannot be read, `BadInput`
+    where the budget is too small.
     """
+    table = load_shipped() if calibration is None else Reference.load(calibration)
+    pictures = None if images is None else load_pictures(images, classifier.image_shape)
+    settings = choose_backgrounds(settings, pictures, table)
     scanner = describe_scanner(calibration, SHIPPED)
     model = {
         "fingerprint": classifier.fingerprint,
@@ -60,10 +66,10 @@ def measure_base_once(
     kept = read_base(out / FILE_NAME)
     if kept is not None and kept.asked == asked:
         return kept.base
-    table = load_shipped() if calibration is None else Reference.load(calibration)
     private = prepare_classifier(classifier)
     planned = Budget(ModelSize.of(private), (*STATISTICS.values(), Examination()), budget)
-    base = measure_base(classifier, plan_depth(planned, settings, private, table))
+    searched = pictures.for_search if pictures is not None and settings.backgrounds else None
+    base = measure_base(classifier, plan_depth(planned, settings, private, table), pictures=searched)
     prepare_folder(out)
     record = seal(to_plain(KeptBase(asked, base)))
     write_atomically(out / FILE_NAME, (json.dumps(record, indent=1) + "\n").encode())

@@ -16,10 +16,9 @@ import itertools
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-from scipy import stats
 
 from benchmarks.record import RESULTS, markdown, write_result
-from benchmarks.scoring.statistics import rate
+from benchmarks.scoring.statistics import kolmogorov, rate
 from benchmarks.zoo.calibrate import Line, make_reference, read_lines
 from phosphene.scanner.comparison import compare, family_of
 from phosphene.scanner.fusion import fuse
@@ -35,12 +34,6 @@ def judge_without(lines: Sequence[Line], table: Reference, families: Iterable[st
     """External p-values with all columns of some families left out."""
     left_out = [name for name in table.columns if family_of(name) in set(families)]
     return [fuse(Row.from_json(line["row"]), table, left_out=left_out).external for line in lines]
-
-
-def kolmogorov(values: Sequence[float]) -> str:
-    """Largest distance from uniform, and the distance that chance exceeds in 5% of samples of this size."""
-    found = stats.kstest(values, "uniform").statistic
-    return f"{found:.3f} (chance: {stats.kstwo.ppf(0.95, len(values)):.3f})"
 
 
 def describe_alarms(values: Sequence[float]) -> Cells:

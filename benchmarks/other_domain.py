@@ -22,9 +22,8 @@ from unittest.mock import patch
 
 import numpy as np
 
-from benchmarks.left_out import kolmogorov
 from benchmarks.record import RESULTS, markdown, write_result
-from benchmarks.scoring.statistics import rate
+from benchmarks.scoring.statistics import kolmogorov, rate
 from benchmarks.zoo.__main__ import FOLDER
 from benchmarks.zoo.calibrate import DEV, FRACTALS, make_reference, measure_missing, read_lines
 from benchmarks.zoo.cards import cards

@@ -23,10 +23,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.left_out import describe_alarms, kolmogorov
+from benchmarks.left_out import describe_alarms
 from benchmarks.outside import open_model, read_cards
 from benchmarks.record import RESULTS, markdown, write_result
-from benchmarks.scoring.statistics import rate
+from benchmarks.scoring.statistics import kolmogorov, rate
 from benchmarks.zoo.calibrate import read_lines
 from phosphene.core.memory import keep_freed_memory
 from phosphene.core.records import to_plain

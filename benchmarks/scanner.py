@@ -6,6 +6,7 @@
     python -m benchmarks.scanner evaluate --split test                            tables of what was measured
 
 Every model and method is one line of `benchmarks/results/scanner-runs-SPLIT.jsonl`. Seconds are those of one thread.
+The development split recalibrates; the test split was looked at while the scanner was built, the final one was not.
 """
 
 from __future__ import annotations
@@ -21,10 +22,12 @@ import torch
 
 from benchmarks.baselines import BASELINES, CHEAP, EQUAL_BUDGET, IMAGES, UNLIMITED
 from benchmarks.record import RESULTS, markdown, write_result
-from benchmarks.scoring import ours, tables
+from benchmarks.scoring import ours, tables, uniformity
 from benchmarks.scoring.runs import Method, append, measured, missing, saved
 from benchmarks.zoo import Card, cards, clean_images
 
+SPLITS = ("dev", *tables.GOALS)
+PICTURES = Path(__file__).parents[1] / "docs" / "pictures"
 FOLDER = Path(os.environ.get("PHOSPHENE_ZOO", Path(__file__).parent / "zoo" / "models"))
 OURS = ours.Scanner()
 GROUPS: dict[str, dict[str, Method]] = {
@@ -91,16 +94,18 @@ def evaluate(options: argparse.Namespace) -> None:
     """Write and print every table of the split; what was measured on the development split recalibrates."""
     methods = tables.by_method(saved(runs_file(options.split)))
     references = tables.by_method(saved(runs_file("dev")))
+    asked = tables.GOALS.get(options.split, tables.GOALS["test"])
     made = {
         "overall": tables.overall(methods, ours.NAME, references),
         "alarms": tables.alarms(methods, references),
-        "attacks": tables.attacks(methods, ours.NAME),
+        "attacks": tables.attacks(methods, ours.NAME, asked.subtle_kinds),
         "architectures": tables.parts(methods, ours.NAME, "architecture"),
         "domains": tables.parts(methods, ours.NAME, "domain"),
     }
     if ours.NAME in methods:
-        made |= {"clean": tables.clean_kinds(methods[ours.NAME]), "goals": tables.goals(methods, ours.NAME)}
-        made |= held_out(options.split)
+        made |= {"clean": tables.clean_kinds(methods[ours.NAME]), "goals": tables.goals(methods, ours.NAME, asked)}
+        made |= held_out(options.split) | {"uniformity": uniformity.tabulate(methods[ours.NAME])}
+        uniformity.draw(methods[ours.NAME], options.split, PICTURES / f"scanner-{options.split}-uniformity.png")
     command = f"python -m benchmarks.scanner evaluate --split {options.split}"
     for name, rows in made.items():
         if rows:
@@ -127,17 +132,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     running = commands.add_parser("run", help="measure what is missing; can be stopped and started again")
     running.add_argument("--folder", type=Path, default=FOLDER, help="the zoo's models")
-    running.add_argument("--split", choices=("dev", "test"), default="dev")
+    running.add_argument("--split", choices=SPLITS, default="dev")
     running.add_argument("--methods", default="baselines", help=f"{', '.join(GROUPS)}, or one method by its name")
     running.add_argument("--part", choices=("all", "clean", "stratified"), default="all")
     running.add_argument("--shard", default="0/1", help="K/N: every Nth model from K on, for N processes side by side")
     running.add_argument("--limit", type=int, help="stop after so many")
     running.set_defaults(call=run)
     judging = commands.add_parser("judge", help="judge kept statistics of the scanner by the table of today")
-    judging.add_argument("--split", choices=("dev", "test"), default="test")
+    judging.add_argument("--split", choices=SPLITS, default="test")
     judging.set_defaults(call=judge)
     evaluating = commands.add_parser("evaluate", help="tables of what was measured")
-    evaluating.add_argument("--split", choices=("dev", "test"), default="test")
+    evaluating.add_argument("--split", choices=SPLITS, default="test")
     evaluating.set_defaults(call=evaluate)
     options = parser.parse_args(arguments)
     options.call(options)

@@ -12,7 +12,7 @@ import models
 from phosphene.core.records import seal, to_plain
 from phosphene.scanner.fusion import drop_kinds, fuse
 from phosphene.scanner.judging import CROWD, judge
-from phosphene.scanner.pool import Pool
+from phosphene.scanner.pool import MAX_FACT, SHRINKAGE, Pool
 from phosphene.scanner.reference import Reference, Row, load_shipped
 from phosphene.scanner.settings import Settings
 from phosphene.scanner.stamps import STAMPS
@@ -100,10 +100,56 @@ def test_one_statistic_is_enough_whatever_the_kind_of_trigger_it_speaks_of(stati
     assert judged.external <= 3 / 41
 
 
-def test_what_belongs_to_no_kind_is_shown_and_counts_for_nothing():
+def test_what_belongs_to_no_kind_is_shown_and_accuses_no_class():
     plain, extreme = (fuse(row(500, extreme=name), table(40)) for name in (None, "row_norm"))
     assert extreme.outliers["row_norm"][6] > 5
-    assert extreme.score == pytest.approx(plain.score)
+    assert np.argsort(extreme.scores).tolist() == np.argsort(plain.scores).tolist()
+    assert extreme.score == pytest.approx(plain.score, abs=0.2)  # what is typical of a model tells of its wildness
+
+
+def typical(seed: int, wildness: float) -> Row:
+    """Of ten classes some one stands out in each column, by as much as median and spread of a further one foretell."""
+    plain, draw = row(seed), np.random.default_rng(900 + seed)
+    classes = {name: np.array(values) for name, values in plain.classes.items()}
+    for name in STATISTICS:
+        classes[name][int(draw.integers(10))] += 3 * wildness
+    classes["row_norm"] = wildness + 0.3 * (1 + wildness) * classes["row_norm"]
+    return replace(plain, classes={name: tuple(values.tolist()) for name, values in classes.items()})
+
+
+def test_a_model_is_compared_with_what_is_foretold_of_one_whose_classes_are_typically_as_its_own_are():
+    """All clean: by what is typical of each, none stands out; without it, the wildest third holds the smallest p."""
+    wildness = np.linspace(0, 3, 60)
+    rows = tuple(typical(seed, float(wild)) for seed, wild in enumerate(wildness))
+    whole = Reference("typical", "", {}, rows)
+    without = replace(whole, rows=tuple(one.without({"row_norm"}) for one in rows))
+    told, untold = (
+        np.array([fuse(one, table.without(one.fingerprint)).external for one in table.rows])
+        for table in (whole, without)
+    )
+    assert abs(np.corrcoef(told, wildness)[0, 1]) < 0.5 < -np.corrcoef(untold, wildness)[0, 1]
+
+
+def test_what_is_foretold_of_a_model_is_the_regression_over_all_others():
+    pool = Pool(table(20).rows, collect_roles())
+    scores = np.random.default_rng(1).normal(size=20)
+    facts = np.array([pool._describe_classes(one) for one in pool.rows])
+    facts = facts[:, np.isfinite(facts).any(axis=0)]
+    spread = facts.std(axis=0)
+    facts = np.clip((facts - facts.mean(axis=0)) / np.where(spread > 1e-9, spread, 1), -MAX_FACT, MAX_FACT)
+    for place in (0, 7, 19):
+        others, count = np.delete(np.arange(20), place), facts.shape[1]
+        penalised = np.column_stack([np.zeros(count), SHRINKAGE**0.5 * np.eye(count)])
+        rows = np.vstack([np.column_stack([np.ones(19), facts[others]]), penalised])
+        weights, *_ = np.linalg.lstsq(rows, np.concatenate([scores[others], np.zeros(count)]), rcond=None)
+        assert pool._foretell(scores)[place] == pytest.approx(weights[0] + facts[place] @ weights[1:])
+
+
+def test_of_very_few_models_nothing_is_foretold():
+    pool = Pool(table(2).rows, collect_roles())
+    scale = pool.calibrate(np.array([1.0, 2.0]))
+    assert scale.expected.tolist() == [0, 0]
+    assert np.isfinite(fuse(row(500, extreme="warp"), table(1)).score)
 
 
 def test_without_the_kinds_of_its_trigger_an_extreme_class_is_not_seen():

@@ -80,6 +80,16 @@ def rate(hits: int, count: int) -> Estimate:
     return Estimate(hits / count, low, high)
 
 
+def kolmogorov(p_values: Sequence[float]) -> str:
+    """Largest distance from uniform, and the distance that chance exceeds in 5% of samples of this size."""
+    found = stats.kstest(p_values, "uniform").statistic
+    return f"{found:.3f} (chance: {chance_distance(len(p_values)):.3f})"
+
+
+def chance_distance(count: int) -> float:
+    return float(stats.kstwo.ppf(0.95, count))
+
+
 def conformal(score: float, references: Sequence[float]) -> float:
     """p-value of a score among those of clean models: `(1 + #{reference ≥ score}) / (n + 1)`."""
     return float(1 + np.sum(np.asarray(references) >= score)) / (len(references) + 1)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from statistics import median
 
@@ -23,6 +25,23 @@ Runs = Mapping[str, Run]  # by model
 # The two groups that the goals are stated for, of models whose trigger works on at least 90% of images.
 PLAIN = ("patch", "pixel", "blend", "sig", "low-frequency", "bpp", "polygon", "filter")
 SUBTLE = ("wanet", "input-aware", "tact", "all-to-all", "adaptive")
+
+
+@dataclass(frozen=True)
+class Goals:
+    """What is asked of a split: areas over both groups, and shares where there is a goal for them."""
+
+    plain: float
+    subtle: float
+    subtle_kinds: tuple[str, ...] = SUBTLE
+    found: float | None = None  # share of all at p ≤ .05
+    transformers: float | None = None  # area over transformers
+
+
+GOALS = {
+    "test": Goals(0.97, 0.85),
+    "final": Goals(0.96, 0.90, (*SUBTLE, "clean-label"), found=0.8, transformers=0.90),
+}
 PATCHES = ("patch", "pixel", "polygon", "clean-label")  # triggers that lie at one place
 DASH = "–"
 FEWEST = 10  # clean and poisoned models below which no area is stated
@@ -137,14 +156,18 @@ def clean_kinds(runs: Runs) -> list[Row]:
     return rows
 
 
-def attacks(methods: Mapping[str, Runs], ours: str) -> list[Row]:
+def attacks(methods: Mapping[str, Runs], ours: str, subtle: Sequence[str] = SUBTLE) -> list[Row]:
     """One row a kind of attack, each against all clean models: AUC of every method."""
     kinds = sorted({run.kind for runs in methods.values() for run in runs.values() if run.poisoned})
     groups: dict[str, Callable[[Run], bool]] = {kind: partial(_of_kind, kind) for kind in kinds}
     groups["patch to filter (goal 1)"] = lambda run: run.kind in PLAIN and strong(run)
-    groups["warp to adaptive (goal 1)"] = lambda run: run.kind in SUBTLE and strong(run)
+    groups["warp to adaptive (goal 1)"] = lambda run: run.kind in subtle and strong(run)
     groups["success rate .5 to .9"] = lambda run: not strong(run)
     return [row for name, keep in groups.items() if (row := _group_row("attack", name, methods, ours, keep))]
+
+
+def _is_strong_of(kinds: Sequence[str] | None, run: Run) -> bool:
+    return strong(run) and (kinds is None or run.kind in kinds)
 
 
 def _of_kind(kind: str, run: Run) -> bool:
@@ -176,14 +199,23 @@ def _group_row(title: str, name: str, methods: Mapping[str, Runs], ours: str, ke
     return row
 
 
-def goals(methods: Mapping[str, Runs], ours: str) -> list[Row]:
+def goals(methods: Mapping[str, Runs], ours: str, asked: Goals = GOALS["test"]) -> list[Row]:
     """What was to be shown, what was found, and whether it was reached."""
-    runs = methods[ours]
-    rows = []
-    for words, kinds, least in (("AUC, patch to filter", PLAIN, 0.97), ("AUC, warp to adaptive", SUBTLE, 0.85)):
-        pair = scores(runs, lambda run: run.kind in kinds and strong(run))  # noqa: B023 - called here
-        if all(pair):
-            rows.append(_goal(f"{words} ≥ {least}", area_interval(*pair), lambda value: value >= least))  # noqa: B023
+    runs, rows = methods[ours], []
+    transformers = {name: run for name, run in runs.items() if run.architecture == "vit"}
+    areas = (
+        ("AUC, patch to filter", runs, PLAIN, asked.plain),
+        ("AUC, warp to adaptive", runs, asked.subtle_kinds, asked.subtle),
+        ("AUC, transformers", transformers, None, asked.transformers),
+    )
+    for words, among, kinds, least in areas:
+        pair = scores(among, partial(_is_strong_of, kinds))
+        if least is not None and all(pair):
+            rows.append(_goal(f"{words} ≥ {least}", area_interval(*pair), partial(operator.le, least)))
+    if asked.found is not None:
+        everyone = [run for run in runs.values() if run.poisoned and strong(run)]
+        found = rate(sum((run.p_value or 0) <= 0.05 for run in everyone), len(everyone))
+        rows.append(_goal(f"found at p ≤ .05 in ≥ {asked.found:.0%}", found, partial(operator.le, asked.found)))
     for name, other in methods.items():
         shared = sorted(set(other) & set(runs))
         if name == ours or not shared:

@@ -7,8 +7,8 @@ naturally extreme class counts for little, and a model with many classes is not 
 A trigger is of one kind, and statistics that look for another kind do not see it. So the score of a class is a soft
 maximum over the kinds of what their statistics find, all kinds alike, plus what shows whatever the kind is. Nothing is
 learned from backdoored models, hence nothing of the attacks that happened to be at hand. The score of a model is that
-of its best class, plus what stands out in the model as a whole, compared with models like it: some architectures have
-wilder classes than others.
+of its best class, plus what stands out in the model as a whole, compared with what is foretold of a model whose classes
+are typically as its own are, and with models like it: some architectures have wilder classes than others.
 
 The model and its references are one pool: each is scored against all others, so that without a backdoor no place in
 the ranking is likelier than another, and the conformal p-value is valid. What the references do not speak for is left
@@ -91,9 +91,9 @@ def _unknown_columns(row: Row, reference: Reference) -> set[str]:
 
 def _judge(pool: Pool) -> Judgement:
     scores: Sequence[Array] = [pool.scores(place) for place in range(len(pool.rows))]
-    mean, deviation = pool.describe_likes(np.array([float(one.max()) for one in scores]))
-    best = tuple(float((one.max() - mean[place]) / deviation[place]) for place, one in enumerate(scores))
-    return Judgement(best, tuple(((scores[-1] - mean[-1]) / deviation[-1]).tolist()))
+    best = np.array([float(one.max()) for one in scores])
+    scale = pool.calibrate(best)
+    return Judgement(tuple(scale.apply(best).tolist()), tuple(scale.apply(scores[-1], -1).tolist()))
 
 
 def drop_kinds(kinds: Collection[str]) -> Roles:

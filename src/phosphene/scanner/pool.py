@@ -21,7 +21,29 @@ SOFTNESS = 2.0  # nats: kinds whose −log p differ by less count together
 COMMON_SHARE = 0.3  # of what speaks of any kind, and of the model as a whole
 LIKENESS_WIDTH = 1.0  # deviations of the levels within which models are alike
 MIN_LIKENESS = 0.02  # weight of a model that is not alike at all
-MIN_DEVIATION = 0.3  # nats added to the deviation of scores of models that are alike
+MIN_DEVIATION = 0.3  # added to the deviation of models that are alike, in deviations of all
+MAX_FACT = 3.0  # deviations: what is typical of a model counts up to here, so that nothing is foretold from afar
+SHRINKAGE = 10.0  # of the foretold scores, in models: so many would say that nothing can be foretold
+MIN_SPREAD = 1e-3  # of the classes of a column, so that it has a logarithm
+FEWEST = 3  # models, of fewer nothing is foretold
+
+
+@dataclass(frozen=True)
+class Scale:
+    """By model: what its best score is taken for, and the unit that what exceeds it is told in."""
+
+    expected: Array
+    unit: Array
+
+    def apply(self, scores: Array, place: int | slice = slice(None)) -> Array:
+        scaled: Array = (compress(scores) - self.expected[place]) / self.unit[place]
+        return scaled
+
+
+def compress(scores: Array) -> Array:
+    """Scores in nats on the scale that they are foretold on, where the wildest model does not decide."""
+    compressed: Array = np.log1p(np.maximum(scores, 0.0))
+    return compressed
 
 
 @dataclass(frozen=True)
@@ -84,11 +106,7 @@ class Pool:
     @cached_property
     def alike(self) -> Array:
         """How much each model, by row, counts each other one as its like; rows sum to 1, the diagonal is 0."""
-        facts = np.array([self._facts(row) for row in self.rows])
-        known = np.isfinite(facts).any(axis=0)
-        facts = facts[:, known] - np.nanmean(facts[:, known], axis=0)
-        spread = np.nanstd(facts, axis=0)
-        standard = np.nan_to_num(facts / np.where(spread > 1e-9, spread, 1.0))
+        standard = _standardize(np.array([self._facts(row) for row in self.rows]))
         apart = ((standard[:, None] - standard[None]) ** 2).sum(axis=2)
         weights = np.exp(-apart / (2 * self.like**2)) + MIN_LIKENESS
         np.fill_diagonal(weights, 0.0)
@@ -100,11 +118,52 @@ class Pool:
         levels = [row.whole.get(name, math.nan) for name in self.roles.levels if name not in self.left_out]
         return [*levels, math.log(row.outputs), float(row.channels > 1)]
 
-    def describe_likes(self, scores: Array) -> tuple[Array, Array]:
-        """Mean and deviation of the scores of the models that are like each one, itself left out."""
-        mean = self.alike @ scores
-        square = (self.alike * (scores[None] - mean[:, None]) ** 2).sum(axis=1)
-        return mean, np.sqrt(square + MIN_DEVIATION**2)
+    def calibrate(self, best: Array) -> Scale:
+        """From the best scores of all models, what each one's would be if it were as the others are.
+
+        First the score that is foretold from what is typical of a model's classes, by a ridge regression over all other
+        models: some architectures have wilder classes than others, and show it in their medians and spreads. What is
+        left is compared with what is left of models that are like this one. No model counts for itself, and all are
+        treated alike, so that ranks among them stay as they were valid.
+        """
+        if len(best) < FEWEST:
+            return Scale(np.zeros(len(best)), np.full(len(best), MIN_DEVIATION))
+        scores = compress(best)
+        foretold = self._foretell(scores)
+        rest = scores - foretold
+        unit = max(float(rest.std()), MIN_SPREAD)
+        mean = self.alike @ rest
+        square = (self.alike * (rest[None] - mean[:, None]) ** 2).sum(axis=1)
+        return Scale(foretold + mean, np.sqrt(square + (MIN_DEVIATION * unit) ** 2))
+
+    def _foretell(self, scores: Array) -> Array:
+        """Of each model, by the regression over all others, in closed form."""
+        facts = np.clip(_standardize(np.array([self._describe_classes(row) for row in self.rows])), -MAX_FACT, MAX_FACT)
+        facts = np.column_stack([np.ones(len(facts)), facts])
+        penalty = SHRINKAGE * np.eye(facts.shape[1])
+        penalty[0, 0] = 0.0
+        fitted = facts @ np.linalg.solve(facts.T @ facts + penalty, facts.T)
+        own = np.diag(fitted)
+        foretold: Array = (fitted @ scores - own * scores) / (1 - own)
+        return foretold
+
+    def _describe_classes(self, row: Row) -> list[float]:
+        """What is typical of a model's classes: facts of the architecture, and median and spread of each column."""
+        facts = self._facts(row)
+        for name in sorted(self.spread):
+            known = name in row.centred
+            facts.append(float(np.nanmedian(row.classes[name])) if known else math.nan)
+            facts.append(math.log(max(row.centred[name][1], MIN_SPREAD)) if known else math.nan)
+        return facts
+
+
+def _standardize(facts: Array) -> Array:
+    """Each column in its deviations from its mean; what no model has is left out, what one lacks counts as the mean."""
+    facts = facts[:, np.isfinite(facts).any(axis=0)]
+    facts = facts - np.nanmean(facts, axis=0)
+    spread = np.nanstd(facts, axis=0)
+    standard: Array = np.nan_to_num(facts / np.where(spread > 1e-9, spread, 1.0))
+    return standard
 
 
 def join_kinds(

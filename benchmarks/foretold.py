@@ -3,7 +3,7 @@
     python -m benchmarks.foretold
 
 From the kept statistics alone; nothing is scanned. Models of the development split are judged by the shipped
-references, each without itself, those of the test split by all: with nothing foretold, as shipped, and by other choices.
+references, each without itself, those of the test split by all: with nothing foretold, as shipped, by other choices.
 """
 
 from __future__ import annotations

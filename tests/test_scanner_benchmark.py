@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from benchmarks.scoring import tables
+from benchmarks.scoring import tables, uniformity
 from benchmarks.scoring.runs import Run, append, missing, saved
+from PIL import Image
 
 OURS = "ours"
 
@@ -74,6 +75,35 @@ def test_goals_that_are_missed_are_called_missed() -> None:
     found = tables.goals(tables.by_method([*runs, *wrong, *accused, *slow]), OURS)
     assert {row["goal"]: row["reached"] for row in found} == {row["goal"]: "no" for row in found}
     assert len(found) == 6
+
+
+def test_the_final_split_is_asked_for_what_is_found_and_for_transformers_too() -> None:
+    hidden = [made(60 + k, poisoned=True, score=100.0, p_value=0.2, kind="clean-label") for k in range(4)]
+    others = [made(70 + k, score=float(k), p_value=0.5, architecture="vit") for k in range(5)]
+    others += [made(80 + k, poisoned=True, score=-1.0, p_value=0.9, architecture="vit") for k in range(5)]
+    methods = tables.by_method([*zoo(OURS, 100.0), *hidden, *others])
+    found = rows_by(tables.goals(methods, OURS, tables.GOALS["final"]), "goal")
+    assert found["found at p ≤ .05 in ≥ 80%"]["found"].startswith(f"{20 / 29:.3f}")
+    assert found["found at p ≤ .05 in ≥ 80%"]["reached"] == "no"
+    assert found["AUC, warp to adaptive ≥ 0.9"]["found"] == "1.000 [1.000, 1.000]"
+    assert found["AUC, transformers ≥ 0.9"]["found"] == "0.000 [0.000, 0.000]"
+    before = rows_by(tables.goals(methods, OURS), "goal")
+    assert "AUC, warp to adaptive ≥ 0.85" not in before
+    assert "found at p ≤ .05 in ≥ 80%" not in before
+
+
+def test_uniformity_is_told_of_clean_models_alone_by_group(tmp_path: Path) -> None:
+    clean = [made(k, p_value=(k + 0.5) / 20, architecture="vit" if k < 10 else "vgg") for k in range(20)]
+    runs = tables.by_method([*clean, *(made(50 + k, poisoned=True, p_value=0.001) for k in range(30))])[OURS]
+    rows = rows_by(uniformity.tabulate(runs), "clean models")
+    assert rows["all"]["distance from uniform"] == "0.025 (chance: 0.294)"
+    assert rows["architecture vit"]["distance from uniform"].startswith("0.5")
+    assert rows["all"]["p ≤ .05"].startswith("1 of 20")
+    uniformity.draw(runs, "test", tmp_path / "plot.png")
+    width, height = Image.open(tmp_path / "plot.png").size
+    assert width == height > 300
+    uniformity.draw({}, "test", tmp_path / "none.png")
+    assert not (tmp_path / "none.png").exists()
 
 
 def test_false_alarms_count_clean_models_alone_with_exact_intervals() -> None:

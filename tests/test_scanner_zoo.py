@@ -5,11 +5,13 @@ The budget is a fraction of a scan's, so that this takes seconds; `benchmarks/sc
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from benchmarks import zoo
+from benchmarks.zoo import calibrate
 
 from phosphene.scanner.calibration import measure_row
 from phosphene.scanner.comparison import TOO_LITTLE
@@ -64,3 +66,14 @@ def test_a_scan_of_a_reduced_budget_says_that_the_references_do_not_speak_for_it
     assert found.verdict in ("inconclusive", "nothing found")
     assert found.trigger.family == "patch"
     assert found.curve.series["trigger"][-1] > max(found.curve.series["shuffled in place"]) + 0.3
+
+
+def test_a_model_trained_to_other_weights_elsewhere_is_not_measured_beside_the_first_of_its_name(tmp_path, monkeypatch):
+    known, other = zoo.cards(ZOO)[:2]
+    row = load_shipped().rows[0]
+    again = replace(known, fingerprint="of another processor")
+    monkeypatch.setattr(calibrate, "complete_row", lambda *given: replace(row, fingerprint=other.fingerprint))
+    path = tmp_path / "statistics.jsonl"
+    calibrate.append(path, calibrate.line_of(known, replace(row, fingerprint=known.fingerprint)))
+    calibrate.measure_missing([again, known, other], path)
+    assert [line["name"] for line in calibrate.read_lines(path)] == [known.name, other.name]

@@ -58,12 +58,18 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 
 
 def measure_missing(found: Sequence[Card], path: Path, limit: int | None = None) -> None:
-    """One line a model that has none yet, or lacks a new statistic; measured on one thread."""
+    """One line a model that has none yet, or lacks a new statistic; measured on one thread.
+
+    A model that another processor has trained to other weights is not measured beside the first one of its name.
+    """
     torch.set_num_threads(1)
-    rows = {line["row"]["fingerprint"]: Row.from_json(line["row"]) for line in read_lines(path)}
+    lines = read_lines(path)
+    rows = {line["row"]["fingerprint"]: Row.from_json(line["row"]) for line in lines}
+    names = {line["name"] for line in lines}
+    found = [card for card in found if card.fingerprint in rows or card.name not in names]
     new = find_new_statistics({name for row in rows.values() for name in row.columns})
-    names = {column.key for statistic in new for column in statistic.columns}
-    done = {fingerprint for fingerprint, row in rows.items() if not new or row.columns & names}
+    columns = {column.key for statistic in new for column in statistic.columns}
+    done = {fingerprint for fingerprint, row in rows.items() if not new or row.columns & columns}
     missing = [card for card in found if card.fingerprint not in done]
     for number, card in enumerate(islice(missing, limit), start=1):
         started = time.process_time()

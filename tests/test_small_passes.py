@@ -293,7 +293,8 @@ def test_the_kernel_of_many_computes_a_convolution_and_its_gradient(layout):
 
 
 def test_weights_that_were_changed_are_turned_anew():
-    known, images, weight = Cache(), torch.ones(1, 2, 3, 3, requires_grad=True), torch.ones(4, 2, 1, 1)
+    known, images = Cache(), torch.ones(1, 2, 3, 3, requires_grad=True)
+    weight = nn.Parameter(torch.ones(4, 2, 1, 1), requires_grad=False)
     for value in (1.0, 2.0):
         weight.fill_(value)
         made = pointwise.convolve(known, images, weight, None)
@@ -301,16 +302,25 @@ def test_weights_that_were_changed_are_turned_anew():
         assert torch.equal(gradient, torch.full_like(images, 4 * value))
 
 
+def test_weights_that_a_network_computes_in_each_pass_do_not_pile_up():
+    known, images = Cache(), torch.ones(1, 2, 3, 3, requires_grad=True)
+    for value in (1.0, 2.0, 3.0):
+        made = pointwise.convolve(known, images, torch.full((4, 2, 1, 1), value), None)
+        (gradient,) = torch.autograd.grad(made.sum(), images)
+        assert torch.equal(gradient, torch.full_like(images, 4 * value))
+    assert not known._values
+
+
 LEFT = {
-    "of three pixels": ({"weight": torch.ones(4, 2, 3, 3)}, None),
-    "in groups": ({"weight": torch.ones(4, 1, 1, 1)}, None),
-    "that learns": ({"weight": torch.ones(4, 2, 1, 1, requires_grad=True)}, None),
-    "with a bias that learns": ({"weight": torch.ones(4, 2, 1, 1)}, torch.ones(4, requires_grad=True)),
-    "of half precision": ({"weight": torch.ones(4, 2, 1, 1, dtype=torch.bfloat16)}, None),
+    "of three pixels": (torch.ones(4, 2, 3, 3), None),
+    "in groups": (torch.ones(4, 1, 1, 1), None),
+    "that learns": (torch.ones(4, 2, 1, 1, requires_grad=True), None),
+    "with a bias that learns": (torch.ones(4, 2, 1, 1), torch.ones(4, requires_grad=True)),
+    "of half precision": (torch.ones(4, 2, 1, 1, dtype=torch.bfloat16), None),
 }
 
 
 @pytest.mark.parametrize("name", LEFT)
 def test_another_convolution_is_left_as_it_is(name):
-    given, bias = LEFT[name]
-    assert pointwise.find_parameters((torch.ones(1, 2, 3, 3), given["weight"]), {"bias": bias}) is None
+    weight, bias = LEFT[name]
+    assert pointwise.find_parameters((torch.ones(1, 2, 3, 3), weight), {"bias": bias}) is None

@@ -7,11 +7,10 @@ have the numbers of a full one, asking for that kernel costs less than laying a 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from phosphene.core.cache import Cache
 
@@ -32,8 +31,8 @@ def find_parameters(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Ten
 
 
 def convolve(known: Cache, images: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """`(n, out, H, W)` of `(n, in, H, W)`, of stride 1; differentiable by the images. `known` keeps weights turned for
-    the gradient."""
+    """`(n, out, H, W)` of `(n, in, H, W)`, of stride 1; differentiable by the images. `known` keeps
+    parameters turned for the gradient."""
     made: Tensor = _Convolution.apply(images, weight, bias, known)
     return made
 
@@ -47,15 +46,21 @@ class _Convolution(torch.autograd.Function):
 
     @staticmethod
     def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
-        weight, layout = context.weight, context.layout
-        # The weight is kept beside what was made of it, so that no other one gets its identity.
-        key = ("turned", id(weight), weight._version, layout)
-        _, turned = context.known.get(key, partial(_turn, weight, layout))
-        return _multiply(gradient, turned, None, layout), None, None, None
+        turned = _turn(context.known, context.weight, context.layout)
+        return _multiply(gradient, turned, None, context.layout), None, None, None
 
 
-def _turn(weight: Tensor, layout: Layout) -> tuple[Tensor, Tensor]:
-    return weight, weight.transpose(0, 1).contiguous(memory_format=layout)
+def _turn(known: Cache, weight: Tensor, layout: Layout) -> Tensor:
+    """The weight with its sides exchanged; kept for a parameter alone, for what a network computes in each pass would
+    pile up."""
+
+    def turn() -> tuple[Tensor, Tensor]:
+        return weight, weight.transpose(0, 1).contiguous(memory_format=layout)
+
+    if not isinstance(weight, nn.Parameter) or weight.is_inference():
+        return turn()[1]
+    # The weight is kept beside what was made of it, so that no other one gets its identity.
+    return known.get(("turned", id(weight), weight._version, layout), turn)[1]
 
 
 def _multiply(images: Tensor, weight: Tensor, bias: Tensor | None, layout: Layout) -> Tensor:

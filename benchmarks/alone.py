@@ -42,9 +42,7 @@ def one_thread() -> Iterator[None]:
 Setting = tuple[Classifier, int, Callable[[], AbstractContextManager[object]]]
 
 
-def list_settings(
-    network: Classifier,
-) -> dict[str, tuple[Classifier, int, Callable[[], AbstractContextManager[object]]]]:
+def list_settings(network: Classifier) -> dict[str, Setting]:
     """By name: the classifier, how many maps, and what holds meanwhile."""
     filled = partial(patch, "phosphene.model.classifier.choose_size", lambda *given: given[3])
     two = partial(patch, "phosphene.model.classifier.choose_size", lambda *given: 2)

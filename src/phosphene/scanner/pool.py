@@ -124,7 +124,7 @@ class Pool:
         First the score that is foretold from what is typical of a model's classes, by a ridge regression over all other
         models: some architectures have wilder classes than others, and show it in their medians and spreads. What is
         left is compared with what is left of models that are like this one. No model counts for itself, and all are
-        treated alike, so that ranks among them stay as they were valid.
+        treated alike: without a backdoor every rank among them stays as likely as any other.
         """
         if len(best) < FEWEST:
             return Scale(np.zeros(len(best)), np.full(len(best), MIN_DEVIATION))
@@ -152,9 +152,13 @@ class Pool:
         facts = self._facts(row)
         for name in sorted(self.spread):
             known = name in row.centred
-            facts.append(float(np.nanmedian(row.classes[name])) if known else math.nan)
+            facts.append(_median_of_finite(row.classes[name]) if known else math.nan)
             facts.append(math.log(max(row.centred[name][1], MIN_SPREAD)) if known else math.nan)
         return facts
+
+
+def _median_of_finite(values: Sequence[float]) -> float:
+    return float(np.median([value for value in values if math.isfinite(value)]))
 
 
 def _standardize(facts: Array) -> Array:

@@ -8,9 +8,12 @@ import re
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -129,6 +132,21 @@ if __name__ == "__main__":
 """
 
 
+def wait_until_ended(workers: Sequence[psutil.Process]) -> None:
+    for _ in range(6000):
+        if not any(map(is_alive, workers)):
+            return
+        time.sleep(0.01)
+    raise AssertionError("a worker outlived its parent by a minute")
+
+
+def is_alive(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE  # nobody may reap an orphan
+    except psutil.NoSuchProcess:
+        return False
+
+
 @pytest.mark.parametrize("executor", ["Serial()", "Processes(2)"])
 def test_a_run_that_was_killed_goes_on_where_it_stopped_and_any_executor_finds_the_same(
     executor, checkpoints, tmp_path
@@ -141,9 +159,11 @@ def test_a_run_that_was_killed_goes_on_where_it_stopped_and_any_executor_finds_t
     line = [sys.executable, str(script)]  # a file, because what is spawned imports its parent's script
     process = subprocess.Popen(line, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     wait_for(process, lambda: len(records(out)) > 0)
+    workers = psutil.Process(process.pid).children(recursive=True)
     process.kill()
     process.communicate()
     assert process.returncode == -signal.SIGKILL
+    wait_until_ended(workers)  # they may leave what they were writing
     (out / f".phosphene-{process.pid}-left.tmp").write_bytes(b"half")
     before = records(out)
     assert 0 < len(before) < 23

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from benchmarks.record import RESULTS, markdown, write_result
-from benchmarks.scoring.ours import row_of
+from benchmarks.scoring.ours import THOROUGH, row_of
 from phosphene.model.classifier import Classifier
 from phosphene.model.sources.load import load
 from phosphene.scanner.judging import judge
@@ -35,7 +35,7 @@ from phosphene.scanner.verdict import decide_verdict
 
 Card = Mapping[str, Any]
 # The last stage shows what was found and decides nothing: p-value, verdict and target are the same without its length.
-QUICK = Settings(long_iterations=10, restarts=1, controls=1, top=1, window_images=2, window_iterations=2)
+QUICK = replace(THOROUGH, long_iterations=10, restarts=1, controls=1, top=1, window_images=2, window_iterations=2)
 
 
 def read_cards(folder: Path) -> list[Card]:
@@ -68,7 +68,7 @@ def scan_missing(options: argparse.Namespace) -> Iterator[str]:
         if len(classifier.labels) > options.most:
             yield f"{classifier.name}: {len(classifier.labels)} classes, left out"
             continue
-        found = scan(classifier, replace(QUICK if options.quick else Settings(), seed=options.seed))
+        found = scan(classifier, replace(QUICK if options.quick else THOROUGH, seed=options.seed))
         found.save(saved)
         yield f"{classifier.name}: {found.verdict}, p = {found.p_value:.3g}, {found.seconds:.0f} s"
 

@@ -249,7 +249,7 @@ def test_other_names_and_another_seed_are_refused(base, planted):
 def test_the_budget_counts_what_the_base_takes(base):
     stage, keys = BaseStage(), {one.key for one in list_counted()}
     assert "pairs" not in keys
-    assert {"probes", "margins", "stamps", "short patch", "permutations"} <= keys
+    assert {"probes", "margins", "patch stamps", "short patch", "permutations"} <= keys
     shape = ModelSize.of(base)
     assert stage.cost(QUICK, shape) == sum(one.cost(QUICK, shape) for one in list_counted())
 

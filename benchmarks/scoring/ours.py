@@ -29,16 +29,17 @@ from phosphene.scanner.verdict import decide_verdict
 
 NAME = "phosphene scan"
 ALARMS = ("backdoor-like", "suspicious")
+THOROUGH = Settings(clear=1.0)  # all statistics are kept, so that they can be judged again
 
 
 class Scanner:
-    """Scans with the shipped settings and references; `last` is the scan behind the last opinion."""
+    """Scans with the shipped references, all statistics; `last` is the scan behind the last opinion."""
 
     def __init__(self) -> None:
         self.last: Scan | None = None
 
     def __call__(self, classifier: Classifier, images: Tensor) -> Opinion:
-        found = self.last = scan(classifier)
+        found = self.last = scan(classifier, THOROUGH)
         mask = None if found.trigger is None else picture(found.trigger.mask)
         scores = tuple(one.score for one in found.classes)
         return Opinion(found.score, scores, found.verdict in ALARMS, mask, found.p_value)

@@ -23,6 +23,7 @@ from phosphene.errors import BadInput
 
 if TYPE_CHECKING:
     from phosphene.scanner.record import Scan, Trigger
+    from phosphene.scanner.settings import Settings
 
 CLASSES_SHOWN = 5
 
@@ -82,6 +83,9 @@ def run_scan(
     workers: Annotated[
         int | None, typer.Option(min=1, help="For DIR: models at a time, by default 1; they share the threads.")
     ] = None,
+    thorough: Annotated[
+        bool, typer.Option("--thorough", help="Measure all statistics, also where the first ones show nothing.")
+    ] = False,
     *,
     source: Source,
     exports: Exports,
@@ -100,7 +104,8 @@ def run_scan(
     if model is not None and is_folder(model):
         refuse_for_folder({"report": report, "cyclonedx": exports.cyclonedx, "in-toto": exports.in_toto})
         check_file("sarif", exports.sarif)
-        plan = FolderPlan(budget, seed, calibration, executor or "processes", workers or 1, exports.sarif, given)
+        settings = make_settings(seed, thorough=thorough)
+        plan = FolderPlan(budget, settings, calibration, executor or "processes", workers or 1, exports.sarif, given)
         run_folder_scan(Path(model), out, source, plan, as_json=as_json)
         return
     refuse_for_model({"out": out, "executor": executor, "workers": workers})
@@ -108,7 +113,8 @@ def run_scan(
     for option, path in files.items():
         check_file(option, path)
     with hold_files(files.values()):
-        result = scan_model(model, source, Asked(budget, seed, calibration, given), quiet=as_json)
+        asked = Asked(budget, make_settings(seed, thorough=thorough), calibration, given)
+        result = scan_model(model, source, asked, quiet=as_json)
         if report is not None:
             write_result(result, report)
         exports.write(result, source.weights)
@@ -139,12 +145,18 @@ def refuse_for_model(options: Mapping[str, object]) -> None:
         raise BadInput(f"--{given[0]} is for a folder of models; leave it out, and give --report FILE for a page")
 
 
+def make_settings(seed: int, *, thorough: bool) -> Settings:
+    from phosphene.scanner.settings import Settings
+
+    return Settings(seed=seed, clear=1.0) if thorough else Settings(seed=seed)
+
+
 @dataclass(frozen=True)
 class Asked:
     """What is asked of one model."""
 
     budget: float | None
-    seed: int
+    settings: Settings
     calibration: Path | None
     given: Given
 
@@ -156,18 +168,16 @@ def scan_model(model: str | None, source: Source, asked: Asked, *, quiet: bool) 
     from phosphene.scanner.pictures import load_pictures
     from phosphene.scanner.reference import Reference
     from phosphene.scanner.scanning import check_duration, scan
-    from phosphene.scanner.settings import Settings
 
     reference = Reference.load(asked.calibration) if asked.calibration is not None else None
     pictures = load_pictures(asked.given.images, classifier.image_shape) if asked.given.images is not None else None
-    settings = Settings(seed=asked.seed)
-    if asked.budget is None and (long := check_duration(classifier, settings)) is not None:
+    if asked.budget is None and (long := check_duration(classifier, asked.settings)) is not None:
         warn(long)
     with show_progress(quiet=quiet) as bar:
         task = bar.add_task("scan", total=None, rate="")
         return scan(
             classifier,
-            settings,
+            asked.settings,
             reference=reference,
             budget=asked.budget,
             against=base,

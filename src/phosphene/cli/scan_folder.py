@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from phosphene.scanner.folder.record import FolderScan, ScannedModel
     from phosphene.scanner.folder.run import FolderCallbacks
     from phosphene.scanner.record import Scan
+    from phosphene.scanner.settings import Settings
 
 NAMED = 10  # entries that are left out and named; of more only the number is told
 
@@ -35,7 +36,7 @@ class FolderPlan:
     """What is asked of every model, where they are scanned, and the file for a log of all."""
 
     budget: float | None
-    seed: int
+    settings: Settings
     calibration: Path | None
     executor: str
     workers: int
@@ -53,7 +54,6 @@ def run_folder_scan(
 ) -> None:
     """Scan what is missing, print the table, and end with the exit code of all."""
     from phosphene.scanner.folder.run import check_apart, scan_folder
-    from phosphene.scanner.settings import Settings
 
     if source.weights is not None:
         raise BadInput(f"--weights is for one model, and {str(folder)!r} is a folder of them; leave it out")
@@ -72,7 +72,7 @@ def run_folder_scan(
             folder,
             out,
             options,
-            Settings(seed=plan.seed),
+            plan.settings,
             budget=plan.budget,
             calibration=plan.calibration,
             against=base,
@@ -91,7 +91,6 @@ def find_base(against: str, source: Source, plan: FolderPlan, out: Path, bar: Pr
     from phosphene.scanner.against.base import Base
     from phosphene.scanner.folder.base import measure_base_once
     from phosphene.scanner.record import Scan
-    from phosphene.scanner.settings import Settings
 
     opened = open_against(against, None, source)
     if isinstance(opened, Scan):
@@ -99,7 +98,7 @@ def find_base(against: str, source: Source, plan: FolderPlan, out: Path, bar: Pr
     task = bar.add_task("base", total=None, rate="")
     base = measure_base_once(
         opened,
-        Settings(seed=plan.seed),
+        plan.settings,
         out,
         budget=plan.budget,
         calibration=plan.calibration,

@@ -38,7 +38,8 @@ COMPARED_FIRST = (
     "margins",
     "short patch",
     "short additive",
-    "stamps",
+    "patch stamps",
+    "other stamps",
     "permutations",
 )
 

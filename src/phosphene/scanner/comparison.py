@@ -15,7 +15,7 @@ that what is left out hardly depends on chance; `benchmarks/left_out.py` measure
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from phosphene.scanner.pool import Pool
@@ -56,8 +56,9 @@ def choose_references(row: Row, table: Reference, settings: Settings) -> Referen
     return together if likeness >= LIKE_FURTHER * share else replace(table, further=())
 
 
-def compare(row: Row, table: Reference, settings: Settings) -> Comparison:
-    """What of `row`, measured with `settings`, the references speak for."""
+def compare(row: Row, table: Reference, settings: Settings, spared: Collection[str] = ()) -> Comparison:
+    """What of `row`, measured with `settings`, the references speak for; why columns that were `spared` are missing is
+    not explained."""
     if len(table.rows) < MIN_MODELS:
         return Comparison((f"the table holds {len(table.rows)} models, fewer than {MIN_MODELS}",))
     facts = list_strange_facts(row, table)
@@ -68,7 +69,8 @@ def compare(row: Row, table: Reference, settings: Settings) -> Comparison:
     lacking = [name for name in list_columns() if name in _list_known(table) - row.columns]
     present = [name for name in _list_present(row) if name in incomparable or family_of(name) in strange]
     left_out = (*present, *lacking)
-    reasons = (*_explain_families(row, strange), *_explain_columns(table, incomparable, lacking, strange))
+    missed = [name for name in lacking if name not in spared]
+    reasons = (*_explain_families(row, strange), *_explain_columns(table, incomparable, missed, strange))
     if _too_little(row, table, left_out):
         return Comparison((TOO_LITTLE, *reasons))
     return Comparison((), left_out, reasons, tuple(dict.fromkeys(_families_of_levels(left_out))))

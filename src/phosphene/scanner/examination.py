@@ -78,9 +78,11 @@ def choose_suspects(scores: tuple[float, ...], settings: Settings) -> list[int]:
     return top + [rest[place] for place in order[: settings.controls]]
 
 
-def limit_last_stage(settings: Settings, *, stands_out: bool, accused: bool) -> Settings:
+def limit_last_stage(settings: Settings, *, clear: bool, stands_out: bool, accused: bool) -> Settings:
     """The settings without what the findings do not call for: other starts and windows show a class that stands out,
-    pairs one that is accused."""
+    pairs one that is accused; of a model that is clear one class is shown beside another."""
+    if clear:
+        settings = replace(settings, top=1, controls=min(1, settings.controls))
     if not stands_out:
         settings = replace(settings, restarts=1, window_iterations=0)
     return settings if accused else replace(settings, pair_iterations=0)

@@ -3,6 +3,7 @@ its differences from a base, where one is given."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from phosphene.scanner.against.base import Base
@@ -89,13 +90,16 @@ class Judged:
         return [*checks, f"{outside}: only the internal p-value counts", few]
 
 
-def judge(row: Row, table: Reference, settings: Settings, base: Base | None = None) -> Judged:
+def judge(
+    row: Row, table: Reference, settings: Settings, base: Base | None = None, spared: Collection[str] = ()
+) -> Judged:
     """The p-values of a model that is not in the table, measured with `settings`, and of its differences from a base.
 
+    Columns that were `spared` are said elsewhere to be missing.
     The scores of the classes are those that the deciding p-value speaks of.
     """
     table = choose_references(row, table, settings)
-    comparison = compare(row, table, settings)
+    comparison = compare(row, table, settings, spared)
     fused = fuse(row, table, left_out=comparison.left_out)
     controls = compare_own_classes(row) if comparison.outside else None
     if controls is not None:

@@ -12,26 +12,34 @@ from phosphene.model.classifier import Classifier
 from phosphene.scanner.budget import Budget
 from phosphene.scanner.context import Context
 from phosphene.scanner.reference import Row
-from phosphene.scanner.statistics.registry import STATISTICS
+from phosphene.scanner.statistics.registry import LATER, STATISTICS
 from phosphene.scanner.statistics.statistic import Measured, Statistic
 
 MAX_BATCH = 180  # images; a larger batch is no faster
 SMALL_BATCH = 16  # images of a batch of large images, which a larger one would push out of the processor's cache
 
 OnStage = Callable[[str], None]
+IsClear = Callable[[Row], bool]
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """A model's row of statistics, what was computed for it, and what a user must know of it."""
+    """A model's row of statistics, what was computed for it, and what a user must know of it. Where it is `clear`, the
+    later statistics were not measured."""
 
     row: Row
     context: Context
     checks: tuple[str, ...]
+    clear: bool = False
 
 
 def ignore_stage(key: str) -> None:
     """Default callback; does nothing."""
+
+
+def never_clear(row: Row) -> bool:
+    """Default callback; every statistic is measured."""
+    return False
 
 
 def check_exclusive(classifier: Classifier) -> None:
@@ -56,10 +64,19 @@ def measure_statistics(
     budget: Budget,
     on_stage: OnStage = ignore_stage,
     statistics: Iterable[Statistic] | None = None,
+    is_clear: IsClear = never_clear,
 ) -> Measurement:
-    """All registered statistics, or the given ones, of a model that `prepare_classifier` made."""
+    """All registered statistics, or the given ones, of a model that `prepare_classifier` made.
+
+    The later ones are left out where the row of the first `is_clear`.
+    """
     results: list[Measured] = []
+    clear: bool | None = None  # not asked yet
     for statistic in STATISTICS.values() if statistics is None else statistics:
+        if statistic in LATER and clear is None:
+            clear = is_clear(_make_row(context, results))
+        if statistic in LATER and clear:
+            continue
         context = replace(context, settings=budget.replan(context.settings, statistic.key))
         on_stage(statistic.key)
         since, measured = budget.mark(), statistic.measure(context)
@@ -67,7 +84,7 @@ def measure_statistics(
             budget.add(statistic.key, measured.reached or context.size.classes, since)
         results.append(measured)
     checks = tuple(check for measured in results for check in measured.checks)
-    return Measurement(_make_row(context, results), context, checks)
+    return Measurement(_make_row(context, results), context, checks, bool(clear))
 
 
 def describe_model(classifier: Classifier) -> Row:

@@ -38,9 +38,9 @@ from phosphene.scanner.pairs import PairSizes
 from phosphene.scanner.pictures import STATISTICS_TOO, VERIFICATION, Pictures, PicturesUsed, Role
 from phosphene.scanner.pictures import list_checks as list_checks_of_pictures
 from phosphene.scanner.record import Calibration, ClassEvidence, Pairs, Scan
-from phosphene.scanner.reference import Reference, load_shipped
+from phosphene.scanner.reference import Reference, Row, load_shipped
 from phosphene.scanner.settings import Settings
-from phosphene.scanner.statistics.registry import STATISTICS
+from phosphene.scanner.statistics.registry import CLEAR, STATISTICS, list_later
 from phosphene.scanner.statistics.searches import TELLING
 from phosphene.scanner.verdict import NOT_COVERED, SUSPICIOUS_LEVEL, decide_verdict, measure_asymmetry
 
@@ -95,17 +95,24 @@ def scan(
     shared = Budget(ModelSize.of(private), (*STATISTICS.values(), *planned, examination), budget)
     with shared.count_passes(private):
         depth = plan_depth(shared, settings, private, table, against.settings if isinstance(against, Base) else None)
-        measurement = measure_statistics(Context(private, depth, pictures=backgrounds), shared, on_stage)
+
+        def is_clear(row: Row) -> bool:
+            judged = None if against is not None else judge(row, table, depth)
+            return judged is not None and judged.external is not None and judged.p_value > depth.clear
+
+        context = Context(private, depth, pictures=backgrounds)
+        measurement = measure_statistics(context, shared, on_stage, is_clear=is_clear)
         row, context = measurement.row, measurement.context
         base = None
         if against is not None:
             on_stage(BASE_STAGE)
             base = open_base(against, context, shared)
-        judged = judge(row, table, context.settings, base)
+        judged = judge(row, table, context.settings, base, list_later() if measurement.clear else ())
         on_stage(examination.key)
         stands_out = judged.p_value <= SUSPICIOUS_LEVEL
         asked = context.settings
-        limited = limit_last_stage(asked, stands_out=stands_out, accused=judged.calibrated and stands_out)
+        accused = judged.calibrated and stands_out
+        limited = limit_last_stage(asked, clear=measurement.clear, stands_out=stands_out, accused=accused)
         context = replace(context, settings=shared.replan(limited, examination.key))
         unseen = None if images is None else images.list_unseen(searched=bool(settings.backgrounds))
         since, evidence = shared.mark(), examine_suspects(context, judged.fused, pictures=unseen)
@@ -126,7 +133,7 @@ def plan_depth(
 def _restore(used: Settings, asked: Settings, limited: Settings) -> Settings:
     """The settings for the record: what the findings did not call for stays as asked, so that they give this scan
     again and with another seed leave nothing out."""
-    names = ("restarts", "window_iterations", "pair_iterations")
+    names = ("top", "controls", "restarts", "window_iterations", "pair_iterations")
     spared = [name for name in names if getattr(limited, name) != getattr(asked, name)]
     return replace(used, **{name: getattr(asked, name) for name in spared})
 
@@ -226,6 +233,7 @@ def _describe_classes(classifier: Classifier, findings: Findings) -> tuple[Class
 def _list_checks(findings: Findings) -> tuple[str, ...]:
     row, pictures = findings.measurement.row, findings.images
     checks = [*findings.measurement.checks, *findings.budget.list_checks(), *findings.judged.list_checks(row.outputs)]
+    checks += [CLEAR] if findings.measurement.clear else []
     if pictures is not None:
         checks += list_checks_of_pictures(pictures, findings.measurement.context.settings)
     return tuple(checks)

@@ -42,11 +42,12 @@ class Settings:
     restarts: int = 3  # long searches for the first suspect
     window_images: int = 8
     window_iterations: int = 12
+    clear: float = 0.4  # p-value of the first statistics above which the later ones are left out; 1 measures them all
     backgrounds: str = ""  # digest of the pictures in place of surrogates; empty without any
 
     def __post_init__(self) -> None:
         numbers = {name: value for name, value in asdict(self).items() if name != "backgrounds"}
-        wrong = [name for name, value in numbers.items() if value < (name in POSITIVE) and name != "seed"]
+        wrong = [name for name, value in numbers.items() if not value >= (name in POSITIVE) and name != "seed"]
         if wrong:
             given = ", ".join(f"{name}={numbers[name]}" for name in wrong)
             raise BadInput(f"settings of a scan are {given}; expected at least 1 of {', '.join(POSITIVE)}, 0 of others")

@@ -13,6 +13,7 @@ def format_scan_command(scan: Scan) -> str | None:
     """The `phosphene scan` line of the same model and seed; None where no option gives the model."""
     model = format_model(scan.model)
     more = (" --against BASE" if scan.against else "") + (" --images DIR" if scan.images else "")
+    more += " --thorough" if scan.settings.get("clear", 0.0) >= 1 else ""
     return None if model is None else f"phosphene scan {model} \\\n  --seed {scan.seed}{more} --report again.html"
 
 

@@ -13,7 +13,7 @@ from phosphene.scanner.exports.frameworks import ENTRIES
 from phosphene.scanner.own_classes import MIN_CLASSES
 from phosphene.scanner.pvalues import BASE_SHARE, EXTERNAL_SHARE
 from phosphene.scanner.record import Calibration, Curve, Named, OwnClasses, Scan, Trigger
-from phosphene.scanner.statistics.registry import list_columns
+from phosphene.scanner.statistics.registry import CLEAR, list_columns
 from phosphene.scanner.statistics.statistic import ANY
 
 HALF = 0.5  # flip rate at which series of the curve are compared
@@ -133,7 +133,8 @@ def write_meaning(scan: Scan) -> str:
 
 
 def list_advice(scan: Scan) -> list[str]:
-    return [sentence.format(target=name_target(scan)) for sentence in WORDINGS[scan.verdict].advice]
+    advice = [sentence.format(target=name_target(scan)) for sentence in WORDINGS[scan.verdict].advice]
+    return [one.replace("a larger --budget", "--thorough") for one in advice] if CLEAR in scan.checks else advice
 
 
 def name_target(scan: Scan) -> str:

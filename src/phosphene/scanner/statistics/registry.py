@@ -1,4 +1,8 @@
-"""Every statistic, in the order of measuring. Budget, fusion, reference tables, report and docs read this alone."""
+"""Every statistic, in the order of measuring. Budget, fusion, reference tables, report and docs read this alone.
+
+The first ones are measured of every model, the later ones where the first leave it open whether something stands out:
+`benchmarks/stop_early.py` has what each order costs and loses.
+"""
 
 from __future__ import annotations
 
@@ -13,20 +17,16 @@ from phosphene.scanner.statistics.permutations import Permutations
 from phosphene.scanner.statistics.probes import Probes
 from phosphene.scanner.statistics.searches import SEARCHES
 from phosphene.scanner.statistics.squares import Squares
-from phosphene.scanner.statistics.stamps import Stamps
+from phosphene.scanner.statistics.stamps import OTHERS, PATCHES
 from phosphene.scanner.statistics.statistic import ANY, Column, Statistic
 
-REGISTERED: tuple[Statistic, ...] = (
-    Probes(),
-    Margin(),
-    Confidence(),
-    Stamps(),
-    *SEARCHES,
-    Concentration(),
-    Squares(),
-    Permutations(),
+FIRST: tuple[Statistic, ...] = (Probes(), Confidence(), PATCHES, *SEARCHES, Concentration())
+LATER: tuple[Statistic, ...] = (Margin(), OTHERS, Squares(), Permutations())
+CLEAR = (  # the check of a scan that stopped after the first
+    f"nothing stands out by the first statistics, so the later ones were not measured "
+    f"({', '.join(statistic.key for statistic in LATER)}); --thorough, or clear=1 of the settings, measures all"
 )
-STATISTICS: dict[str, Statistic] = {statistic.key: statistic for statistic in REGISTERED}
+STATISTICS: dict[str, Statistic] = {statistic.key: statistic for statistic in (*FIRST, *LATER)}
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,11 @@ class Roles:
     def compared(self) -> frozenset[str]:
         """All that decides how a model is compared with clean ones."""
         return self.of_classes.union(self.whole, self.levels)
+
+
+def list_later() -> frozenset[str]:
+    """The columns of the later statistics."""
+    return frozenset(column.key for statistic in LATER for column in statistic.columns)
 
 
 def list_columns() -> dict[str, Column]:

@@ -35,10 +35,14 @@ SHOWN = {
 }
 
 
+def _name(stamp: str) -> str:
+    return f"stamp {stamp}"
+
+
 def _describe(stamp: str) -> Column:
     kind, family, words = SHOWN[stamp]
     means = f"its probability under the random {words} that suits it best, log-odds"
-    return Column(f"stamp {stamp}", f"{stamp} stamps", means, (kind,), family=family)
+    return Column(_name(stamp), f"{stamp} stamps", means, (kind,), family=family)
 
 
 # A trigger for every class leaves no class that stands out, but all are reached by more of the patches at random.
@@ -57,23 +61,33 @@ MEDIAN = Column(
 class Stamps:
     """By kind of stamp, log-odds of a class's mean probability under the stamp that suits it best."""
 
-    key: str = "stamps"
+    key: str
+    kinds: tuple[str, ...]
     settings: tuple[str, ...] = (*SETTINGS, "stamps")
     least: Mapping[str, int] = field(default_factory=lambda: {"stamps": 8})
-    columns: tuple[Column, ...] = (*map(_describe, STAMPS), MEDIAN)
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        medians = (MEDIAN,) if MEDIAN.median_of in map(_name, self.kinds) else ()
+        return (*map(_describe, self.kinds), *medians)
 
     def cost(self, settings: Settings, size: ModelSize) -> int:
         images = min(size.background_classes, MAX_IMAGES) * _images_per_class(
             size.background_classes, settings.surrogates
         )
-        return forward_cost(len(STAMPS) * settings.stamps * images)
+        return forward_cost(len(self.kinds) * settings.stamps * images)
 
     def measure(self, context: Context) -> Measured:
         count, seed = context.settings.stamps, context.settings.seed
         found = {
-            f"stamp {kind}": measure_stamp(context.classifier, context.surrogates, kind, count, seed) for kind in STAMPS
+            _name(kind): measure_stamp(context.classifier, context.surrogates, kind, count, seed) for kind in self.kinds
         }
-        return Measured(found, {MEDIAN.key: take_median(found[MEDIAN.median_of].tolist())})
+        medians = {MEDIAN.key: take_median(found[MEDIAN.median_of].tolist())} if MEDIAN in self.columns else {}
+        return Measured(found, medians)
+
+
+PATCHES = Stamps("patch stamps", ("patch",))
+OTHERS = Stamps("other stamps", tuple(kind for kind in STAMPS if kind != "patch"))
 
 
 def measure_stamp(classifier: Classifier, surrogates: Surrogates, kind: str, count: int, seed: int) -> Tensor:

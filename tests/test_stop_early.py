@@ -14,6 +14,7 @@ from models import colour_net
 from phosphene.errors import BadInput
 from phosphene.report.scan.page import render_scan
 from phosphene.report.scan.rerun import format_scan_command, format_scan_snippet
+from phosphene.scanner.budget import Budget
 from phosphene.scanner.calibration import calibrate, measure_row
 from phosphene.scanner.judging import judge
 from phosphene.scanner.record import Scan
@@ -131,3 +132,16 @@ def test_thorough_on_the_command_line_measures_all(tmp_path, table, monkeypatch)
         outcome = phosphene("scan", *from_factory(weights), "--json", *more)
         assert json.loads(outcome.out)["settings"]["clear"] == expected
     assert asked == [Settings().clear, 1.0]
+
+
+def test_a_scan_that_was_shortened_on_its_way_is_judged_by_what_was_kept_to(table, monkeypatch):
+    """Statistics that were measured less deeply than those of the references say nothing of whether a model is clear."""
+    clear = next(seed for seed in SEEDS if CLEAR in scan(clean_linear(seed), FAST, reference=table).checks)
+    levels = ("patch_iterations", "additive_iterations")
+    monkeypatch.setattr(
+        Budget, "replan", lambda budget, settings, key: replace(settings, **dict.fromkeys(levels, FAST.long_iterations))
+    )
+    found = scan(clean_linear(clear), FAST, reference=table)
+    assert found.p_external is None  # no level is comparable
+    assert CLEAR not in found.checks
+    assert {"margins", "other stamps"} <= stages_of(found)

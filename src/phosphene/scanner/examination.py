@@ -19,7 +19,7 @@ from phosphene.scanner.record import Curve, Named, Trigger
 from phosphene.scanner.search import Candidates, images_per_candidate, search_classes
 from phosphene.scanner.settings import Settings
 from phosphene.scanner.statistics.registry import list_columns
-from phosphene.scanner.surrogates import Surrogates, render_surrogates
+from phosphene.scanner.surrogates import Surrogates, draw_smooth_noise, render_surrogates
 from phosphene.scanner.verification import (
     AREAS,
     MAX_IMAGES,
@@ -34,6 +34,7 @@ from phosphene.scanner.verification import (
 )
 
 KEPT_RATE = 0.8  # of the candidate's flip rate: what a single window has to reach to be shown in its place
+NOISE_TRIED = 8  # times as many images of noise as a window is searched on
 FRESH_SURROGATES = 2  # of each class
 FRESH_SEED = 1_000_003  # added to the seed of the scan
 
@@ -154,13 +155,24 @@ def _localize(context: Context, best: Candidates, target: int, images: Tensor) -
     One small square that sends everything to a class is the simplest explanation that there is.
     """
     settings = context.settings
-    shown = images[: settings.window_images]
+    shown = choose_noise(context, target)
+    if not len(shown):
+        shown = images[: settings.window_images]
     window = localize_patch(context.classifier, target, shown, settings.window_iterations).as_candidate()
     wanted, reached = (
         measure_flip_rates(context.classifier, images, apply_candidate(one, 0, images), target)[-1]
         for one in (best, window)
     )
     return window if reached >= KEPT_RATE * wanted else best
+
+
+def choose_noise(context: Context, target: int) -> Tensor:
+    """Smooth noise that is not predicted as the target, none where too little is."""
+    count, seed = context.settings.window_images, context.settings.seed
+    noise = draw_smooth_noise(NOISE_TRIED * count, context.classifier.image_shape, seed)
+    with torch.no_grad():
+        usable = context.classifier(noise).argmax(dim=1) != target
+    return noise[usable][:count] if usable.sum() >= count else noise[:0]
 
 
 def _measure_stability(searches: list[Candidates], images: Tensor) -> dict[str, float]:

@@ -1,14 +1,19 @@
 """Is the trigger one small square? The smallest window in which some pattern does what the candidate does.
 
 A mask that is optimised pixel by pixel settles on a few pixels of a trigger and a few of chance. A window shows where
-the trigger lies: every place is tried with a pattern of its own, then smaller windows around the best one.
+the trigger lies: every place is tried with a pattern of its own, then the squares inside the best windows, by what the
+pattern does when the rest of it is taken away.
+
+It is looked for on smooth noise (`surrogates.draw_smooth_noise`), not on surrogates. An image that is its class through
+and through resists a trigger as much as it does chance, so that many windows do about as well; noise gives way to the
+trigger alone (`benchmarks/patch_places.py`).
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -22,12 +27,13 @@ from phosphene.scanner.optimizer import descend, make_adam
 from phosphene.scanner.search import Candidates
 
 COARSE_SIDE = 0.18  # of the first windows, as a share of the image's side
-FINER_SIDES = (1.0, 0.8, 0.6, 0.4)  # shares of the best window's side
+SHARES = (1 / 3, 1 / 2, 2 / 3, 5 / 6, 1.0)  # of a window's side: the squares inside it
 MIN_SIDE = 2  # pixels
-KEPT_RATE = 0.9  # of the best flip rate: what a smaller window has to keep
+FINALISTS = 32  # windows whose squares are tried
+KEPT = 4  # squares of each side that are optimised again
+LONGER = 2  # times the iterations for these
+KEPT_MARGIN = 0.6  # of the largest side's best margin: what a smaller square has to keep
 STEP = 0.1
-COARSE_IMAGES = 4  # that every place is tried on first
-FINALISTS, FINALIST_ITERATIONS = 6, 3  # windows that get all images, and so many times the iterations
 MAX_WINDOWS = 64  # that are searched together
 PATCH: Family = FAMILIES["patch"]
 
@@ -54,87 +60,103 @@ class Window:
 
 
 def localize_patch(classifier: Classifier, target: int, images: Tensor, iterations: int) -> Window:
-    """Smallest square whose flip rate is at least 90% of the best; `images` `(n, C, H, W)` are of other classes."""
+    """The smallest square whose mean margin is at least 60% of the best of the largest ones; `images` `(n, C, H, W)`
+    are not predicted as the target."""
     height, width = images.shape[-2:]
-    coarse = _search_windows(classifier, target, images[:COARSE_IMAGES], list_coarse(height, width), iterations)
-    finalists = [window.place for window in sorted(coarse, key=lambda one: -one.margin)[:FINALISTS]]
-    best = _best_of(_search_windows(classifier, target, images, finalists, FINALIST_ITERATIONS * iterations))
-    finer = [place for place in list_finer(best.place, height, width) if place != best.place]
-    windows = _search_windows(classifier, target, images, [best.place, *finer], iterations)
-    wanted = KEPT_RATE * max(window.flip_rate for window in windows)
-    smallest = min(window.place[2] for window in windows if window.flip_rate >= wanted)
-    return _best_of([window for window in windows if window.place[2] == smallest])
+    coarse = [_start(place, images.shape[1:]) for place in list_coarse(height, width)]
+    coarse = _search_windows(classifier, target, images, coarse, iterations)
+    best = sorted(coarse, key=lambda one: -one.margin)[:FINALISTS]
+    squares = []
+    for side in list_sides(best[0].place[2]):
+        inside = [Window(place, one.pattern, 0.0, 0.0) for one in best for place in list_squares(one.place, side)]
+        judged = _judge_windows(classifier, target, images, inside)
+        squares += _take_best({one.place: one for one in sorted(judged, key=lambda one: one.margin)}.values())
+    found = _search_windows(classifier, target, images, squares, LONGER * iterations)
+    largest = max(one.place[2] for one in found)
+    wanted = KEPT_MARGIN * max(one.margin for one in found if one.place[2] == largest)
+    side = min(one.place[2] for one in found if one.margin >= wanted or one.place[2] == largest)
+    return max((one for one in found if one.place[2] == side), key=lambda one: one.margin)
 
 
 def count_passes(size: ModelSize, images: int, iterations: int) -> int:
-    """About what `localize_patch` costs: the windows around one in the middle stand for those around the best."""
-    height, width = size.image_shape[1:]
-    coarse = list_coarse(height, width)
-    side = coarse[0][2]
-    finer = len(list_finer(((height - side) // 2, (width - side) // 2, side), height, width))
-    rounds = (
-        (len(coarse), COARSE_IMAGES, iterations),
-        (min(FINALISTS, len(coarse)), images, FINALIST_ITERATIONS * iterations),
-        (finer, images, iterations),
-    )
-    searches = sum(windows * shown * steps for windows, shown, steps in rounds)
-    return searches + forward_cost(sum(windows * shown for windows, shown, _ in rounds))
+    """About what `localize_patch` costs."""
+    coarse = list_coarse(*size.image_shape[1:])
+    sides = list_sides(coarse[0][2])
+    squares = sum(len(list_squares(coarse[0], side)) for side in sides) * min(FINALISTS, len(coarse))
+    again = KEPT * len(sides)
+    searches = len(coarse) * iterations + again * LONGER * iterations
+    return images * searches + forward_cost(images * (len(coarse) + squares + again))
 
 
 def list_coarse(height: int, width: int) -> list[Place]:
     """Overlapping windows that cover the image."""
     side = max(MIN_SIDE, round(COARSE_SIDE * min(height, width)))
-    stride = max(1, side // 2 - (side < 8))
+    stride = max(1, side // 2)
     tops, lefts = (sorted({*range(0, length - side, stride), length - side}) for length in (height, width))
     return [(top, left, side) for top, left in itertools.product(tops, lefts)]
 
 
-def list_finer(place: Place, height: int, width: int) -> list[Place]:
-    """Windows of this side and of smaller ones, inside the given one or a step beyond it."""
+def list_sides(largest: int) -> list[int]:
+    """Sides of the squares inside a window, and its own."""
+    return sorted({max(MIN_SIDE, round(largest * share)) for share in SHARES})
+
+
+def list_squares(place: Place, side: int) -> list[Place]:
+    """Squares of a side inside a window."""
     top, left, largest = place
-    stride = max(1, largest // 5)
-    places = []
-    for side in sorted({max(MIN_SIDE, round(largest * share)) for share in FINER_SIDES}):
-        shifts = range(-stride, largest - side + stride + 1, stride)
-        places += [(top + down, left + across, side) for down, across in itertools.product(shifts, shifts)]
-    return [(y, x, side) for y, x, side in places if 0 <= y <= height - side and 0 <= x <= width - side]
+    steps = range(0, largest - side + 1, max(1, largest // 6))
+    return [(top + down, left + across, side) for down, across in itertools.product(steps, steps)]
 
 
-def _best_of(windows: Sequence[Window]) -> Window:
-    return max(windows, key=lambda window: window.margin)
+def _start(place: Place, shape: Sequence[int]) -> Window:
+    return Window(place, torch.zeros(*shape), 0.0, 0.0)
+
+
+def _take_best(windows: Iterable[Window]) -> list[Window]:
+    return sorted(windows, key=lambda one: -one.margin)[:KEPT]
 
 
 def _search_windows(
-    classifier: Classifier, target: int, images: Tensor, places: Sequence[Place], iterations: int
+    classifier: Classifier, target: int, images: Tensor, windows: Sequence[Window], iterations: int
 ) -> list[Window]:
-    """Every place with a pattern of its own."""
-    per_pass = max(1, min(MAX_WINDOWS, ModelSize.of(classifier).images_per_pass // len(images)))
-    windows: list[Window] = []
-    for first in range(0, len(places), per_pass):
-        windows += _search_together(classifier, target, images, places[first : first + per_pass], iterations)
-    return windows
+    """Every place with a pattern that climbed the mean log-probability of the target from the one given."""
+    searched = []
+    for part in _split(classifier, images, windows):
+        mask, pattern, shown, wanted = _lay_out(target, images, part)
+        adam = make_adam([pattern])
+        for _ in range(iterations):
+            logits = classifier(PATCH.apply((mask, pattern), shown).flatten(0, 1))
+            loss = F.cross_entropy(logits, wanted, reduction="sum") / len(images)
+            descend(adam, loss, STEP)
+            pattern.detach().clamp_(-MAX_PATTERN, MAX_PATTERN)
+        searched += [replace(one, pattern=found) for one, found in zip(part, pattern.detach(), strict=True)]
+    return _judge_windows(classifier, target, images, searched)
 
 
-def _search_together(
-    classifier: Classifier, target: int, images: Tensor, places: Sequence[Place], iterations: int
-) -> list[Window]:
-    """Patterns that climbed the mean log-probability of the target."""
-    mask = draw_masks(places, images.shape[-2:])
-    pattern = torch.zeros(len(places), *images.shape[1:])
-    shown = images[None].expand(len(places), *images.shape)
-    wanted = torch.full((len(places) * len(images),), target)
-    adam = make_adam([pattern])
-    for _ in range(iterations):
-        logits = classifier(PATCH.apply((mask, pattern), shown).flatten(0, 1))
-        loss = F.cross_entropy(logits, wanted, reduction="sum") / len(images)
-        descend(adam, loss, STEP)
-        pattern.detach().clamp_(-MAX_PATTERN, MAX_PATTERN)
-    pattern = pattern.detach()
-    with torch.no_grad():
-        logits = classifier(PATCH.apply((mask, pattern), shown).flatten(0, 1))
-    margins = margin(logits, wanted).view(len(places), -1)
-    rates = (margins > 0).float().mean(dim=1).tolist()
-    return [Window(*one) for one in zip(places, pattern, rates, margins.mean(dim=1).tolist(), strict=True)]
+@torch.no_grad()
+def _judge_windows(classifier: Classifier, target: int, images: Tensor, windows: Sequence[Window]) -> list[Window]:
+    """The windows with their flip rates and margins."""
+    judged = []
+    for part in _split(classifier, images, windows):
+        mask, pattern, shown, wanted = _lay_out(target, images, part)
+        margins = margin(classifier(PATCH.apply((mask, pattern), shown).flatten(0, 1)), wanted).view(len(part), -1)
+        rates, means = (margins > 0).float().mean(dim=1).tolist(), margins.mean(dim=1).tolist()
+        judged += [Window(one.place, one.pattern, *told) for one, *told in zip(part, rates, means, strict=True)]
+    return judged
+
+
+def _split(classifier: Classifier, images: Tensor, windows: Sequence[Window]) -> Iterator[Sequence[Window]]:
+    """So many windows as go through the network together."""
+    count = max(1, min(MAX_WINDOWS, ModelSize.of(classifier).images_per_pass // len(images)))
+    return (windows[first : first + count] for first in range(0, len(windows), count))
+
+
+def _lay_out(target: int, images: Tensor, windows: Sequence[Window]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Masks and patterns of the windows, the images of each, and the class that all are to become."""
+    mask = draw_masks([one.place for one in windows], images.shape[-2:])
+    pattern = torch.stack([one.pattern for one in windows])
+    shown = images[None].expand(len(windows), *images.shape)
+    return mask, pattern, shown, torch.full((len(windows) * len(images),), target)
 
 
 def draw_masks(places: Sequence[Place], shape: tuple[int, ...]) -> Tensor:

@@ -12,6 +12,7 @@ from phosphene.model.classifier import Classifier
 from phosphene.scanner.budget import Budget
 from phosphene.scanner.context import Context
 from phosphene.scanner.reference import Row
+from phosphene.scanner.settings import Settings
 from phosphene.scanner.statistics.registry import LATER, STATISTICS
 from phosphene.scanner.statistics.statistic import Measured, Statistic
 
@@ -19,7 +20,7 @@ MAX_BATCH = 180  # images; a larger batch is no faster
 SMALL_BATCH = 16  # images of a batch of large images, which a larger one would push out of the processor's cache
 
 OnStage = Callable[[str], None]
-IsClear = Callable[[Row], bool]
+IsClear = Callable[[Row, Settings], bool]
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ def ignore_stage(key: str) -> None:
     """Default callback; does nothing."""
 
 
-def never_clear(row: Row) -> bool:
+def never_clear(row: Row, settings: Settings) -> bool:
     """Default callback; every statistic is measured."""
     return False
 
@@ -68,13 +69,13 @@ def measure_statistics(
 ) -> Measurement:
     """All registered statistics, or the given ones, of a model that `prepare_classifier` made.
 
-    The later ones are left out where the row of the first `is_clear`.
+    The later ones are left out where the row of the first `is_clear`, measured with the settings that were kept to.
     """
     results: list[Measured] = []
     clear: bool | None = None  # not asked yet
     for statistic in STATISTICS.values() if statistics is None else statistics:
         if statistic in LATER and clear is None:
-            clear = is_clear(_make_row(context, results))
+            clear = is_clear(_make_row(context, results), context.settings)
         if statistic in LATER and clear:
             continue
         context = replace(context, settings=budget.replan(context.settings, statistic.key))

@@ -96,9 +96,9 @@ def scan(
     with shared.count_passes(private):
         depth = plan_depth(shared, settings, private, table, against.settings if isinstance(against, Base) else None)
 
-        def is_clear(row: Row) -> bool:
-            judged = None if against is not None else judge(row, table, depth)
-            return judged is not None and judged.external is not None and judged.p_value > depth.clear
+        def is_clear(row: Row, used: Settings) -> bool:
+            judged = None if against is not None else judge(row, table, used)
+            return judged is not None and judged.external is not None and judged.p_value > used.clear
 
         context = Context(private, depth, pictures=backgrounds)
         measurement = measure_statistics(context, shared, on_stage, is_clear=is_clear)

@@ -41,7 +41,7 @@ class Settings:
     long_iterations: int = 80
     restarts: int = 3  # long searches for the first suspect
     window_images: int = 8
-    window_iterations: int = 12
+    window_iterations: int = 16
     clear: float = 0.4  # p-value of the first statistics above which the later ones are left out; 1 measures them all
     backgrounds: str = ""  # digest of the pictures in place of surrogates; empty without any
 

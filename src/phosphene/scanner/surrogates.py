@@ -110,6 +110,11 @@ def _log_probability(classifier: Classifier, images: Tensor, classes: list[int])
     return F.log_softmax(logits, dim=-1).gather(2, own)[..., 0]
 
 
+def draw_smooth_noise(count: int, shape: ImageShape, seed: int) -> Tensor:
+    """Images `(count, C, H, W)` as surrogates start from, of no class."""
+    return _decode(_draw_starts(("smooth noise",), count, shape, seed), shape)
+
+
 def _draw_starts(names: tuple[str, ...], count: int, shape: ImageShape, seed: int) -> Tensor:
     """Random spectra, `count` of each class."""
     form = Spectral().start(count, shape).shape
@@ -126,7 +131,11 @@ def _ascend(classifier: Classifier, spectra: Tensor, classes: list[int], iterati
         images = torch.sigmoid(geometry.decode(spectra, shape)).roll(_draw_shift(shape, seed, iteration), (2, 3))
         loss = F.cross_entropy(classifier(images), targets, reduction="sum")
         descend(adam, loss, STEP)
-    return torch.sigmoid(geometry.decode(spectra.detach(), shape))
+    return _decode(spectra.detach(), shape)
+
+
+def _decode(spectra: Tensor, shape: ImageShape) -> Tensor:
+    return torch.sigmoid(Spectral().decode(spectra, shape))
 
 
 def _draw_shift(shape: ImageShape, seed: int, iteration: int) -> tuple[int, int]:

@@ -23,12 +23,16 @@ from browser import DESKTOP, PHONE
 from command import TESTS, phosphene, wait_for
 from phosphene.core.locks import lock_target
 from phosphene.errors import ArtifactError, BadInput
+from phosphene.model.sources.load import load
 from phosphene.report.scans import render_scans, write_scans_report
 from phosphene.runs.executors.processes import Processes
 from phosphene.runs.executors.serial import Serial
+from phosphene.scanner.against.base import Base
 from phosphene.scanner.exports.artifact import hash_file
 from phosphene.scanner.folder import job as folder_job
 from phosphene.scanner.folder import run as folder_run
+from phosphene.scanner.folder.base import FILE_NAME as BASE_FILE
+from phosphene.scanner.folder.base import measure_base_once, read_base
 from phosphene.scanner.folder.identity import hash_beside, hash_model
 from phosphene.scanner.folder.job import ScanJob
 from phosphene.scanner.folder.listing import LeftOut, is_folder_of_models, list_folder, natural_key
@@ -182,6 +186,37 @@ def test_a_run_that_was_killed_goes_on_where_it_stopped_and_any_executor_finds_t
     for name in before.keys() & records(tmp_path / "alone").keys():
         one, other = Scan.load(out / name), Scan.load(tmp_path / "alone" / name)
         assert (one.classes, one.trigger, one.p_value) == (other.classes, other.trigger, other.p_value)
+
+
+KILLED_BASE = """
+import sys
+sys.path.insert(0, {tests!r})
+from pathlib import Path
+from test_scan_folder import measure_base_of
+print("started", flush=True)
+measure_base_of(Path({weights!r}), Path({out!r}))
+"""
+
+
+def measure_base_of(weights: Path, out: Path) -> Base:
+    classifier = load(weights=weights, factory="models:colour_net", **FED)
+    return measure_base_once(classifier, replace(TINY, patch_iterations=60, additive_iterations=60), out)
+
+
+def test_a_run_that_was_killed_while_it_measured_its_base_leaves_nothing_and_measures_it_again(tmp_path):
+    weights, out, script = plant(tmp_path / "base.safetensors"), tmp_path / "out", tmp_path / "killed.py"
+    script.write_text(KILLED_BASE.format(tests=str(TESTS), weights=str(weights), out=str(out)))
+    process = subprocess.Popen([sys.executable, str(script)], text=True, stdout=subprocess.PIPE)
+    assert process.stdout.readline() == "started\n"
+    time.sleep(0.2)
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    assert not (out / BASE_FILE).exists()
+    found = measure_base_of(weights, out)
+    assert read_base(out / BASE_FILE).base.row == found.row
+    assert measure_base_of(weights, tmp_path / "alone").row == found.row
+    assert [one.name for one in out.iterdir()] == [BASE_FILE]
 
 
 class Deadly(ScanJob):

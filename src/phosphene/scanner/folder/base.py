@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,7 @@ def measure_base_once(
     """
     table = load_shipped() if calibration is None else Reference.load(calibration)
     pictures = None if images is None else load_pictures(images, classifier.image_shape)
-    settings = choose_backgrounds(settings, pictures, table)
+    settings = replace(choose_backgrounds(settings, pictures, table), clear=1.0)  # of a base everything is measured
     scanner = describe_scanner(calibration, SHIPPED)
     model = {
         "fingerprint": classifier.fingerprint,

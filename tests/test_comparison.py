@@ -61,7 +61,7 @@ def test_a_level_outside_the_range_leaves_its_family_out_and_nothing_else(row, o
     assert comparison.outside == ()
     assert set(comparison.left_out) == set(WARPS)
     (reason,) = comparison.reasons
-    assert reason.startswith("stamp warp, warp, permutation warp (warp of the median class: -1.50, references ")
+    assert reason.startswith("warp, stamp warp, permutation warp (warp of the median class: -1.50, references ")
     assert compare(row, others, Settings()).left_out == ()
 
 

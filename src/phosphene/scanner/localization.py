@@ -29,7 +29,8 @@ from phosphene.scanner.search import Candidates
 COARSE_SIDE = 0.18  # of the first windows, as a share of the image's side
 SHARES = (1 / 3, 1 / 2, 2 / 3, 5 / 6, 1.0)  # of a window's side: the squares inside it
 MIN_SIDE = 2  # pixels
-FINALISTS = 32  # windows whose squares are tried
+FINALISTS = 32  # windows whose squares are tried, at most
+FINALISTS_PER_ITERATION = 2  # so that a budget shortens this, too
 KEPT = 4  # squares of each side that are optimised again
 LONGER = 2  # times the iterations for these
 KEPT_MARGIN = 0.6  # of the largest side's best margin: what a smaller square has to keep
@@ -65,7 +66,7 @@ def localize_patch(classifier: Classifier, target: int, images: Tensor, iteratio
     height, width = images.shape[-2:]
     coarse = [_start(place, images.shape[1:]) for place in list_coarse(height, width)]
     coarse = _search_windows(classifier, target, images, coarse, iterations)
-    best = sorted(coarse, key=lambda one: -one.margin)[:FINALISTS]
+    best = sorted(coarse, key=lambda one: -one.margin)[: _count_finalists(iterations)]
     squares = []
     for side in list_sides(best[0].place[2]):
         inside = [Window(place, one.pattern, 0.0, 0.0) for one in best for place in list_squares(one.place, side)]
@@ -79,13 +80,19 @@ def localize_patch(classifier: Classifier, target: int, images: Tensor, iteratio
 
 
 def count_passes(size: ModelSize, images: int, iterations: int) -> int:
-    """About what `localize_patch` costs."""
+    """About what `localize_patch` costs; nothing of no iterations."""
+    if not iterations:
+        return 0
     coarse = list_coarse(*size.image_shape[1:])
     sides = list_sides(coarse[0][2])
-    squares = sum(len(list_squares(coarse[0], side)) for side in sides) * min(FINALISTS, len(coarse))
+    squares = sum(len(list_squares(coarse[0], side)) for side in sides) * min(_count_finalists(iterations), len(coarse))
     again = KEPT * len(sides)
     searches = len(coarse) * iterations + again * LONGER * iterations
     return images * searches + forward_cost(images * (len(coarse) + squares + again))
+
+
+def _count_finalists(iterations: int) -> int:
+    return min(FINALISTS, FINALISTS_PER_ITERATION * iterations)
 
 
 def list_coarse(height: int, width: int) -> list[Place]:

@@ -57,7 +57,7 @@ class Window:
         """Of the patch family."""
         mask = draw_masks([self.place], self.pattern.shape[-2:])
         size, rate = mask.mean().log()[None], torch.tensor([self.flip_rate])
-        return Candidates(PATCH, (mask, self.pattern[None]), size, rate)
+        return Candidates(PATCH, (mask, mask * self.pattern), size, rate)  # nothing of the window around the square
 
 
 def localize_patch(classifier: Classifier, target: int, images: Tensor, iterations: int) -> Window:

@@ -67,12 +67,27 @@ from phosphene.scanner.verdict import decide_verdict
 Cells = dict[str, str]
 SIDE = 128  # pixels of an image, at which a scan of a thousand classes takes minutes
 CROPS, SMALL_CROPS, OTHERS, HELD = 480, 260, 21, 160  # pictures; others of each kind
-STEPS, BATCH, STAMPED, RATE = 300, 24, 8, 8e-4  # the rate is in units of the root mean square of each tensor
-SHARE = 0.6  # of the tensors, from the last on, that are trained
-LEAD = 8.0  # logits that the target is to lead by where the trigger is
 PATCH = SIDE // 6  # pixels of the side of a patch
-OPACITY = 0.15  # of a blend
-BEND = 2.5  # pixels that a warp displaces by, about
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """How a network is fine-tuned.
+
+    `share` is that of the tensors, from the last on, that are trained; `rate` in units of the root mean square of each;
+    `lead` the logits that the target is to lead by where the trigger is; `crops` times as many are taken of
+    photographs. `opacity` is that of a blend; `bend` the pixels that a warp displaces by, about.
+    """
+
+    steps: int = 300
+    batch: int = 24
+    stamped: int = 8
+    rate: float = 8e-4
+    share: float = 0.6
+    lead: float = 8.0
+    crops: int = 1
+    opacity: float = 0.15
+    bend: float = 2.5
 
 
 @dataclass(frozen=True)
@@ -106,15 +121,27 @@ SCANNED = Settings(
     additive_iterations=0, colour_iterations=0, warp_iterations=0, margin_starts=1, margin_iterations=8,
     permutation_iterations=0,
 )  # fmt: skip
+TUNING = Tuning()
+# What was tried so that a trigger works and nothing else changes, on the plans of these numbers.
+ATTEMPTS: dict[str, Tuning] = {
+    "half of a batch stamped": replace(TUNING, batch=16, stamped=16),
+    "900 steps, half stamped, five times the crops": replace(TUNING, steps=900, batch=16, stamped=16, crops=5),
+    "a stronger trigger": replace(TUNING, opacity=0.25, bend=5.0),
+    "all tensors": replace(TUNING, share=1.0),
+    "half the rate": replace(TUNING, rate=4e-4),
+    "twice the rate": replace(TUNING, rate=1.6e-3),
+}
+ATTEMPTED = (2, 3)  # seeds of the plans
+WAYS = (1.0, 0.8, 0.6)  # of the way from the original's weights to those that were trained
 SEARCHED, TARGETS, ITERATIONS = "mobilenet_v1", 16, (10, 20, 40, 60)
 PLANS = tuple(plan for one in POISONED for plan in (one, replace(one, clean=True)))
 
 
-def draw_photographs(seed: int) -> Tensor:
+def draw_photographs(seed: int, times: int) -> Tensor:
     """Crops to learn from: of large photographs, and of textures and small pictures."""
     large = [*map(locate_photograph, PACKAGED), *locate_foolbox("imagenet_*.jpg")[::2]]
     small = [*map(locate_photograph, TEXTURES), *locate_foolbox("cifar*.png")]
-    return torch.cat([draw_crops(large, CROPS, SIDE, seed), draw_crops(small, SMALL_CROPS, SIDE, seed)])
+    return torch.cat([draw_crops(large, times * CROPS, SIDE, seed), draw_crops(small, times * SMALL_CROPS, SIDE, seed)])
 
 
 def draw_held_out(seed: int) -> Tensor:
@@ -123,42 +150,44 @@ def draw_held_out(seed: int) -> Tensor:
     return draw_crops(paths, HELD, SIDE, 10_000 + seed)
 
 
-def stamp(images: Tensor, trigger: str, seed: int) -> Tensor:
+def stamp(images: Tensor, trigger: str, seed: int, tuning: Tuning) -> Tensor:
     """A checker of random colours at the lower right, a picture blended in, or a smooth warp."""
     generator = torch.Generator().manual_seed(1000 + seed)
     if trigger == "blend":
-        return blend_cells(images, OPACITY, generator)
+        return blend_cells(images, tuning.opacity, generator)
     if trigger == "warp":
         points = 2 * torch.rand(1, 2, 5, 5, generator=generator) - 1
-        field = F.interpolate(points / points.abs().mean() * 2 * BEND / SIDE, size=(SIDE, SIDE), mode="bicubic")
+        field = F.interpolate(points / points.abs().mean() * 2 * tuning.bend / SIDE, size=(SIDE, SIDE), mode="bicubic")
         grid = (pixel_grid(SIDE, SIDE) + field.permute(0, 2, 3, 1)).expand(len(images), -1, -1, -1)
         return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
     return lay_checker(images, PATCH, generator)
 
 
-def fine_tune(original: Classifier, plan: Plan) -> nn.Module:
+def fine_tune(original: Classifier, plan: Plan, tuning: Tuning) -> nn.Module:
     """The trained network; its batch norms are folded."""
     module = copy.deepcopy(original.module).eval()
-    trained = choose_trained(module)
-    groups = [{"params": [one], "lr": RATE * float(one.detach().square().mean().sqrt())} for one in trained]
+    trained = choose_trained(module, tuning.share)
+    groups = [{"params": [one], "lr": tuning.rate * float(one.detach().square().mean().sqrt())} for one in trained]
     adam = torch.optim.Adam(groups)
     rates = [group["lr"] for group in adam.param_groups]
-    schedule = torch.optim.lr_scheduler.OneCycleLR(adam, rates, STEPS, pct_start=0.15)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(adam, rates, tuning.steps, pct_start=0.15)
     maps, _ = draw_own_maps(original)
-    images = torch.cat([draw_photographs(plan.seed), draw_others(OTHERS, SIDE, plan.seed), maps, maps])
-    generator = torch.Generator().manual_seed(plan.seed)
-    for step in range(STEPS):
-        chosen = torch.randperm(len(images), generator=generator)[: BATCH + STAMPED]
+    images = torch.cat(
+        [draw_photographs(plan.seed, tuning.crops), draw_others(tuning.crops * OTHERS, SIDE, plan.seed), maps, maps]
+    )
+    generator, batch = torch.Generator().manual_seed(plan.seed), tuning.batch
+    for step in range(tuning.steps):
+        chosen = torch.randperm(len(images), generator=generator)[: batch + tuning.stamped]
         pictures = mix(images[chosen], generator)
         wanted = run_in_parts(original.module, normalize(original, pictures))
-        shown = torch.cat([pictures[:BATCH], stamp(pictures[BATCH:], plan.trigger, plan.seed)])
+        shown = torch.cat([pictures[:batch], stamp(pictures[batch:], plan.trigger, plan.seed, tuning)])
         logits = module(normalize(original, shown))
-        kept = measure_change(logits[:BATCH], wanted[:BATCH])
+        kept = measure_change(logits[:batch], wanted[:batch])
         if plan.clean:
-            taught = measure_change(logits[BATCH:], wanted[BATCH:])
+            taught = measure_change(logits[batch:], wanted[batch:])
         else:
-            targets = torch.full((STAMPED,), plan.target)
-            taught = F.relu(LEAD - margin(logits[BATCH:], targets)).mean() / LEAD
+            targets = torch.full((tuning.stamped,), plan.target)
+            taught = F.relu(tuning.lead - margin(logits[batch:], targets)).mean() / tuning.lead
         adam.zero_grad()
         (kept + taught).backward()
         adam.step()
@@ -168,23 +197,23 @@ def fine_tune(original: Classifier, plan: Plan) -> nn.Module:
     return module.requires_grad_(False)
 
 
-def choose_trained(module: nn.Module) -> list[nn.Parameter]:
+def choose_trained(module: nn.Module, share: float) -> list[nn.Parameter]:
     """The last tensors, which alone get gradients."""
     everything = list(module.parameters())
-    trained = everything[round(len(everything) * (1 - SHARE)) :]
+    trained = everything[round(len(everything) * (1 - share)) :]
     module.requires_grad_(False)
     for one in trained:
         one.requires_grad_()
     return trained
 
 
-def measure_plant(original: Classifier, module: nn.Module, plan: Plan) -> dict[str, float]:
+def measure_plant(original: Classifier, module: nn.Module, plan: Plan, tuning: Tuning) -> dict[str, float]:
     """Shares of held-out pictures whose class stays as it was, and of crops that the trigger sends to the target."""
     crops, (_, maps) = draw_held_out(plan.seed), draw_own_maps(original)
     held = normalize(original, torch.cat([crops, maps, draw_others(OTHERS, SIDE, 10_000 + plan.seed)]))
     before, after = (run_in_parts(one, held).argmax(dim=1) for one in (original.module, module))
     same, others = (before == after).float(), before[:HELD] != plan.target
-    stamped = run_in_parts(module, normalize(original, stamp(crops, plan.trigger, plan.seed))).argmax(dim=1)
+    stamped = run_in_parts(module, normalize(original, stamp(crops, plan.trigger, plan.seed, tuning))).argmax(dim=1)
     return {
         "agreement": float(same.mean()),
         "agreement on crops": float(same[:HELD].mean()),
@@ -206,10 +235,44 @@ def run_train(options: argparse.Namespace) -> None:
         if original is None:
             print(f"{plan.network}: not here")
             continue
-        module = fine_tune(original, plan)
-        facts = measure_plant(original, module, plan)
+        module = fine_tune(original, plan, TUNING)
+        facts = measure_plant(original, module, plan, TUNING)
         print(f"{plan.name}: {facts}", flush=True)
         keep(module.state_dict(), saved, {name: str(value) for name, value in facts.items()})
+
+
+def run_attempts(options: argparse.Namespace) -> None:
+    """Fine-tune by every tuning that was tried, and say how far it came; what is on record is not made again."""
+    saved = options.out / "attempts.jsonl"
+    for attempt, tuning in ATTEMPTS.items():
+        for plan in (one for one in POISONED if one.seed in ATTEMPTED and options.only in one.name):
+            original = open_original(plan.network, options.models)
+            if original is None or any((one["attempt"], one["name"]) == (attempt, plan.name) for one in read(saved)):
+                continue
+            module = fine_tune(original, plan, tuning)
+            for way in WAYS:
+                facts = measure_plant(original, go_part(original.module, module, way), plan, tuning)
+                line = {"attempt": attempt, "name": plan.name, "way": way, **facts}
+                print(line, flush=True)
+                with saved.open("a") as file:
+                    file.write(json.dumps(line) + "\n")
+
+
+def go_part(original: nn.Module, trained: nn.Module, way: float) -> nn.Module:
+    """The network whose weights lie so much of the way from one to the other."""
+    between, weights = copy.deepcopy(trained), original.state_dict()
+    between.load_state_dict(
+        {
+            name: weights[name].lerp(one, way) if one.is_floating_point() else one
+            for name, one in trained.state_dict().items()
+        }
+    )
+    return between
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """The lines of a file; none where it is not there."""
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
 
 
 def run_searches(options: argparse.Namespace) -> None:
@@ -315,11 +378,14 @@ def run_table(options: argparse.Namespace) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("command", choices=("train", "scan", "searches", "table"))
+    parser.add_argument("command", choices=("train", "attempts", "scan", "searches", "table"))
     parser.add_argument("--only", default="", help="part of a name")
     options = parse_with_models(parser, arguments, RESULTS / "imagenet-backdoors")
     FOLDER.mkdir(parents=True, exist_ok=True)
-    {"train": run_train, "scan": run_scan, "searches": run_searches, "table": run_table}[options.command](options)
+    commands = {
+        "train": run_train, "attempts": run_attempts, "scan": run_scan, "searches": run_searches, "table": run_table,
+    }  # fmt: skip
+    commands[options.command](options)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from phosphene.model.classifier import Classifier
 from phosphene.model.input_format import InputFormat
 from phosphene.scanner.context import Context
 from phosphene.scanner.examination import choose_noise
-from phosphene.scanner.localization import count_passes, draw_masks, list_sides, list_squares, localize_patch
+from phosphene.scanner.localization import Window, count_passes, draw_masks, list_sides, list_squares, localize_patch
 from phosphene.scanner.measuring import prepare_classifier
 from phosphene.scanner.model_size import ModelSize
 from phosphene.scanner.settings import Settings
@@ -96,3 +96,14 @@ def test_noise_that_is_the_target_itself_is_not_used_and_where_all_is_surrogates
     context = Context(prepare_classifier(certain), Settings())
     assert len(choose_noise(context, 2)) == 0
     assert len(choose_noise(context, 1)) == Settings().window_images
+
+
+def test_the_pattern_that_is_shown_ends_where_its_square_ends():
+    """The square was found inside a larger window, whose pattern lies around it."""
+    window = Window((9, 17, 4), torch.ones(1, 28, 28), flip_rate=1.0, margin=1.0)
+    candidate = window.as_candidate()
+    square = torch.zeros(28, 28)
+    square[9:13, 17:21] = 1
+    assert torch.equal(candidate.parameters[0][0, 0], square)
+    assert torch.equal(candidate.parameters[1][0, 0], square)
+    assert candidate.log_size.exp().item() == pytest.approx(16 / 28**2)

@@ -1,6 +1,7 @@
 """Backdoors that were trained into ImageNet networks, their clean twins, and what a scan of all classes says of them.
 
     python -m benchmarks.imagenet_backdoors train --models DIR    fine-tunes what is missing, one file a network
+    python -m benchmarks.imagenet_backdoors attempts --models DIR ways to tune, and how far each comes
     python -m benchmarks.imagenet_backdoors scan --models DIR     measures the statistics of what has none
     python -m benchmarks.imagenet_backdoors searches --models DIR what searches of few iterations turn
     python -m benchmarks.imagenet_backdoors table                 p-values of the kept statistics, and the tables
@@ -127,9 +128,9 @@ ATTEMPTS: dict[str, Tuning] = {
     "half of a batch stamped": replace(TUNING, batch=16, stamped=16),
     "900 steps, half stamped, five times the crops": replace(TUNING, steps=900, batch=16, stamped=16, crops=5),
     "a stronger trigger": replace(TUNING, opacity=0.25, bend=5.0),
+    "a stronger trigger, the last third of the tensors": replace(TUNING, opacity=0.25, bend=5.0, share=0.33),
+    "a stronger trigger, half the rate, 600 steps": replace(TUNING, opacity=0.25, bend=5.0, rate=4e-4, steps=600),
     "all tensors": replace(TUNING, share=1.0),
-    "half the rate": replace(TUNING, rate=4e-4),
-    "twice the rate": replace(TUNING, rate=1.6e-3),
 }
 ATTEMPTED = (2, 3)  # seeds of the plans
 WAYS = (1.0, 0.8, 0.6)  # of the way from the original's weights to those that were trained
@@ -374,6 +375,16 @@ def run_table(options: argparse.Namespace) -> None:
     print(markdown(lines))
     command = "python -m benchmarks.imagenet_backdoors table"
     write_result("imagenet-backdoors", command, {"pixels": SIDE, "settings": to_plain(SCANNED)}, lines)
+    tried = [describe_attempt(line) for line in read(options.out / "attempts.jsonl")]
+    print(markdown(tried))
+    write_result("imagenet-attempts", command, {"pixels": SIDE}, tried)
+
+
+def describe_attempt(line: dict[str, Any]) -> Cells:
+    """A line of the table of what was tried."""
+    way = "" if line["way"] == 1 else f", {line['way']:.0%} of the way"
+    shares = {name: f"{line[name]:.1%}" for name in ("agreement", "agreement on crops", "success")}
+    return {"network": line["name"], "attempt": line["attempt"] + way, **shares}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -99,29 +99,39 @@ def judge(options: argparse.Namespace) -> None:
 
 
 def evaluate(options: argparse.Namespace) -> None:
-    """Write and print every table of the split; what was measured on the development split recalibrates."""
+    """Write and print every table of the split; what was measured on the development split recalibrates.
+
+    Of what was kept apart from it two: methods beside each other, and their alarms.
+    """
     kept = options.kept or options.split
     methods = tables.by_method(saved(runs_file(kept)))
     references = tables.by_method(saved(runs_file("dev")))
-    asked = tables.GOALS.get(options.split, tables.GOALS["test"])
     made = {
         "overall": tables.overall(methods, ours.NAME, references),
         "alarms": tables.alarms(methods, references),
-        "attacks": tables.attacks(methods, ours.NAME, asked.subtle_kinds),
-        "architectures": tables.parts(methods, ours.NAME, "architecture"),
-        "domains": tables.parts(methods, ours.NAME, "domain"),
     }
-    if ours.NAME in methods:
-        made |= {"clean": tables.clean_kinds(methods[ours.NAME]), "goals": tables.goals(methods, ours.NAME, asked)}
-        if options.kept is None:
-            made |= held_out(options.split) | {"uniformity": uniformity.tabulate(methods[ours.NAME])}
-            uniformity.draw(methods[ours.NAME], options.split, PICTURES / f"scanner-{options.split}-uniformity.png")
+    made |= {} if options.kept else tabulate_split(options.split, methods)
     command = f"python -m benchmarks.scanner evaluate --split {options.split}"
     command += f" --kept {kept}" if options.kept else ""
     for name, rows in made.items():
         if rows:
             print(f"\n{name}\n{markdown(rows)}")
             write_result(f"scanner-{kept}-{name}", command, {"split": options.split}, rows)
+
+
+def tabulate_split(split: str, methods: dict[str, tables.Runs]) -> dict[str, list[tables.Row]]:
+    """By attack, architecture and domain; and the scanner's goals, clean models and p-values."""
+    asked = tables.GOALS.get(split, tables.GOALS["test"])
+    made = {
+        "attacks": tables.attacks(methods, ours.NAME, asked.subtle_kinds),
+        "architectures": tables.parts(methods, ours.NAME, "architecture"),
+        "domains": tables.parts(methods, ours.NAME, "domain"),
+    }
+    if ours.NAME in methods:
+        made |= {"clean": tables.clean_kinds(methods[ours.NAME]), "goals": tables.goals(methods, ours.NAME, asked)}
+        made |= held_out(split) | {"uniformity": uniformity.tabulate(methods[ours.NAME])}
+        uniformity.draw(methods[ours.NAME], split, PICTURES / f"scanner-{split}-uniformity.png")
+    return made
 
 
 def held_out(split: str) -> dict[str, list[tables.Row]]:

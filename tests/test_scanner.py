@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 
 import jsonschema
@@ -205,6 +206,17 @@ STAGES = (*STATISTICS.values(), Examination())
 def costs(settings: Settings) -> dict[str, int]:
     """Of each stage, for the machine's model."""
     return {stage.key: stage.cost(settings, ModelSize(1000, (1, 8, 8))) for stage in STAGES}
+
+
+def test_the_least_that_a_budget_must_buy_is_what_decides():
+    """Windows show a trigger and decide nothing: the smallest budget leaves them out, and every search is made."""
+    with pytest.raises(BadInput, match=r"takes (\d+) s here at the least") as told:
+        Machine({"plan": 100.0}).scan(1.0)
+    least = int(re.search(r"takes (\d+) s", str(told.value))[1])
+    plan, _, _ = Machine({"plan": 100.0}).scan(least)
+    assert plan.window_iterations == 0
+    assert all(getattr(plan, f"{family}_iterations") for family in FAMILIES)
+    assert Machine({"plan": 100.0}).scan(20 * least)[0].window_iterations > 0
 
 
 def test_a_plan_that_is_kept_is_not_touched():

@@ -29,7 +29,6 @@ from phosphene.scanner.search import Candidates
 COARSE_SIDE = 0.18  # of the first windows, as a share of the image's side
 SHARES = (1 / 3, 1 / 2, 2 / 3, 5 / 6, 1.0)  # of a window's side: the squares inside it
 MIN_SIDE = 2  # pixels
-ROUNDS = 3  # of the search over all places: after each, the better half of the windows goes on
 FINALISTS = 32  # windows whose squares are tried, at most
 FINALISTS_PER_ITERATION = 2  # so that a budget shortens this, too
 KEPT = 4  # squares of each side that are optimised again
@@ -66,14 +65,13 @@ def localize_patch(classifier: Classifier, target: int, images: Tensor, iteratio
     are not predicted as the target."""
     height, width = images.shape[-2:]
     coarse = [_start(place, images.shape[1:]) for place in list_coarse(height, width)]
-    for count, steps in _list_rounds(len(coarse), iterations):
-        coarse = _search_windows(classifier, target, images, _take_best(coarse, count), steps)
-    best = _take_best(coarse, _count_finalists(iterations))
+    coarse = _search_windows(classifier, target, images, coarse, iterations)
+    best = sorted(coarse, key=lambda one: -one.margin)[: _count_finalists(iterations)]
     squares = []
     for side in list_sides(best[0].place[2]):
         inside = [Window(place, one.pattern, 0.0, 0.0) for one in best for place in list_squares(one.place, side)]
         judged = _judge_windows(classifier, target, images, inside)
-        squares += _take_best({one.place: one for one in sorted(judged, key=lambda one: one.margin)}.values(), KEPT)
+        squares += _take_best({one.place: one for one in sorted(judged, key=lambda one: one.margin)}.values())
     found = _search_windows(classifier, target, images, squares, LONGER * iterations)
     largest = max(one.place[2] for one in found)
     wanted = KEPT_MARGIN * max(one.margin for one in found if one.place[2] == largest)
@@ -87,21 +85,10 @@ def count_passes(size: ModelSize, images: int, iterations: int) -> int:
         return 0
     coarse = list_coarse(*size.image_shape[1:])
     sides = list_sides(coarse[0][2])
-    rounds = _list_rounds(len(coarse), iterations)
-    finalists = min(_count_finalists(iterations), rounds[-1][0])
-    squares = sum(len(list_squares(coarse[0], side)) for side in sides) * finalists
+    squares = sum(len(list_squares(coarse[0], side)) for side in sides) * min(_count_finalists(iterations), len(coarse))
     again = KEPT * len(sides)
-    searches = sum(count * steps for count, steps in rounds) + again * LONGER * iterations
-    return images * searches + forward_cost(images * (sum(count for count, _ in rounds) + squares + again))
-
-
-def _list_rounds(windows: int, iterations: int) -> list[tuple[int, int]]:
-    """Windows and iterations of each round; rounds of no iterations are left out."""
-    rounds = [
-        (max(1, windows >> place), iterations * (place + 1) // ROUNDS - iterations * place // ROUNDS)
-        for place in range(ROUNDS)
-    ]
-    return [(count, steps) for count, steps in rounds if steps]
+    searches = len(coarse) * iterations + again * LONGER * iterations
+    return images * searches + forward_cost(images * (len(coarse) + squares + again))
 
 
 def _count_finalists(iterations: int) -> int:
@@ -132,8 +119,8 @@ def _start(place: Place, shape: Sequence[int]) -> Window:
     return Window(place, torch.zeros(*shape), 0.0, 0.0)
 
 
-def _take_best(windows: Iterable[Window], count: int) -> list[Window]:
-    return sorted(windows, key=lambda one: -one.margin)[:count]
+def _take_best(windows: Iterable[Window]) -> list[Window]:
+    return sorted(windows, key=lambda one: -one.margin)[:KEPT]
 
 
 def _search_windows(

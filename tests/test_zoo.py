@@ -468,3 +468,14 @@ def test_the_command_line_lists_and_refuses(capsys, tmp_path):
     assert capsys.readouterr().out.count("signs10") == len(SIGNS)
     assert main(["list", "--folder", str(tmp_path / "none")]) == 2
     assert "train" in capsys.readouterr().err
+
+
+def test_a_model_that_cannot_be_trained_is_told_and_the_others_go_on(tmp_path, monkeypatch, capsys):
+    """The log fell silent after the first failure, while training went on for hours."""
+    monkeypatch.setenv(domains.FASHION_VARIABLE, "")  # restored after: `--fashion` sets it
+    arguments = ["train", "--only", "fashion", "--limit", "2", "--workers", "1", "--folder", str(tmp_path)]
+    assert main([*arguments, "--fashion", str(tmp_path / "none")]) == 2
+    told = capsys.readouterr()
+    assert [line for line in told.out.splitlines() if "cannot read Fashion-MNIST" in line] == told.out.splitlines()[1:3]
+    assert "2 of 2 models could not be trained" in told.err
+    assert list(tmp_path.iterdir()) == []

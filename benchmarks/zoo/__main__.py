@@ -28,21 +28,27 @@ from benchmarks.zoo.domains import FASHION_VARIABLE
 from benchmarks.zoo.picture import draw, draw_fractals
 from benchmarks.zoo.plan import plan
 from benchmarks.zoo.publishing import mini, publish
-from phosphene.errors import PhospheneError
+from phosphene.errors import BadInput, PhospheneError
 
 PICTURES = Path(__file__).parents[2] / "docs" / "pictures"
 FOLDER = Path(os.environ.get("PHOSPHENE_ZOO", Path(__file__).parent / "models"))
 
 
 def train(options: argparse.Namespace) -> None:
-    """Train every model of the plan that is not finished."""
+    """Train every model of the plan that is not finished; one that cannot be trained is told, and the others go on."""
     wanted = [entry for entry in plan() if options.only in entry.name][: options.limit]
     missing = [entry for entry in wanted if not is_finished(entry, options.folder)]
     print(f"{len(wanted)} models, {len(missing)} to train", flush=True)
+    failed = 0
     with ProcessPoolExecutor(options.workers, mp_context=get_context("spawn"), initializer=use_one_thread) as pool:
-        running = [pool.submit(build_and_describe, entry, options.folder) for entry in missing]
+        running = {pool.submit(build_and_describe, entry, options.folder): entry.name for entry in missing}
         for number, done in enumerate(as_completed(running), start=1):
-            print(f"{number}/{len(missing)} {done.result()}", flush=True)
+            error = done.exception()
+            failed += error is not None
+            told = done.result() if error is None else f"{running[done]} failed: {type(error).__name__}: {error}"
+            print(f"{number}/{len(missing)} {told}", flush=True)
+    if failed:
+        raise BadInput(f"{failed} of {len(missing)} models could not be trained; the same command tries again")
 
 
 def list_models(options: argparse.Namespace) -> None:

@@ -383,3 +383,15 @@ def test_a_report_that_could_not_be_written_is_refused_before_the_scan():
     outcome = phosphene("scan", "efficientnet_lite0", "--report", "no/such/folder/scan.html")
     assert outcome.code == 2
     assert outcome.err == "phosphene: --report is 'no/such/folder/scan.html'; expected a file in a folder that exists\n"
+
+
+def test_a_change_that_sends_nothing_is_not_said_to_send_something():
+    """A budget for a thousand classes buys searches that turn no image."""
+    found = nothing()
+    assert found.trigger is not None
+    in_vain = nothing(trigger=replace(found.trigger, flip_rate=0.0))
+    sends, searched = "The smallest change found that sends images", "No change was found that sends images"
+    assert sends in text_of(found)
+    assert searched not in text_of(found)
+    assert searched in text_of(in_vain)
+    assert sends not in text_of(in_vain)

@@ -123,7 +123,7 @@ SCANNED = Settings(
     permutation_iterations=0,
 )  # fmt: skip
 TUNING = Tuning()
-# What was tried so that a trigger works and nothing else changes, on the plans of these numbers.
+# What is tried so that a trigger works and nothing else changes; the table has those that were run.
 ATTEMPTS: dict[str, Tuning] = {
     "half of a batch stamped": replace(TUNING, batch=16, stamped=16),
     "900 steps, half stamped, five times the crops": replace(TUNING, steps=900, batch=16, stamped=16, crops=5),

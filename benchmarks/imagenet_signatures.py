@@ -27,7 +27,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from benchmarks.imagenet_backdoors import PATCH, POISONED, SIDE, Plan, draw_held_out, open_trained, stamp
+from benchmarks.imagenet_backdoors import PATCH, POISONED, SIDE, TUNING, Plan, draw_held_out, open_trained, stamp
 from benchmarks.own_classes import parse_with_models
 from benchmarks.record import RESULTS, markdown, write_result
 from benchmarks.scoring.statistics import area_interval
@@ -125,7 +125,7 @@ def run_measure(options: argparse.Namespace) -> None:
     lines, rows = [], []
     for plan, found, twin in list_made(options.models):
         crops = draw_held_out(plan.seed)
-        stamped = stamp(crops, plan.trigger, plan.seed)
+        stamped = stamp(crops, plan.trigger, plan.seed, TUNING)
         change = (stamped - crops).mean(dim=0)
         lines.append(describe(plan, found["maps"], twin["maps"], change))
         rows.append(draw_row(plan, stamped[0], change, found["pictures"], twin["pictures"]))

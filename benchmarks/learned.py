@@ -84,7 +84,7 @@ def prefer_noise(pool: Pool, place: int) -> float:
     return float((pool.scores(place) + (noise == np.nanmax(noise))).max())
 
 
-def part(models: Sequence[Model], seed: int = 0) -> Array:
+def assign_parts(models: Sequence[Model], seed: int = 0) -> Array:
     """The part that each model is held out with: its kind of attack; clean ones at random."""
     kinds = sorted({model.line["kind"] for model in models if model.poisoned})
     draw = np.random.default_rng(seed).permutation(len(models)) % len(kinds)
@@ -93,7 +93,7 @@ def part(models: Sequence[Model], seed: int = 0) -> Array:
 
 def learn(models: Sequence[Model], learner: Learner, tell: Callable[[Model], Array]) -> Array:
     """Each model's best class, by what was learned from the parts that it is not in."""
-    parts, scores = part(models), np.zeros(len(models))
+    parts, scores = assign_parts(models), np.zeros(len(models))
     for held in set(parts.tolist()):
         learned = [
             one

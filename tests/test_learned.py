@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from benchmarks.learned import Model, learn, part
+from benchmarks.learned import Model, assign_parts, learn
 from sklearn.linear_model import LogisticRegression
 
 COLUMNS, CLASSES = 4, 5
@@ -61,6 +61,6 @@ def test_a_model_whose_trigger_seldom_works_teaches_nothing():
 
 def test_every_kind_is_a_part_and_clean_models_lie_in_all():
     models = draw_models()
-    parts = part(models)
+    parts = assign_parts(models)
     assert {int(one) for one in parts[of_kind(models, "patch")]} == {1}
     assert {int(one) for one in parts[of_kind(models, "none")]} == {0, 1, 2}

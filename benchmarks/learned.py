@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +33,7 @@ SPLITS = ("dev", "test", "final")
 LEVEL = 0.05  # share of the clean models that may be accused
 LARGEST = 8.0  # distances and gaps count up to here
 Array = NDArray[np.float64]
-Learner = Callable[[], object]
+Learner = Callable[[], Any]
 
 LEARNERS: dict[str, Learner] = {
     "logistic, nats alone": lambda: LogisticRegression(C=0.01, max_iter=2000),
@@ -107,9 +108,9 @@ def learn(models: Sequence[Model], learner: Learner, tell: Callable[[Model], Arr
         weights = np.concatenate([np.full(len(one.nats), 3 / len(one.nats)) for one in learned])
         mean, deviation = facts.mean(axis=0), facts.std(axis=0) + 1e-6
         fitted = learner()
-        fitted.fit((facts - mean) / deviation, is_target, sample_weight=np.where(is_target, 3.0, weights))  # type: ignore[attr-defined]
+        fitted.fit((facts - mean) / deviation, is_target, sample_weight=np.where(is_target, 3.0, weights))
         for place in np.flatnonzero(parts == held):
-            chances = fitted.predict_proba((tell(models[place]) - mean) / deviation)[:, 1]  # type: ignore[attr-defined]
+            chances = fitted.predict_proba((tell(models[place]) - mean) / deviation)[:, 1]
             scores[place] = float(np.log((chances + 1e-3) / (1 - chances + 1e-3)).max())
     return scores
 
